@@ -1,0 +1,73 @@
+"""Run a function many times in parallel, on a laptop or a cluster, with the results on disk.
+
+======================================  ==================================================
+`ParallelMap`                           calls a function once per element of its arguments
+`each`, `shared`                        say which argument is split up and which is not
+`ComputeError`                          raised when calls failed; it carries the others
+`open_results`                          reads what a run left on disk, call by call
+`local_cluster_setup`                   starts workers on this machine
+`cluster_cleanup`                       stops workers
+======================================  ==================================================
+
+Four calls of a function, with the results collected in memory (by default they go to disk):
+
+>>> from acme import ParallelMap
+>>> def f(x, y, z=3):
+...     return (x + y) * z
+>>> with ParallelMap(f, [2, 4, 6, 8], 4, write_worker_results=False) as pmap:
+...     results = pmap.compute()
+>>> results
+[18, 24, 30, 36]
+
+Everything here lives in one of three packages and is loaded at its first use, so that importing
+`acme` costs next to nothing: `acme_core` runs the calls, `acme_cluster` starts and stops workers,
+`acme_io` writes and reads the files.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from acme.__about__ import __version__
+
+if TYPE_CHECKING:
+    from acme_cluster import cluster_cleanup, local_cluster_setup
+    from acme_core import ComputeError, ParallelMap, each, shared
+    from acme_io import open_results
+
+__all__ = [
+    "ComputeError",
+    "ParallelMap",
+    "__version__",
+    "cluster_cleanup",
+    "each",
+    "local_cluster_setup",
+    "open_results",
+    "shared",
+]
+
+# Public name -> the package it is loaded from at its first use.
+_HOME = {
+    "ComputeError": "acme_core",
+    "ParallelMap": "acme_core",
+    "cluster_cleanup": "acme_cluster",
+    "each": "acme_core",
+    "local_cluster_setup": "acme_cluster",
+    "open_results": "acme_io",
+    "shared": "acme_core",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from the package that defines it (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

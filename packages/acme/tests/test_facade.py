@@ -1,0 +1,65 @@
+"""The public face of the package: which names it has, where they come from, what importing it loads."""
+
+import importlib
+import subprocess
+import sys
+from importlib import metadata
+
+import acme
+import pytest
+
+HOME = {
+    "ComputeError": "acme_core",
+    "ParallelMap": "acme_core",
+    "cluster_cleanup": "acme_cluster",
+    "each": "acme_core",
+    "local_cluster_setup": "acme_cluster",
+    "open_results": "acme_io",
+    "shared": "acme_core",
+}
+HEAVY = ("bokeh", "dask", "dask_jobqueue", "distributed", "h5py", "numpy", "tornado")
+
+
+def test_public_names_are_these_and_no_others():
+    assert sorted(acme.__all__) == sorted([*HOME, "__version__"])
+
+
+@pytest.mark.parametrize("name", sorted(HOME))
+def test_name_is_the_object_of_its_package(name):
+    assert getattr(acme, name) is getattr(importlib.import_module(HOME[name]), name)
+
+
+def test_star_import_gives_the_public_names():
+    namespace: dict[str, object] = {}
+    exec("from acme import *", namespace)
+    assert set(namespace) >= set(HOME)
+
+
+def test_dir_lists_names_before_they_are_loaded():
+    code = "import acme; print(*[name for name in dir(acme) if name in acme.__all__])"
+    assert set(run(code).split()) == set(acme.__all__)
+
+
+def test_unknown_name_is_an_attribute_error_that_names_it():
+    with pytest.raises(AttributeError, match="module 'acme' has no attribute 'ParalellMap'"):
+        _ = acme.ParalellMap  # type: ignore[attr-defined]
+
+
+def test_import_loads_nothing_heavy():
+    code = f"import acme, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
+    assert run(code) == "[]"
+
+
+def test_version_is_that_of_the_distribution():
+    assert acme.__version__ == metadata.version("acme")
+
+
+def test_depends_on_the_three_packages_and_on_nothing_called_acme():
+    names = {requirement.split(">")[0] for requirement in metadata.requires("acme") or []}
+    assert names == {"acme-core", "acme-cluster", "acme-io"}
+
+
+def run(code: str) -> str:
+    """What `code` prints in a fresh interpreter."""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
