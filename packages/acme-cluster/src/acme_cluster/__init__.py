@@ -1,0 +1,63 @@
+"""Dask workers on one machine or on a batch system: started quickly, encrypted, and gone at the end.
+
+>>> from acme_cluster import cluster_cleanup, local_cluster_setup
+>>> client = local_cluster_setup()        # or slurm_cluster_setup(...), esi_cluster_setup(...)
+>>> client.submit(pow, 2, 10).result()
+1024
+>>> cluster_cleanup(client)
+
+The setup functions return a `distributed.Client`. Importing this package imports nothing of dask; that happens with
+the first use. `warm_up()` before that first use saves half a second.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from acme_cluster.__about__ import __version__
+
+if TYPE_CHECKING:
+    from acme_cluster._forkserver import warm_up
+    from acme_cluster.cleanup import cluster_cleanup
+    from acme_cluster.clients import current_client, start_client
+    from acme_cluster.local import local_cluster_setup
+    from acme_cluster.sizes import format_memory, parse_memory
+
+__all__ = [
+    "__version__",
+    "cluster_cleanup",
+    "current_client",
+    "format_memory",
+    "local_cluster_setup",
+    "parse_memory",
+    "start_client",
+    "warm_up",
+]
+
+_HOMES = {
+    "cluster_cleanup": "cleanup",
+    "current_client": "clients",
+    "format_memory": "sizes",
+    "local_cluster_setup": "local",
+    "parse_memory": "sizes",
+    "start_client": "clients",
+    "warm_up": "_forkserver",
+}
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is used, when it is used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"acme_cluster.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)

@@ -1,0 +1,361 @@
+"""Local workers: distributed's nanny and worker, with processes that come from our own fork server.
+
+A nanny lives in the client process and watches one worker process. What differs from distributed: where the
+process comes from; that it never imports the user's script; that the client's environment stays untouched; and
+that neither of them serves web pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import io
+import multiprocessing
+import os
+import socket
+import threading
+import uuid
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from multiprocessing import process as mp_process
+from multiprocessing import spawn
+from multiprocessing.context import BaseContext, set_spawning_popen
+from queue import Empty
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from distributed.core import Status
+from distributed.nanny import Nanny, WorkerProcess
+from distributed.process import AsyncProcess, _asyncprocess_finalizer
+from distributed.worker import Worker
+
+from acme_cluster import _forkserver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["LocalNanny", "SilentWorker"]
+
+
+class SilentWorker(Worker):  # type: ignore[misc]
+    """A worker without an HTTP server."""
+
+    def start_http_server(self, *args: object, **kwargs: object) -> None:
+        """Serve nothing: what a worker shows is on the scheduler's dashboard."""
+
+
+class LocalNanny(Nanny):  # type: ignore[misc]
+    """A nanny whose worker process comes from the fork server (or is spawned where there is none)."""
+
+    async def instantiate(self) -> Any:
+        """Start the worker process and wait until it has connected.
+
+        Returns
+        -------
+        distributed.core.Status
+            `Status.running` when all went well.
+        """
+        if self.process is None:
+            self.process = self._new_process()
+        return await super().instantiate()
+
+    def _new_process(self) -> _LocalWorkerProcess:
+        keywords = {
+            "scheduler_ip": self.scheduler_addr,
+            "nthreads": self.nthreads,
+            "local_directory": self._original_local_dir,
+            "services": self.services,
+            "nanny": self.address,
+            "name": self.name,
+            "memory_limit": self.memory_manager.memory_limit,
+            "resources": self.resources,
+            "validate": self.validate,
+            "silence_logs": self.silence_logs,
+            "death_timeout": self.death_timeout,
+            "preload": self.preload,
+            "preload_argv": self.preload_argv,
+            "security": self.security,
+            "contact_address": self.contact_address,
+            **self.worker_kwargs,
+        }
+        environ = {**self.env, **_forkserver.thread_limits(self.nthreads)}
+        return _LocalWorkerProcess(
+            worker_kwargs=keywords,
+            silence_logs=self.silence_logs,
+            on_exit=self._on_worker_exit_sync,
+            worker=self.Worker,
+            env=environ,
+            pre_spawn_env={},
+            config=self.config,
+        )
+
+
+class _LocalWorkerProcess(WorkerProcess):  # type: ignore[misc]
+    """Starts one worker process; as distributed's, but in our context and without touching `os.environ`."""
+
+    _init_msg_interval = 0.005
+
+    async def start(self) -> Any:
+        if self.status == Status.starting:
+            await self.running.wait()
+        if self.status == Status.running:
+            return self.status
+        self.init_result_q = init_queue = _PipeQueue()
+        self.child_stop_q = _PipeQueue()
+        uid = uuid.uuid4().hex
+        self.process = _LocalAsyncProcess(target=self._target(uid), name="ACME worker")
+        self.process.daemon = True
+        self.process.set_exit_callback(self._on_exit)
+        self.running, self.stopped = asyncio.Event(), asyncio.Event()
+        self.status = Status.starting
+        try:
+            await self.process.start()
+            message = await self._connected(uid, init_queue)
+        finally:
+            self.running.set()
+        if message and self.status == Status.starting:
+            self.worker_address, self.worker_dir = message["address"], message["dir"]
+            self.status = Status.running
+        return self.status
+
+    def _target(self, uid: str) -> Callable[[], None]:
+        return functools.partial(
+            _run_worker,
+            # The environment as it is now: the fork server has the one from when it was started.
+            environ={**os.environ, **self.env, "__DASK_PARENT_PID": str(os.getpid())},
+            silence_logs=self.silence_logs,
+            init_result_q=self.init_result_q,
+            child_stop_q=self.child_stop_q,
+            uid=uid,
+            worker_factory=functools.partial(self.Worker, **self.worker_kwargs),
+            config=self.config,
+        )
+
+    async def _connected(self, uid: str, init_queue: _PipeQueue) -> dict[str, Any] | None:
+        try:
+            message: dict[str, Any] | None = await self._wait_until_connected(uid, init_queue)
+        except Exception:
+            if self.process is not None:
+                await self.process.terminate()
+            if self.status == Status.starting:
+                self.status = Status.failed
+            raise
+        return message
+
+
+class _PipeQueue:
+    """What nanny and worker need of a `multiprocessing.Queue`, on a bare pipe.
+
+    A real queue has semaphores, for which Python starts one more process, and a thread. Here each message is small
+    and has one writer and one reader.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = CONTEXT.Pipe(duplex=False)
+        self._closed = False
+
+    def put(self, message: object) -> None:
+        if self._closed:
+            raise ValueError("The queue between nanny and worker is closed.")
+        self._writer.send(message)
+
+    def get(self) -> Any:
+        return self._reader.recv()
+
+    def get_nowait(self) -> Any:
+        if not self._reader.poll():
+            raise Empty
+        return self._reader.recv()
+
+    def close(self) -> None:
+        # The pipe itself goes with the object: a thread may still be reading from it.
+        self._closed = True
+
+    def join_thread(self) -> None:
+        """Return at once: there is no thread."""
+
+
+class _LocalAsyncProcess(AsyncProcess):  # type: ignore[misc]
+    """Replaces the process that distributed prepared by the same one in our context, before it is started."""
+
+    def _start_threads(self) -> None:
+        prepared = self._process
+        self._process = CONTEXT.Process(
+            target=prepared._target, name=prepared.name, args=prepared._args
+        )
+        self._proc_finalizer = weakref.finalize(self, _asyncprocess_finalizer, self._process)
+        super()._start_threads()
+
+
+def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
+    """Be a worker: the first function of ours that runs in the new process."""
+    os.environ.clear()
+    os.environ.update(environ)
+    _forkserver.reseed()
+    _forget_resource_tracker()
+    WorkerProcess._run(env={}, **arguments)
+
+
+def _forget_resource_tracker() -> None:
+    if not _forkserver.available():
+        return
+    from multiprocessing import resource_tracker
+
+    tracker = resource_tracker._resource_tracker
+    if tracker._fd is not None:
+        os.close(tracker._fd)
+        tracker._fd = None
+
+
+# ------------------------------------------------------------------------------- processes and their context
+
+
+def preparation(name: str) -> dict[str, Any]:
+    """Return what a new process is told before it unpickles its work.
+
+    As `multiprocessing.spawn.get_preparation_data`, without the user's main module: workers must not run it, and
+    functions that live there travel by value. Asking for the start method must not settle it for the user.
+
+    Parameters
+    ----------
+    name : str
+        Name of the process.
+
+    Returns
+    -------
+    dict
+        Understood by `multiprocessing.spawn.prepare`.
+    """
+    import sys
+
+    original = getattr(mp_process, "ORIGINAL_DIR", None)
+    return {
+        "name": name,
+        "log_to_stderr": False,
+        "authkey": mp_process.current_process().authkey,
+        "sys_path": [entry or original or os.getcwd() for entry in sys.path],
+        "sys_argv": sys.argv,
+        "orig_dir": original,
+        "dir": _current_directory(),
+        "start_method": "spawn",
+    }
+
+
+def _current_directory() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        # The user's folder was removed; the worker needs some folder to start in.
+        return os.path.abspath(os.sep)
+
+
+class _WorkerOSProcess(mp_process.BaseProcess):
+    """A process that comes from our fork server, or is spawned without the user's main module."""
+
+    _start_method = "spawn"
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        if _forkserver.available():
+            return _forked(process_obj)
+        return _spawned(process_obj)
+
+
+class _WorkerContext(BaseContext):
+    """A multiprocessing context whose processes are our worker processes."""
+
+    _name: ClassVar[str] = "spawn"
+    Process = _WorkerOSProcess
+
+
+CONTEXT = _WorkerContext()
+
+
+def _forked(process_obj: Any) -> Any:
+    from multiprocessing import forkserver, reduction, util
+    from multiprocessing.popen_forkserver import Popen
+
+    class ForkedPopen(Popen):
+        def _launch(self, process_obj: Any) -> None:
+            buffer = io.BytesIO()
+            set_spawning_popen(self)
+            try:
+                reduction.dump(preparation(process_obj._name), buffer)
+                reduction.dump(process_obj, buffer)
+            finally:
+                set_spawning_popen(None)
+            self.sentinel, write_end = _request_fork(self._fds)
+            # A second write end tells the child that its parent lives.
+            parent_alive = os.dup(write_end)
+            self.finalizer = util.Finalize(
+                self, util.close_fds, (parent_alive, self.sentinel)
+            )
+            with open(write_end, "wb", closefd=True) as pipe:
+                pipe.write(buffer.getbuffer())
+            self.pid = forkserver.read_signed(self.sentinel)
+
+    return ForkedPopen(process_obj)
+
+
+def _request_fork(fds: list[int]) -> tuple[int, int]:
+    from multiprocessing import reduction
+
+    server = _forkserver.running()
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(server.address)
+        parent_read, child_write = os.pipe()
+        child_read, parent_write = os.pipe()
+        # In the place of the resource tracker: a worker starts one for itself should it ever need it.
+        no_tracker = os.open(os.devnull, os.O_WRONLY)
+        try:
+            reduction.sendfds(
+                connection, [child_read, child_write, server.alive_fd, no_tracker, *fds]
+            )
+        except BaseException:
+            os.close(parent_read)
+            os.close(parent_write)
+            raise
+        finally:
+            os.close(child_read)
+            os.close(child_write)
+            os.close(no_tracker)
+    return parent_read, parent_write
+
+
+_spawn_lock = threading.Lock()
+
+
+def _spawned(process_obj: Any) -> Any:
+    popen = multiprocessing.get_context("spawn").Process._Popen
+    with _spawn_lock, _without_main_module(), _thread_limited_environment():
+        return popen(process_obj)
+
+
+@contextmanager
+def _without_main_module() -> Iterator[None]:
+    original, me = spawn.get_preparation_data, threading.get_ident()
+
+    def prepared(name: str) -> dict[str, Any]:
+        # Processes that the user starts meanwhile in another thread get what they always get.
+        return preparation(name) if threading.get_ident() == me else original(name)
+
+    spawn.get_preparation_data = prepared
+    try:
+        yield
+    finally:
+        spawn.get_preparation_data = original
+
+
+@contextmanager
+def _thread_limited_environment() -> Iterator[None]:
+    limits = _forkserver.thread_limits(1)
+    before = {name: os.environ.get(name) for name in limits}
+    os.environ.update(limits)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,92 @@
+"""Ending clusters: on request, at the end of the program, and when somebody ends the program."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+from acme_cluster.errors import ArgumentTypeError
+from acme_cluster.messages import shown
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["close_client", "cluster_cleanup"]
+
+logger = logging.getLogger(__name__)
+
+
+def cluster_cleanup(client: Client | None = None) -> None:
+    """Close a client together with its cluster, and say which.
+
+    Parameters
+    ----------
+    client : distributed.Client, optional
+        By default dask's current client, whether it has live workers or not.
+
+    Raises
+    ------
+    TypeError
+        `client` is something else.
+
+    Notes
+    -----
+    A client that was connected to an address (`Client("tls://…")`) has no cluster of its own: it is closed, and what
+    it was connected to runs on. Closing twice, or when there is nothing to close, is no error.
+    """
+    with shown():
+        if client is None:
+            client = _any_client()
+        if client is None:
+            logger.info("<cluster_cleanup> INFO: There is no parallel computing client to close")
+            return
+        _check_client(client)
+        cluster, what = client.cluster, repr(client)
+        close_client(client)
+        if cluster is None:
+            logger.info("<cluster_cleanup> INFO: Closed %s; its scheduler and workers run on", what)
+        else:
+            logger.info("<cluster_cleanup> INFO: Closed %s and its workers", what)
+
+
+def _check_client(client: object) -> None:
+    distributed = sys.modules.get("distributed")
+    if distributed is None or not isinstance(client, distributed.Client):
+        raise ArgumentTypeError(
+            f"<cluster_cleanup> `client` has to be a distributed.Client, not {client!r}. "
+            "Without an argument the current client is closed: cluster_cleanup()"
+        )
+
+
+def _any_client() -> Client | None:
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import Client
+
+    try:
+        return Client.current()
+    except ValueError:
+        return None
+
+
+def close_client(client: Client, timeout: float = 10) -> None:
+    """Close a client and the cluster that belongs to it, without a word.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        May be closed already, and its scheduler may be dead.
+    timeout : float, default 10
+        Seconds for each of the two.
+    """
+    cluster: Any = client.cluster
+    quietly = getattr(cluster, "quietly", contextlib.nullcontext)
+    with quietly():
+        # What goes wrong here goes wrong with something that ends anyway: a dead scheduler, a stopped loop.
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            client.close(timeout=timeout)
+        if cluster is not None:
+            with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+                cluster.close(timeout=timeout)

@@ -1,0 +1,106 @@
+"""Which client is there already, and how to start one that fits this machine."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["current_client", "start_client"]
+
+logger = logging.getLogger(__name__)
+
+# A scheduler on the other side of a cluster answers in milliseconds; one that takes longer is gone.
+_ANSWER_TIME = 10.0
+
+
+def current_client() -> Client | None:
+    """Return the client that computations on this process would use.
+
+    Returns
+    -------
+    distributed.Client or None
+        The current client of dask, however it was made, if it has at least one live worker (or, for a cluster of a
+        batch system that was started here, jobs that wait in the queue). One without is closed and None returned.
+        distributed is not imported for this.
+    """
+    if "distributed" not in sys.modules:
+        return None
+    from distributed import Client
+
+    try:
+        client = Client.current()
+    except ValueError:
+        return None
+    if client.asynchronous:
+        return None
+    if client.status == "running" and (_live_workers(client) or _growing(client)):
+        return client
+    _forget(client)
+    return None
+
+
+def _live_workers(client: Client) -> dict[str, Any]:
+    async def identity() -> dict[str, Any]:
+        answer: dict[str, Any] = await client.scheduler.identity()
+        return answer
+
+    try:
+        return dict(client.sync(identity, callback_timeout=_ANSWER_TIME)["workers"])
+    except (OSError, TimeoutError, RuntimeError):
+        return {}
+
+
+def _growing(client: Client) -> bool:
+    return bool(getattr(client.cluster, "still_growing", False))
+
+
+def _forget(client: Client) -> None:
+    from acme_cluster.cleanup import close_client
+
+    logger.info("<acme_cluster> INFO: Closing %s, which has no live workers", client)
+    close_client(client)
+
+
+def start_client(
+    n_workers: int | None = None,
+    *,
+    n_calls: int | None = None,
+    partition: str = "auto",
+    mem_per_worker: str = "auto",
+    timeout: float = 60,
+    interactive: bool = True,
+) -> Client:
+    """Start the workers that fit this machine and return their client.
+
+    Parameters
+    ----------
+    n_workers : int, optional
+        Number of workers; by default as many as usable cores, at most one per call.
+    n_calls : int, optional
+        Number of calls that wait for them.
+    partition : str, default "auto"
+        Of a batch system; without one there is nothing to choose.
+    mem_per_worker : str, default "auto"
+        Memory of one worker, such as "8GB".
+    timeout : float, default 60
+        Seconds to wait for the first workers of a batch system.
+    interactive : bool, default True
+        Whether questions may be asked at a terminal.
+
+    Returns
+    -------
+    distributed.Client
+        A new client, which is dask's current one from now on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument that cannot mean anything; nothing was started.
+    """
+    from acme_cluster.local import start_local
+
+    return start_local(n_workers, n_calls, mem_per_worker, interactive)
