@@ -1,12 +1,13 @@
-"""The public face of the package: which names it has, where they come from, what importing it loads."""
+"""The public face of the package: its names, where they come from, what importing it loads."""
 
 import importlib
 import subprocess
 import sys
 from importlib import metadata
 
-import acme
 import pytest
+
+import acme
 
 HOME = {
     "ComputeError": "acme_core",

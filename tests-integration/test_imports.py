@@ -1,0 +1,43 @@
+"""Importing the packages loads nothing that is not used yet, and costs next to nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+HEAVY = ("bokeh", "dask", "distributed", "h5py", "tornado")
+
+
+@pytest.mark.parametrize("package", ["acme", "acme_core", "acme_cluster", "acme_io"])
+def test_import_loads_nothing_heavy(run_python, package):
+    code = f"import {package}, sys; print(sorted(set({HEAVY!r}) & set(sys.modules)))"
+    assert run_python("-c", code).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("package", ["acme", "acme_core", "acme_cluster", "acme_io"])
+def test_import_configures_nothing(run_python, package):
+    code = f"""
+import logging, signal, sys, threading, warnings
+before = (
+    sys.excepthook, list(logging.root.handlers), logging.root.level, list(warnings.filters),
+    signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), threading.active_count(),
+)
+import {package}
+after = (
+    sys.excepthook, list(logging.root.handlers), logging.root.level, list(warnings.filters),
+    signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), threading.active_count(),
+)
+print(before == after)
+"""
+    assert run_python("-c", code).stdout.strip() == "True"
+
+
+def test_reading_a_pickled_run_needs_no_dask(run_python, workdir):
+    from acme import ParallelMap
+
+    with ParallelMap(dict, [[("a", 1)]], write_pickle=True, output_dir=workdir / "out") as pmap:
+        pmap.compute(debug=True)
+    code = """
+import acme, sys
+print(acme.open_results("out", allow_pickle=True)[0].values, "dask" in sys.modules)
+"""
+    assert run_python("-c", code).stdout.strip() == "{'a': 1} False"

@@ -1,0 +1,41 @@
+"""The commands of the README are what CI runs and what is tested."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def command(name: str) -> str:
+    """The one line below the marker of a command."""
+    found = re.search(rf"<!-- command: {name} -->\n```sh\n(.*)\n```", README)
+    assert found, f"README.md has no one-line command {name!r}"
+    return found[1]
+
+
+@pytest.mark.parametrize(("name", "script"), [("demo", "demo"), ("tests", "all")])
+def test_command_needs_nothing_but_python_with_venv(name, script):
+    prepare, install, run = command(name).split(" && ")
+    assert prepare == "python3 -m venv .venv"
+    assert install == ".venv/bin/python -m pip install --quiet hatch"
+    assert run == f".venv/bin/hatch run {script}"
+
+
+def test_ci_runs_the_command_of_the_readme():
+    script = (ROOT / ".ci/run").read_text()
+    assert "README.md" in script
+    assert "hatch" not in script
+
+
+def test_every_folder_it_names_is_there():
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_warning_about_the_name_is_there():
+    assert "Do not `pip install acme`" in README
