@@ -1,0 +1,116 @@
+"""Containers: the file that a run is opened by.
+
+A container is made in memory, whole, and written at once. Its root group has links, or the stacked
+dataset, and nothing else; everything on record about the run is in attributes of the root group:
+
+=============================  =====================================================================
+`layout`                       `"links"`, `"stacked"`, `"single"` or `"pickles"`
+`run`                          identity of the run, JSON
+`status`, `started` …          one column per fact, one row per call (`acme_io.record.CallTable`)
+`workers`, `failures`          names of the workers, errors of the failed calls, JSON
+`finished`                     end of the run, seconds since 1970
+=============================  =====================================================================
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from h5py import h5f, h5g, h5p
+
+from . import files, layout
+from .hdf5 import (
+    access_properties,
+    creation_properties,
+    file_image,
+    memory_name,
+    write_column,
+    write_text,
+)
+from .payload import RunStamp
+from .record import CallTable, dumps, failures_to_json
+from .seal import Seal, block_size, seal_pieces
+
+__all__ = ["Description", "write_container"]
+
+
+class Description(NamedTuple):
+    """What a container says about its run, beside the results."""
+
+    stamp: RunStamp
+    layout: str
+    table: CallTable
+    texts: Mapping[str, str] = {}
+    columns: Mapping[str, Any] = {}
+
+
+def write_container(
+    path: Path, kind: str, about: Description, fill: Callable[[Any], None] = lambda root: None
+) -> None:
+    """Write a container whose root group holds links or virtual datasets, no data.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Its final name; flushed to the disk before it appears there.
+    kind : str
+        `"container"` or `"record"`, for the seal.
+    about : Description
+        The record.
+    fill : callable
+        Puts the members into the root group (an `h5py.h5g.GroupID`).
+    """
+    block = block_size(0)
+    properties = container_properties(block)
+    access = access_properties(dense=True, memory=True)
+    fid = h5f.create(memory_name(), h5f.ACC_TRUNC, properties, access)
+    root = h5g.open(fid, b"/")
+    describe_container(root, about)
+    fill(root)
+    pieces = [b"\0" * block, file_image(fid, block)]
+    seal = Seal(kind, about.stamp.run_id, range(len(about.table)))
+    seal_pieces(seal, pieces, ())
+    files.write_whole(path, [seal.block(block), *pieces[1:]], flush=True)
+    files.flush_folder(path.parent)
+
+
+def container_properties(block: int) -> h5p.PropFCID:
+    """Creation properties of a container: its members are listed in the order of calls."""
+    properties = creation_properties(block)
+    properties.set_link_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
+    return properties
+
+
+def describe_container(root: Any, about: Description) -> None:
+    """Write the record into the attributes of the root group."""
+    table = about.table
+    write_text(root, "layout", about.layout.encode())
+    write_text(root, "run", about.stamp.json.encode())
+    for name, dtype in CallTable.COLUMNS:
+        write_column(root, name, getattr(table, name).astype(dtype, copy=False))
+    write_text(root, "workers", dumps(table.workers).encode())
+    write_text(root, "failures", failures_to_json(table.failures).encode())
+    write_text(root, "finished", f"{time.time():.6f}".encode())
+    for name, text in about.texts.items():
+        write_text(root, name, text.encode())
+    for name, column in about.columns.items():
+        write_column(root, name, column)
+
+
+def external_links(links: Iterable[tuple[int, str, str]]) -> Callable[[Any], None]:
+    """Make a `fill` that links calls to groups of other files.
+
+    Parameters
+    ----------
+    links : iterable of (int, str, str)
+        Call, path of the file relative to the container (forward slashes), group in it.
+    """
+
+    def fill(root: Any) -> None:
+        for call, file, group in links:
+            root.links.create_external(
+                layout.call_group(call).encode(), file.encode("utf-8"), group.encode()
+            )
+
+    return fill

@@ -1,0 +1,150 @@
+"""Summaries of arguments: small, JSON-able, and comparable between runs.
+
+A scalar or a short string is kept as it is. Anything else is summarised by type, shape, dtype and
+digest. The digest is canonical for arrays, numbers, text and lists, tuples, sets and dicts of these: equal values
+have equal digests, on any machine and in any process. For every other object there is none
+(`None`): such arguments are *not comparable*.
+"""
+
+import hashlib
+import math
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+__all__ = ["describe", "describe_all", "digest"]
+
+LONGEST_TEXT = 200
+"""Longest string that is kept as it is, characters."""
+
+
+class _Hash(Protocol):
+    def update(self, data: Any, /) -> None: ...
+
+
+class _NotComparableError(Exception):
+    """An object whose content has no canonical form."""
+
+
+def describe_all(arguments: Mapping[str, object]) -> dict[str, object]:
+    """Summarise every argument of a call; see `describe`."""
+    return {str(name): describe(value) for name, value in arguments.items()}
+
+
+def describe(value: object) -> object:
+    """Summarise one argument.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    object
+        The value itself where it is a finite number, a bool, None or a string of at most 200
+        characters; else a dict with `type`, `digest` (None: not comparable) and, as far as the
+        value has them, `shape`, `dtype`, `length` and `value` (its text).
+    """
+    kind = type(value)
+    if value is None or kind is bool or (kind is int and -(2**53) <= value <= 2**53):  # type: ignore[operator]
+        return value
+    if kind is float and math.isfinite(value):  # type: ignore[arg-type]
+        return value
+    if kind is str and len(value) <= LONGEST_TEXT and value.isprintable():  # type: ignore[arg-type, attr-defined]
+        return value
+    summary: dict[str, object] = {"type": f"{kind.__module__}.{kind.__qualname__}"}
+    if isinstance(value, (np.ndarray, np.generic)):
+        summary |= {"shape": list(value.shape), "dtype": _dtype_text(value.dtype)}
+    elif isinstance(value, (str, bytes, list, tuple, dict, set, frozenset, range)):
+        summary["length"] = len(value)
+    if isinstance(value, (int, float, complex, np.generic)) and len(text := str(value)) <= 100:
+        summary["value"] = text
+    summary["digest"] = digest(value)
+    return summary
+
+
+def digest(value: object) -> str | None:
+    """Canonical digest of a value: 32 hexadecimal digits, or None if it is not comparable.
+
+    BLAKE2b with 16 bytes over a type-tagged, length-prefixed serialisation.
+    """
+    state = hashlib.blake2b(digest_size=16)
+    try:
+        _feed(state, value)
+    except (_NotComparableError, RecursionError):
+        return None
+    return state.hexdigest()
+
+
+def _dtype_text(dtype: np.dtype[Any]) -> str:
+    return dtype.str if dtype.names is None else str(dtype.descr)
+
+
+def _frame(state: _Hash, tag: bytes, body: bytes) -> None:
+    state.update(tag + struct.pack("<Q", len(body)))
+    state.update(body)
+
+
+def _feed(state: _Hash, value: object) -> None:
+    feeder = _FEEDERS.get(type(value))
+    if feeder is not None:
+        feeder(state, value)
+    elif isinstance(value, np.generic):
+        _feed_array(state, np.asarray(value), b"s")
+    else:
+        raise _NotComparableError
+
+
+def _feed_array(state: _Hash, array: np.ndarray[Any, Any], tag: bytes = b"a") -> None:
+    if array.dtype.hasobject or array.dtype.kind in "VT":
+        raise _NotComparableError
+    # Byte order and memory order are not part of the value.
+    plain = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    _frame(state, tag, f"{plain.dtype.str}{array.shape}".encode())
+    state.update(plain.reshape(-1).view(np.uint8).data if plain.size else b"")
+
+
+def _feed_sequence(state: _Hash, value: Any) -> None:
+    _frame(state, type(value).__name__.encode(), struct.pack("<Q", len(value)))
+    for entry in value:
+        _feed(state, entry)
+
+
+def _feed_unordered(state: _Hash, parts: list[bytes], tag: bytes) -> None:
+    _frame(state, tag, b"".join(sorted(parts)))
+
+
+def _bytes_digest(value: object) -> bytes:
+    state = hashlib.blake2b(digest_size=16)
+    _feed(state, value)
+    return state.digest()
+
+
+def _feed_dict(state: _Hash, value: dict[Any, Any]) -> None:
+    parts = [_bytes_digest(key) + _bytes_digest(entry) for key, entry in value.items()]
+    _feed_unordered(state, parts, b"dict")
+
+
+def _feed_set(state: _Hash, value: Any) -> None:
+    _feed_unordered(state, [_bytes_digest(entry) for entry in value], type(value).__name__.encode())
+
+
+_FEEDERS: dict[type, Callable[[_Hash, Any], None]] = {
+    type(None): lambda state, _: _frame(state, b"none", b""),
+    bool: lambda state, v: _frame(state, b"bool", bytes([v])),
+    int: lambda state, v: _frame(state, b"int", hex(v).encode()),
+    float: lambda state, v: _frame(state, b"float", struct.pack("<d", v)),
+    complex: lambda state, v: _frame(state, b"complex", struct.pack("<dd", v.real, v.imag)),
+    str: lambda state, v: _frame(state, b"str", v.encode("utf-8", "surrogatepass")),
+    bytes: lambda state, v: _frame(state, b"bytes", v),
+    range: lambda state, v: _frame(state, b"range", repr(v).encode()),
+    np.ndarray: _feed_array,
+    list: _feed_sequence,
+    tuple: _feed_sequence,
+    dict: _feed_dict,
+    set: _feed_set,
+    frozenset: _feed_set,
+}

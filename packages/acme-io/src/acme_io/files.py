@@ -1,0 +1,103 @@
+"""Files that are whole or not there: temporary names, renames, flushes to the disk.
+
+Nothing here knows HDF5. All functions work on Linux, macOS and Windows.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .layout import temporary_name
+
+__all__ = ["flush_folder", "publish", "remove", "temporary_path", "write_whole"]
+
+_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+_MODE = 0o666  # less the umask, which the system takes off
+
+_TOKEN = ""
+_TOKEN_PID = -1
+_COUNT = 0
+
+
+def temporary_path(path: Path) -> Path:
+    """Return a name in the same folder under which to write the file; no process shares it."""
+    global _TOKEN, _TOKEN_PID, _COUNT
+    if os.getpid() != _TOKEN_PID:  # the first time, and after a fork
+        _TOKEN, _TOKEN_PID = secrets.token_hex(6), os.getpid()
+    _COUNT += 1
+    return path.with_name(temporary_name(path.name, f"{_TOKEN}{_COUNT:x}"))
+
+
+def write_whole(path: Path, pieces: Sequence[Any], *, flush: bool = False) -> None:
+    """Write a file from pieces of bytes; under its own name it is whole or not there.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The final name. A file that has it is replaced.
+    pieces : sequence of buffer
+        The content.
+    flush : bool
+        Wait until the data is on the disk before the file gets its name.
+
+    Raises
+    ------
+    OSError
+        As the operating system says; no temporary file stays behind.
+    """
+    temporary = temporary_path(path)
+    handle = os.open(temporary, _FLAGS, _MODE)
+    try:
+        try:
+            _write_all(handle, pieces)
+            if flush:
+                os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.replace(temporary, path)
+    except BaseException:
+        remove(temporary)
+        raise
+
+
+def _write_all(handle: int, pieces: Sequence[Any]) -> None:
+    """Write every byte; `os.write` may write less than it is given (2 GB at most on Linux)."""
+    for piece in pieces:
+        view = memoryview(piece).cast("B")
+        while len(view):
+            view = view[os.write(handle, view[: 1 << 30]) :]
+
+
+def publish(temporary: Path, path: Path, *, flush: bool = False) -> None:
+    """Give a finished temporary file its name."""
+    if flush:
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can."""
+    if os.name != "posix":
+        return
+    with contextlib.suppress(OSError):  # some network file systems refuse it
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder of ours with everything in it, if it is there."""
+    shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,363 @@
+"""HDF5 files made in memory, and the low-level calls that read them.
+
+Making a small HDF5 file through the library takes several hundred microseconds, most of it for
+bookkeeping that is the same for every file of the same structure. So the structure is made once, as
+a `Template`: the bytes of a file and where in them each dataset and attribute lies. Another file of
+this structure is the same bytes with other contents between them.
+
+This works because the files keep the original layout of HDF5, whose metadata carries no checksums
+(the seal has them). Each template is checked once by reading a file made from it back through HDF5.
+"""
+
+import itertools
+import os
+import secrets
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from h5py import h5a, h5d, h5f, h5g, h5p, h5s, h5t
+
+from .encoding import Encoded
+
+__all__ = [
+    "Attributes",
+    "Field",
+    "Structure",
+    "Template",
+    "file_image",
+    "open_reading",
+    "read_array",
+    "read_text",
+    "template_for",
+]
+
+Array = np.ndarray[Any, Any]
+
+LARGEST_ATTRIBUTE = 60_000
+"""Bytes of an attribute in the original layout of HDF5; longer ones need its version 1.8 layout."""
+
+_NAMES = itertools.count()
+
+
+class Field(NamedTuple):
+    """One dataset: where, of what dtype and shape. `shape` None: a dataset without elements."""
+
+    path: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...] | None
+    text: bool = False
+
+    @classmethod
+    def of(cls, path: str, encoded: Encoded) -> "Field":
+        """Make the field of an encoded value."""
+        array = encoded.array
+        if array is None:
+            return cls(path, np.dtype("u1"), None)
+        return cls(path, array.dtype, array.shape, encoded.text)
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the data in bytes."""
+        if self.shape is None:
+            return 0
+        return self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
+
+    def key(self) -> tuple[Any, ...]:
+        """Make a key that tells dtypes apart that NumPy holds equal."""
+        return (self.path, self.dtype.str, self.dtype, self.shape, self.text)
+
+
+Attributes = Sequence[tuple[str, int]]
+"""Names and sizes in bytes of text attributes of the root group."""
+
+
+class Structure(NamedTuple):
+    """Datasets and root attributes of a file, and the size of its user block."""
+
+    fields: tuple[Field, ...]
+    attributes: tuple[tuple[str, int], ...]
+    block: int
+
+    def key(self) -> tuple[Any, ...]:
+        """Make a hashable key."""
+        return (tuple(f.key() for f in self.fields), self.attributes, self.block)
+
+
+def hdf5_type(dtype: np.dtype[Any], text: bool = False) -> h5t.TypeID:
+    """Translate a NumPy dtype; `text` marks fixed-length strings as UTF-8."""
+    kind = h5t.py_create(dtype, logical=True)
+    if text:
+        kind = kind.copy()
+        kind.set_cset(h5t.CSET_UTF8)
+    return kind
+
+
+def creation_properties(block: int) -> h5p.PropFCID:
+    """Properties of a new file with a user block of `block` bytes."""
+    made = h5p.create(h5p.FILE_CREATE)
+    made.set_userblock(block)
+    return made
+
+
+def access_properties(*, dense: bool = False, memory: bool = False) -> h5p.PropFAID:
+    """Access properties of a file to write: without locks, as nobody else opens temporary files."""
+    access = h5p.create(h5p.FILE_ACCESS)
+    low = h5f.LIBVER_V18 if dense else h5f.LIBVER_EARLIEST
+    access.set_libver_bounds(low, h5f.LIBVER_V18)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    if memory:
+        access.set_fapl_core(1 << 14, False)
+    else:
+        access.set_file_locking(False, True)
+    return access
+
+
+def write_text(where: Any, name: str, text: bytes) -> None:
+    """Write a fixed-length UTF-8 attribute; fixed length costs no extra heap in the file."""
+    kind = h5t.C_S1.copy()
+    kind.set_size(max(len(text), 1))
+    kind.set_cset(h5t.CSET_UTF8)
+    kind.set_strpad(h5t.STR_NULLPAD)
+    attribute = h5a.create(where, name.encode(), kind, h5s.create(h5s.SCALAR))
+    attribute.write(np.array(text, f"S{max(len(text), 1)}"), kind)
+
+
+def write_column(where: Any, name: str, column: Array) -> None:
+    """Write a numeric array as an attribute."""
+    kind = hdf5_type(column.dtype)
+    attribute = h5a.create(where, name.encode(), kind, h5s.create_simple(column.shape))
+    if column.size:
+        attribute.write(np.ascontiguousarray(column))
+
+
+def read_text(where: Any, name: str) -> str:
+    """Read a text attribute; `KeyError` if there is none."""
+    attribute = h5a.open(where, name.encode())
+    kind = attribute.get_type()
+    if isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str():
+        raw = np.empty((), f"S{kind.get_size()}")
+        attribute.read(raw, kind)
+        return bytes(raw[()]).decode("utf-8")
+    value = h5py.AttributeManager(h5py.Group(where))[name]
+    return value if isinstance(value, str) else bytes(value).decode("utf-8")
+
+
+def read_column(where: Any, name: str) -> Array:
+    """Read a numeric attribute; `KeyError` if there is none."""
+    attribute = h5a.open(where, name.encode())
+    column = np.empty(attribute.shape, attribute.dtype)
+    if column.size:
+        attribute.read(column)
+    return column
+
+
+def open_reading(path: Path) -> h5f.FileID:
+    """Open a file to read it, without a lock: no lock server, no write permission needed."""
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_file_locking(False, True)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    return h5f.open(path_bytes(path), h5f.ACC_RDONLY, access)
+
+
+def path_bytes(path: Path) -> bytes:
+    """Encode a path as the HDF5 library expects it on this system."""
+    return os.fspath(path).encode("utf-8") if os.name == "nt" else os.fsencode(path)
+
+
+def read_array(dataset: h5d.DatasetID) -> Array | None:
+    """Read a whole dataset; None if it is one without elements (null space)."""
+    space = dataset.get_space()
+    if space.get_simple_extent_type() == h5s.NULL:
+        return None
+    array = np.empty(space.shape, dataset.dtype)
+    if array.size:
+        kind = dataset.get_type()
+        if isinstance(kind, h5t.TypeStringID):
+            dataset.read(h5s.ALL, h5s.ALL, array, kind)
+        else:
+            dataset.read(h5s.ALL, h5s.ALL, array)
+    return array
+
+
+def add_dataset(where: Any, field: Field, *, early: bool = True) -> h5d.DatasetID:
+    """Create a contiguous dataset without data; groups on its path are made."""
+    plist = h5p.create(h5p.DATASET_CREATE)
+    plist.set_obj_track_times(False)
+    if field.shape is None:
+        space = h5s.create(h5s.NULL)
+    else:
+        space = h5s.create_simple(field.shape) if field.shape else h5s.create(h5s.SCALAR)
+        if early:
+            plist.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+            plist.set_fill_time(h5d.FILL_TIME_NEVER)
+    link = None
+    if "/" in field.path:
+        link = h5p.create(h5p.LINK_CREATE)
+        link.set_create_intermediate_group(True)
+    kind = hdf5_type(field.dtype, field.text)
+    return h5d.create(where, field.path.encode(), kind, space, plist, lcpl=link)
+
+
+def add_structure(fid: h5f.FileID, structure: Structure, texts: Sequence[bytes]) -> list[int]:
+    """Create datasets and root attributes in a new file; returns each dataset's offset (or -1)."""
+    root = h5g.open(fid, b"/")
+    for (name, _), text in zip(structure.attributes, texts, strict=True):
+        write_text(root, name, text)
+    offsets = []
+    for field in structure.fields:
+        dataset = add_dataset(root, field)
+        offset = dataset.get_offset() if field.nbytes else None
+        offsets.append(-1 if offset is None else offset)
+    return offsets
+
+
+def memory_file(block: int, *, dense: bool = False) -> h5f.FileID:
+    """Create a file that lives in memory."""
+    access = access_properties(dense=dense, memory=True)
+    return h5f.create(memory_name(), h5f.ACC_TRUNC, creation_properties(block), access)
+
+
+def memory_name() -> bytes:
+    """Return a name for a file in memory; the library wants them different."""
+    return f"acme-io-{next(_NAMES)}".encode()
+
+
+def file_image(fid: h5f.FileID, block: int) -> bytes:
+    """Give the bytes of a file in memory, without its user block, and close it."""
+    h5f.flush(fid)
+    image: bytes = fid.get_file_image()
+    fid.close()
+    return image
+
+
+@dataclass
+class Template:
+    """A file of one structure, cut where its contents go.
+
+    Attributes
+    ----------
+    structure : Structure
+        What is in the file.
+    slots : list of (int, int, int)
+        Where contents go: offset and length in the file, and which content (attributes first, then
+        datasets), by offset.
+    image : bytes
+        The file without its user block.
+    """
+
+    structure: Structure
+    slots: list[tuple[int, int, int]]
+    image: bytes
+
+    def fill(self, texts: Sequence[bytes], arrays: Sequence[Array | None]) -> list[Any]:
+        """Cut the file into pieces, contents included; the user block is not among them."""
+        contents: list[Any] = [*texts, *arrays]
+        pieces: list[Any] = []
+        position = 0
+        for offset, length, number in self.slots:
+            start = offset - self.structure.block
+            pieces.append(self.image[position:start])
+            content = contents[number]
+            pieces.append(content if isinstance(content, bytes) else as_bytes(content))
+            position = start + length
+        pieces.append(self.image[position:])
+        return pieces
+
+
+def as_bytes(array: Array) -> memoryview:
+    """View an array's elements as bytes in C order, copied only if they are not in that order."""
+    plain = np.ascontiguousarray(array)
+    return memoryview(plain.reshape(-1).view(np.uint8))
+
+
+_TEMPLATES: "OrderedDict[tuple[Any, ...], Template]" = OrderedDict()
+_KEEP = 64  # templates a process keeps, each at most a file of LARGEST_TEMPLATE
+LARGEST_TEMPLATE = 1 << 20
+
+
+def template_for(structure: Structure) -> Template | None:
+    """Return the template of a structure; None where files of it cannot be made from one."""
+    key = structure.key()
+    found = _TEMPLATES.get(key)
+    if found is not None:
+        _TEMPLATES.move_to_end(key)
+        return found
+    if any(size > LARGEST_ATTRIBUTE for _, size in structure.attributes):
+        return None
+    made = _make_template(structure)
+    if made is not None:
+        _TEMPLATES[key] = made
+        if len(_TEMPLATES) > _KEEP:
+            _TEMPLATES.popitem(last=False)
+    return made
+
+
+def _make_template(structure: Structure) -> Template | None:
+    marks = [secrets.token_hex(size // 2 + 1).encode()[:size] for _, size in structure.attributes]
+    fid = memory_file(structure.block)
+    offsets = add_structure(fid, structure, marks)
+    image = file_image(fid, structure.block)
+    slots = []
+    for number, mark in enumerate(marks):
+        at = image.find(mark)
+        if len(mark) < 16 or at < 0:
+            return None
+        slots.append((at + structure.block, len(mark), number))
+    for number, (field, offset) in enumerate(zip(structure.fields, offsets, strict=True)):
+        if field.nbytes:
+            if offset < 0:
+                return None
+            slots.append((offset, field.nbytes, len(marks) + number))
+    # Space that was reserved at the end but never written is not part of the image.
+    end = max((offset + length for offset, length, _ in slots), default=0) - structure.block
+    template = Template(structure, sorted(slots), image.ljust(end, b"\0"))
+    return template if _works(template) else None
+
+
+def _works(template: Template) -> bool:
+    """Whether HDF5 reads from a file made with the template what was put into it."""
+    structure = template.structure
+    texts = [secrets.token_hex(size).encode()[:size] for _, size in structure.attributes]
+    arrays = [_sample(field) for field in structure.fields]
+    image = b"\0" * structure.block + b"".join(bytes(p) for p in template.fill(texts, arrays))
+    access = h5p.create(h5p.FILE_ACCESS)
+    access.set_fapl_core(1 << 14, False)
+    access.set_fclose_degree(h5f.CLOSE_STRONG)
+    access.set_file_image(image)
+    try:
+        fid = h5f.open(memory_name(), h5f.ACC_RDONLY, access)
+    except OSError:
+        return False
+    try:
+        root = h5g.open(fid, b"/")
+        for (name, _), text in zip(structure.attributes, texts, strict=True):
+            if read_text(root, name).encode() != text:
+                return False
+        for field, array in zip(structure.fields, arrays, strict=True):
+            back = read_array(h5d.open(fid, field.path.encode()))
+            if (back is None) != (array is None):
+                return False
+            if back is not None and array is not None and back.tobytes() != array.tobytes():
+                return False
+    finally:
+        fid.close()
+    return True
+
+
+def _sample(field: Field) -> Array | None:
+    """Make an array of random bytes that is valid for any dtype (bools are 0 or 1)."""
+    if field.shape is None:
+        return None
+    raw = np.frombuffer(secrets.token_bytes(field.nbytes), "u1")
+    raw = raw % 2 if field.dtype.kind in "bV" else raw
+    sample = np.zeros(field.shape, field.dtype)
+    if field.nbytes:
+        if field.dtype.kind in "fc" and field.dtype.itemsize in (12, 16, 24, 32):
+            raw = raw * 0  # extended precision has padding that does not survive
+        sample.reshape(-1).view("u1")[:] = raw
+    return sample

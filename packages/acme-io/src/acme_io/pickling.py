@@ -1,0 +1,177 @@
+"""Return values as pickles: a run that asks for them, and what HDF5 cannot hold.
+
+A file is the pickle of the value and nothing else to plain `pickle.load`, which stops where the
+pickle ends. After it come the call's record, the run's identity and the seal, a line of text each,
+and the length of these lines as a number of ten digits.
+"""
+
+import contextlib
+import os
+import pickle
+import zlib
+from pathlib import Path
+from typing import Any
+
+from . import files
+from .errors import DamagedFileError, NotStorableError, UnknownFileError
+from .seal import Seal
+
+__all__ = ["read_pickle", "read_pickle_record", "write_pickle"]
+
+_DIGITS = 10
+_LONGEST_TRAILER = 1 << 26
+
+
+class _Counting:
+    """A file that keeps the CRC-32 of what is written to it."""
+
+    def __init__(self, file: Any) -> None:
+        self.file, self.crc, self.size = file, 0, 0
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self.crc = zlib.crc32(view, self.crc)
+        self.size += len(view)
+        self.file.write(view)
+        return len(view)
+
+
+def write_pickle(
+    path: Path, value: object, call: int, record: str, run_id: str, run_json: str
+) -> int:
+    """Pickle one call's value; under its own name the file is whole or not there.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Final name; a file that has it is replaced.
+    value : object
+        What the call returned.
+    call : int
+        The call's number.
+    record : str
+        The call's record, one line of JSON.
+    run_id, run_json : str
+        The run.
+
+    Returns
+    -------
+    int
+        Checksum of the file.
+
+    Raises
+    ------
+    NotStorableError
+        The value cannot be pickled.
+    OSError
+        As the operating system says.
+    """
+    temporary = files.temporary_path(path)
+    handle = os.open(
+        temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666
+    )
+    try:
+        with open(handle, "wb") as file:
+            out = _Counting(file)
+            _dump(value, out)
+            lines = f"\n{record}\n{run_json}\n".encode()
+            out.write(lines)
+            seal = Seal("pickle", run_id, range(call, call + 1), out.size, out.crc)
+            trailer = lines + seal.line()
+            file.write(seal.line() + b"%0*d" % (_DIGITS, len(trailer)))
+        os.replace(temporary, path)
+    except BaseException:
+        files.remove(temporary)
+        raise
+    return seal.checksum
+
+
+def _dump(value: object, out: _Counting) -> None:
+    try:
+        pickle.Pickler(out, protocol=5).dump(value)
+    except OSError:
+        raise
+    except Exception as error:  # pickling runs the value's own code: anything can come
+        again = _pickle_by_value(value)
+        if again is None:
+            raise NotStorableError(
+                f"A value of type {type(value).__name__} cannot be pickled: {error}"
+            ) from error
+        if out.size:
+            out.file.seek(0)
+            out.file.truncate()
+            out.crc = out.size = 0
+        out.write(again)
+
+
+def _pickle_by_value(value: object) -> bytes | None:
+    """Pickle an instance of a class that only this process knows, where cloudpickle is at hand."""
+    with contextlib.suppress(Exception):
+        import cloudpickle
+
+        pickled: bytes = cloudpickle.dumps(value, protocol=5)
+        return pickled
+    return None
+
+
+def read_pickle(path: Path) -> Any:
+    """Check a pickle file and load its value. Only for files of people you trust.
+
+    Raises
+    ------
+    DamagedFileError
+        The file has changed since it was written, or its value cannot be made here.
+    """
+    with open(path, "rb") as file:
+        _read_trailer(file, path, check=True)
+        file.seek(0)
+        try:
+            return pickle.load(file)
+        except Exception as error:
+            raise DamagedFileError(
+                f"The value in {path} cannot be unpickled here: {type(error).__name__}: {error}. "
+                "Are the modules that it needs installed?"
+            ) from error
+
+
+def read_pickle_record(path: Path, *, check: bool = False) -> tuple[Seal, str, str]:
+    """Read seal, call record and run identity of a pickle file; nothing is unpickled.
+
+    Raises
+    ------
+    UnknownFileError
+        acme-io did not write the file.
+    DamagedFileError
+        It is cut short, or (with `check`) has changed.
+    """
+    with open(path, "rb") as file:
+        return _read_trailer(file, path, check=check)
+
+
+def _read_trailer(file: Any, path: Path, *, check: bool) -> tuple[Seal, str, str]:
+    size = file.seek(0, 2)
+    file.seek(max(size - _DIGITS, 0))
+    digits = file.read(_DIGITS)
+    length = int(digits) if digits.isdigit() and len(digits) == _DIGITS else 0
+    if not 0 < length <= min(size - _DIGITS, _LONGEST_TRAILER):
+        raise UnknownFileError(f"{path} is cut short, or not a pickle file of acme-io.")
+    start = size - _DIGITS - length
+    file.seek(start)
+    lines = file.read(length).split(b"\n")
+    if len(lines) != 5 or lines[0] or lines[4]:
+        raise DamagedFileError(f"{path} is damaged: its record cannot be read.")
+    seal = Seal.parse(lines[3] + b"\n", path)
+    if seal.size != size - _DIGITS - len(lines[3]) - 1:
+        raise DamagedFileError(f"{path} is damaged: its length has changed.")
+    if check and _crc(file, seal.size) != seal.rest:
+        raise DamagedFileError(f"{path} is damaged: its content has changed since it was written.")
+    return seal, lines[1].decode(), lines[2].decode()
+
+
+def _crc(file: Any, size: int) -> int:
+    file.seek(0)
+    crc = 0
+    while size > 0 and (piece := file.read(min(size, 1 << 20))):
+        crc = zlib.crc32(piece, crc)
+        size -= len(piece)
+    return crc

@@ -1,0 +1,310 @@
+"""The seal: the first bytes of every HDF5 file, which say what it is and whether it is whole.
+
+HDF5 leaves a *user block* at the start of a file to whoever writes it. Ours holds one line::
+
+    ACME-IO 1 5d41402a {"kind":"payload","run":"…","calls":[3,3],"size":2568,"rest":…,"data":[]}
+
+The number after the format version is the CRC-32 of the JSON text, `size` the size of the file,
+`data` the ranges of large datasets as `[offset, length, checksum]`, and `rest` the CRC-32 of all bytes
+after the user block that are in none of these ranges. A file is checked before HDF5 sees it: the
+library was not made for damaged files, and a damaged one can take the interpreter down.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from .errors import DamagedFileError, UnknownFileError
+from .record import FORMAT_VERSION
+
+__all__ = ["Seal", "block_size", "checksum", "read_seal"]
+
+MAGIC = b"ACME-IO "
+SMALLEST_BLOCK = 512
+"""Bytes; HDF5 wants a power of two of at least this."""
+
+LARGE = 32 * 1024
+"""Datasets of at least so many bytes have a range of their own in the seal."""
+
+_WORDS = 512  # 64-bit words a block of the fast checksum: 4 kB, one page
+
+
+def checksum(data: Any, start: int = 0) -> int:
+    """Checksum of a buffer: CRC-32, of large ones over the sums of their 4096-byte blocks.
+
+    Summing 64-bit words runs at the speed of memory, where CRC-32 is limited to 1 to 2 GB/s. Any
+    change within one word changes the sum of its block, and so the result.
+
+    Parameters
+    ----------
+    data : buffer
+        Contiguous bytes. From 32 kB on, little-endian 64-bit words are summed modulo 2**64 per
+        4096-byte block; the CRC-32 goes over these sums and the bytes after the last whole block.
+    start : int
+        Checksum of what stood before, to chain several buffers.
+    """
+    view = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
+    if len(view) < LARGE:
+        return zlib.crc32(view, start)
+    whole = len(view) // (8 * _WORDS) * (8 * _WORDS)
+    words = np.frombuffer(view[:whole], "<u8").reshape(-1, _WORDS)
+    sums = np.add.reduce(words, axis=1, dtype=np.uint64).astype("<u8", copy=False)
+    return zlib.crc32(view[whole:], zlib.crc32(sums.tobytes(), start))
+
+
+def block_size(n_ranges: int) -> int:
+    """Size of a user block whose seal lists `n_ranges` large datasets, bytes."""
+    needed, size = 384 + 44 * n_ranges, SMALLEST_BLOCK
+    while size < needed:
+        size *= 2
+    return size
+
+
+@dataclass
+class Seal:
+    """What the seal of a file says.
+
+    Attributes
+    ----------
+    kind : str
+        `"payload"`, `"batch"`, `"part"`, `"container"`, `"record"` or `"pickle"`.
+    run : str
+        The run's id.
+    calls : range
+        The calls in the file.
+    size : int
+        Size of the file in bytes.
+    rest : int
+        CRC-32 of all bytes after the user block outside of the ranges in `data`.
+    data : list of (int, int, int)
+        Offset, length and checksum of each large dataset, by offset.
+    version : int
+        Version of the file format.
+    """
+
+    kind: str
+    run: str
+    calls: range
+    size: int = 0
+    rest: int = 0
+    data: list[tuple[int, int, int]] = field(default_factory=list)
+    version: int = FORMAT_VERSION
+
+    def line(self) -> bytes:
+        """Write the seal as its line of text, without padding."""
+        first, last = (self.calls[0], self.calls[-1]) if len(self.calls) else (0, -1)
+        text = json.dumps(
+            {
+                "kind": self.kind,
+                "run": self.run,
+                "calls": [first, last],
+                "size": self.size,
+                "rest": self.rest,
+                "data": self.data,
+            },
+            separators=(",", ":"),
+        ).encode()
+        return b"%s%d %08x %s\n" % (MAGIC, self.version, zlib.crc32(text), text)
+
+    def block(self, size: int) -> bytes:
+        """Write the whole user block of `size` bytes."""
+        return self.line().ljust(size, b"\0")
+
+    @property
+    def checksum(self) -> int:
+        """One number for the whole file: `rest` and the checksums of all ranges."""
+        ranges = zlib.crc32(repr(list(self.data)).encode()) if self.data else 0
+        return self.rest << 32 | ranges
+
+    @classmethod
+    def parse(cls, line: bytes, path: Path) -> "Seal":
+        """Read a seal's line.
+
+        Raises
+        ------
+        UnknownFileError
+            There is no seal, or one of a later format version.
+        DamagedFileError
+            The seal itself has changed.
+        """
+        if not line.startswith(MAGIC):
+            raise UnknownFileError(f"{path} was not written by acme-io: it has no seal of it.")
+        try:
+            version, crc, text = line[len(MAGIC) :].rstrip(b"\n").split(b" ", 2)
+            if int(crc, 16) != zlib.crc32(text):
+                raise ValueError("the seal's checksum does not match")
+            facts = json.loads(text)
+            first, last = facts["calls"]
+            seal = cls(
+                facts["kind"],
+                facts["run"],
+                range(first, last + 1),
+                facts["size"],
+                facts["rest"],
+                [(o, n, c) for o, n, c in facts["data"]],
+                int(version),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedFileError(
+                f"{path} is damaged: its seal cannot be read ({error}). Restore the file from a "
+                "copy, or run the call again."
+            ) from error
+        if seal.version > FORMAT_VERSION:
+            raise UnknownFileError(
+                f"{path} has format version {seal.version}; this acme-io reads versions up to "
+                f"{FORMAT_VERSION}. Update acme-io."
+            )
+        return seal
+
+
+def seal_pieces(seal: Seal, pieces: Sequence[Any], ranges: Iterable[tuple[int, int]]) -> None:
+    """Fill in size and checksums for a file that is in memory.
+
+    Parameters
+    ----------
+    seal : Seal
+        The seal to complete.
+    pieces : sequence of buffer
+        The file's bytes in order; the first one is the user block.
+    ranges : iterable of (int, int)
+        Offset and length of each large dataset, by offset; each is exactly one of the pieces.
+    """
+    lengths = {offset: length for offset, length in ranges}
+    position, rest, data = 0, 0, []
+    for number, piece in enumerate(pieces):
+        size = memoryview(piece).nbytes
+        if lengths.get(position) == size and size:
+            data.append((position, size, checksum(piece)))
+        elif number:
+            rest = zlib.crc32(piece, rest)
+        position += size
+    seal.size, seal.rest, seal.data = position, rest, data
+
+
+def seal_file(
+    seal: Seal, file: BinaryIO, block: int, ranges: Sequence[tuple[int, int, int]]
+) -> None:
+    """Complete a seal for an open file and write it into its user block.
+
+    Parameters
+    ----------
+    seal : Seal
+        The seal to complete.
+    file : binary file
+        Open for reading and writing; everything but the user block is there.
+    block : int
+        Size of the user block.
+    ranges : sequence of (int, int, int)
+        Offset, length and checksum of each large dataset.
+    """
+    seal.data = sorted(ranges)
+    seal.size = file.seek(0, 2)
+    seal.rest = _rest(file, block, seal.data, seal.size)
+    file.seek(0)
+    text = seal.block(block)
+    if len(text) != block:
+        raise ValueError(f"The seal needs {len(text)} bytes, its user block has {block}.")
+    file.write(text)
+
+
+def read_seal(path: Path, *, check: str = "structure") -> Seal:
+    """Read and check the seal of a file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    check : str
+        `"size"` compares the file's size, `"structure"` also all bytes outside of large datasets,
+        `"all"` every byte.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read (`FileNotFoundError` and its like are the system's own).
+    UnknownFileError
+        acme-io did not write it.
+    DamagedFileError
+        It is cut short or has changed since it was written.
+    """
+    with open(path, "rb", buffering=0) as file:
+        return check_open_file(file, path, check)
+
+
+def check_open_file(file: Any, path: Path, check: str) -> Seal:
+    """Do the work of `read_seal` on a file that is open."""
+    head = file.read(SMALLEST_BLOCK)
+    block = SMALLEST_BLOCK
+    while head.startswith(MAGIC) and not head.rstrip(b"\0").endswith(b"\n"):
+        more = file.read(block)
+        if not more:
+            raise _damaged(path, "it ends within its seal")
+        head, block = head + more, 2 * block
+    seal = Seal.parse(head[: head.find(b"\n") + 1], path)
+    size = file.seek(0, 2)
+    if size != seal.size:
+        raise _damaged(path, f"it has {size} bytes instead of {seal.size}")
+    if head[head.find(b"\n") + 1 :].strip(b"\0"):
+        raise _damaged(path, "its first bytes have changed")
+    if check != "size" and _rest(file, block, seal.data, size) != seal.rest:
+        raise _damaged(path, "its content has changed since it was written")
+    if check == "all":
+        for offset, length, known in seal.data:
+            if _range_checksum(file, offset, length) != known:
+                raise _damaged(path, f"the {length} bytes of data at byte {offset} have changed")
+    return seal
+
+
+def _damaged(path: Path, reason: str) -> DamagedFileError:
+    return DamagedFileError(
+        f"{path} is damaged: {reason}. Restore the file from a copy, or run the call again."
+    )
+
+
+def _rest(file: Any, block: int, ranges: Sequence[tuple[int, int, int]], size: int) -> int:
+    crc, position = 0, block
+    for offset, length in [*((o, n) for o, n, _ in ranges), (size, 0)]:
+        file.seek(position)
+        left = offset - position
+        while left > 0:
+            piece = file.read(min(left, 1 << 20))
+            if not piece:
+                return -1
+            crc = zlib.crc32(piece, crc)
+            left -= len(piece)
+        position = offset + length
+    return crc
+
+
+_PIECE = 8 * _WORDS * 1024  # 4 MB, whole blocks
+
+
+def _range_checksum(file: Any, offset: int, length: int) -> int:
+    """Checksum a range of a file as `checksum` does it, piece by piece."""
+    file.seek(offset)
+    if length < LARGE:
+        return zlib.crc32(file.read(length))
+    crc, left = 0, length
+    while left:
+        piece = _read_exactly(file, min(left, _PIECE))
+        if not piece:
+            return -1
+        left -= len(piece)
+        whole = len(piece) // (8 * _WORDS) * (8 * _WORDS)
+        words = np.frombuffer(piece, "<u8", whole // 8).reshape(-1, _WORDS)
+        sums = np.add.reduce(words, axis=1, dtype=np.uint64).astype("<u8", copy=False)
+        crc = zlib.crc32(memoryview(piece)[whole:], zlib.crc32(sums.tobytes(), crc))
+    return crc
+
+
+def _read_exactly(file: Any, size: int) -> bytes:
+    pieces, left = [], size
+    while left and (piece := file.read(left)):
+        pieces.append(piece)
+        left -= len(piece)
+    return b"".join(pieces) if len(pieces) != 1 else bytes(pieces[0])

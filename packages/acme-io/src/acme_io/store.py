@@ -1,0 +1,284 @@
+"""The client's side of one run on disk: claim the folder, take receipts, write the container.
+
+::
+
+    check_output_dir   before anything is started; writes nothing
+    RunStore.create    makes the folders, claims them, gives the sink that travels to the workers
+    RunStore.accept    one receipt per finished batch
+    RunStore.finish    the container, from what was accepted
+    RunStore.close     releases the claim; may discard everything the run wrote
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import files, layout
+from .claim import Claim, refuse_claimed
+from .errors import OutputDirError, ResultsExistError
+from .options import StorageOptions
+from .record import DONE, FAILED, MISSING, PICKLED, CallTable, RunInfo, run_to_json
+from .sinks import BatchReceipt, PayloadSink, PickleSink, Sink
+
+__all__ = ["RunStore", "check_output_dir"]
+
+
+def check_output_dir(path: str | os.PathLike[str], name: str, options: StorageOptions) -> None:
+    """Check that results can be written to a folder; nothing is made or changed.
+
+    Parameters
+    ----------
+    path : path_like
+        The output directory; it need not exist.
+    name : str
+        The cleaned function name.
+    options : StorageOptions
+        How results are to be stored.
+
+    Raises
+    ------
+    OutputDirError
+        It is a file, its parent is one, or nothing can be written there.
+    ResultsExistError
+        It holds results of this function.
+    ClaimError
+        Another run is writing results of this function there.
+    """
+    folder = Path(path).absolute()
+    parent = _nearest_existing(folder)
+    if not parent.is_dir():
+        what = "is a file" if parent == folder else f"cannot be made: {parent} is a file"
+        raise OutputDirError(f"The output directory {folder} {what}. Pass a folder as output_dir.")
+    if not os.access(parent, os.W_OK | os.X_OK) or _is_read_only(parent):
+        raise OutputDirError(
+            f"The output directory {folder} cannot be written: no permission to write to {parent}, "
+            "or its file system is read-only. Pass another output_dir."
+        )
+    if parent == folder:
+        refuse_claimed(folder, name)
+        _refuse_existing(folder, name)
+
+
+def _nearest_existing(folder: Path) -> Path:
+    for candidate in (folder, *folder.parents):
+        with contextlib.suppress(OSError):
+            if os.path.lexists(candidate):
+                return candidate
+    return folder
+
+
+def _is_read_only(folder: Path) -> bool:
+    if not hasattr(os, "statvfs"):
+        return False
+    with contextlib.suppress(OSError):
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    return False
+
+
+def _refuse_existing(folder: Path, name: str) -> None:
+    found = next(existing_results(folder, name), None)
+    if found is not None:
+        raise ResultsExistError(
+            f"{folder} already holds results of {name!r} ({found.name}); they are never overwritten. "
+            "Use resume=True to go on with that run, or another output_dir."
+        )
+
+
+def existing_results(folder: Path, name: str) -> Iterator[Path]:
+    """Results of a function in a folder, finished or not."""
+    for file_name in (layout.container_name(name), layout.record_name(name)):
+        if os.path.lexists(folder / file_name):
+            yield folder / file_name
+    places = ("", layout.payload_folder(name), layout.parts_folder(name))
+    for place in places:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            for entry in os.scandir(folder / place):
+                parsed = layout.parse_payload_name(entry.name)
+                if (
+                    parsed is not None
+                    and parsed.name == name
+                    and (place or parsed.kind == "pickle")
+                ):
+                    yield Path(entry.path)
+
+
+class RunStore:
+    """The files of one run, seen from the client. Made by `create`.
+
+    Attributes
+    ----------
+    sink : Sink
+        Travels to the workers by pickle.
+    output_dir : pathlib.Path
+        Absolute path of the output directory.
+    container : pathlib.Path or None
+        The container; None when results are pickled.
+    created_output_dir : bool
+        Whether this run made the folder.
+    """
+
+    sink: Sink
+    output_dir: Path
+    container: Path | None
+    created_output_dir: bool
+
+    def __init__(self, output_dir: Path, name: str, options: StorageOptions, run: RunInfo) -> None:
+        self.output_dir, self.name, self.options, self.run = output_dir, name, options, run
+        self.container = None if options.pickle else output_dir / layout.container_name(name)
+        self.created_output_dir = False
+        self._run_json = run_to_json(run)
+        self._status = bytearray([MISSING]) * run.n_calls
+        self._files: list[str | None] = [None] * run.n_calls
+        self._checksums = [0] * run.n_calls
+        self._made: list[Path] = []
+        self._claim: Claim | None = None
+
+    @classmethod
+    def create(
+        cls, output_dir: Path, name: str, options: StorageOptions, run: RunInfo
+    ) -> "RunStore":
+        """Make the folders and claim them.
+
+        Parameters
+        ----------
+        output_dir : pathlib.Path
+            The output directory; missing folders are made.
+        name : str
+            The cleaned function name.
+        options : StorageOptions
+            How results are stored.
+        run : RunInfo
+            The run's identity.
+
+        Raises
+        ------
+        OutputDirError
+            The folder cannot be made or written.
+        ResultsExistError
+            It holds results of this function.
+        ClaimError
+            Another run is writing results of this function there.
+        """
+        store = cls(Path(output_dir).absolute(), name, options, run)
+        check_output_dir(store.output_dir, name, options)
+        try:
+            store._make_folders()
+        except BaseException:
+            store.close(discard=True)
+            raise
+        return store
+
+    def _make_folders(self) -> None:
+        try:
+            self._make(self.output_dir)
+            self.created_output_dir = self.output_dir in self._made
+            self._claim = Claim(self.output_dir, self.name)
+            _refuse_existing(self.output_dir, self.name)
+            if not self.options.pickle:
+                self._make(self.output_dir / layout.payload_folder(self.name))
+        except (PermissionError, NotADirectoryError) as error:
+            raise OutputDirError(f"{self.output_dir} cannot be used: {error}") from error
+        kind = PickleSink if self.options.pickle else PayloadSink
+        self.sink = kind(self.output_dir, self.name, self.run.run_id, self._run_json)
+
+    def _make(self, folder: Path) -> None:
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for folder in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                self._made.append(folder)
+
+    def accept(self, receipt: BatchReceipt) -> None:
+        """Take a batch's receipt; a later one for the same call replaces the earlier one."""
+        for at, call in enumerate(receipt.calls):
+            status = receipt.status[at]
+            if status == MISSING:
+                continue
+            self._status[call] = status
+            self._files[call] = (
+                receipt.files if isinstance(receipt.files, str) else receipt.files[at]
+            )
+            self._checksums[call] = receipt.checksums[at]
+
+    def finish(self, table: CallTable) -> None:
+        """Write the container, complete as far as the run went.
+
+        Parameters
+        ----------
+        table : CallTable
+            What became of the calls; where a file of a call was accepted, status and checksum are
+            taken from there.
+        """
+        from .container import Description, external_links, write_container
+        from .payload import RunStamp
+
+        full = self._completed(table)
+        stamp = RunStamp(self.run.run_id, self._run_json)
+        if self.container is None:
+            path = self.output_dir / layout.record_name(self.name)
+            write_container(path, "record", Description(stamp, "pickles", full))
+            return
+        links = (
+            (call, file, "/")
+            for call, file in enumerate(self._files)
+            if file is not None and full.status[call] == DONE
+        )
+        about = Description(stamp, "links", full)
+        write_container(self.container, "container", about, external_links(links))
+
+    def _completed(self, table: CallTable) -> CallTable:
+        full = table.copy()
+        for call, status in enumerate(self._status):
+            if status in (DONE, PICKLED) and full.status[call] != FAILED:
+                full.status[call] = status
+                full.checksum[call] = self._checksums[call]
+            elif status != FAILED and full.status[call] in (DONE, PICKLED):
+                full.status[call] = MISSING
+        return full
+
+    def payload_files(self) -> list[str | None]:
+        """Absolute paths of the payloads in the order of calls; None for calls without one."""
+        return [
+            None if file is None else str(layout.local(self.output_dir, file))
+            for file in self._files
+        ]
+
+    def close(self, *, discard: bool = False) -> None:
+        """Release the claim.
+
+        Parameters
+        ----------
+        discard : bool
+            Remove everything that this run wrote, and folders that it made as far as they are
+            empty then.
+        """
+        self._remove_temporary()
+        if discard:
+            self._discard()
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
+        if discard:
+            for folder in reversed(self._made):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+    def _remove_temporary(self) -> None:
+        """Remove what killed writers left: no other run writes here while we hold the claim."""
+        if self._claim is None:
+            return
+        for place in (self.output_dir, self.output_dir / layout.payload_folder(self.name)):
+            with contextlib.suppress(OSError):
+                for entry in os.scandir(place):
+                    if layout.is_temporary(entry.name, self.name):
+                        files.remove(Path(entry.path))
+
+    def _discard(self) -> None:
+        if self._claim is None:  # nothing was written
+            return
+        for found in list(existing_results(self.output_dir, self.name)):
+            files.remove(found)
