@@ -1,0 +1,62 @@
+"""Run one Python function for many inputs in parallel and find the results on disk.
+
+`ParallelMap` does it; `each` and `shared` say outright which of its arguments are split up among
+the calls; `ComputeError` tells which calls failed.
+
+>>> from acme_core import ParallelMap
+>>> def f(x, y, z=3):
+...     return (x + y) * z
+>>> with ParallelMap(f, [2, 4, 6, 8], 4, write_worker_results=False, verbose=False) as pmap:
+...     pmap.compute()
+[18, 24, 30, 36]
+"""
+
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
+
+from acme_core.__about__ import __version__
+
+if TYPE_CHECKING:
+    from acme_core.arguments import each, shared
+    from acme_core.errors import (
+        AcmeError,
+        ComputeError,
+        ModulesChangedError,
+        SharedFilesError,
+        UnpicklableError,
+        WorkerDiedError,
+    )
+    from acme_core.parallel_map import ParallelMap
+
+__all__ = [
+    "AcmeError",
+    "ComputeError",
+    "ModulesChangedError",
+    "ParallelMap",
+    "SharedFilesError",
+    "UnpicklableError",
+    "WorkerDiedError",
+    "__version__",
+    "each",
+    "shared",
+]
+
+_HOMES = {"ParallelMap": "parallel_map", "each": "arguments", "shared": "arguments"}
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is used, when it is used."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(f"acme_core.{_HOMES.get(name, 'errors')}")
+    value = getattr(module, name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted(__all__)

@@ -1,0 +1,226 @@
+"""What runs on a worker: the calls of one batch, one after the other.
+
+::
+
+    for each call:  fresh arguments ─▶ user's function ─▶ value ─▶ writer (files) or outcome
+                         │                  │                           │
+                         └────── an exception at any point is that call's failure
+
+The same code runs the calls in this process for ``compute(debug=True)``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acme_core.failures import describe
+from acme_core.memory import PeakMemory
+from acme_core.orders import BatchOutcome, RunOrder
+from acme_core.transport import Frozen
+from acme_io.record import CallReport
+
+if TYPE_CHECKING:
+    from acme_core.distribution import Place
+
+BATCH_SECONDS = 0.5
+"""After this time a batch ends with the call that it is at; the rest travels again."""
+
+
+def generator_for(seed: int, call: int) -> np.random.Generator:
+    """Random generator of one call: depends on the seed and the call's number alone.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    call : int
+        Number of the call.
+
+    Returns
+    -------
+    numpy.random.Generator
+        Child ``call`` of ``numpy.random.SeedSequence(seed)``, as its ``spawn`` would make it.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(call,)))
+
+
+class Arguments:
+    """Makes the arguments of each call of a run.
+
+    Parameters
+    ----------
+    order : RunOrder
+        Says where each argument goes, and has the shared ones.
+    """
+
+    def __init__(self, order: RunOrder) -> None:
+        template = order.template
+        self._order = order
+        self._template = template
+        self._positional = [order.shared.get(i) for i in range(template.n_positional)]
+        self._keywords = {p: v for p, v in order.shared.items() if isinstance(p, str)}
+        self._frozen = {p: v for p, v in order.shared.items() if isinstance(v, Frozen)}
+
+    def of_call(self, call: int, items: Iterable[Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments of one call, mutable ones made anew."""
+        args, kwargs = self._positional.copy(), self._keywords.copy()
+        template = self._template
+        for place, value in zip(template.places, items, strict=True):
+            _put(args, kwargs, place, value)
+        for place, frozen in self._frozen.items():
+            _put(args, kwargs, place, frozen.thaw())
+        if template.task_id is not None:
+            _put(args, kwargs, template.task_id, call)
+        if template.rng is not None:
+            kwargs[template.rng] = generator_for(self._order.seed, call)
+        return args, kwargs
+
+    def on_record(self, items: Sequence[Any]) -> dict[str, Any]:
+        """Distributed arguments of one call by parameter name."""
+        return dict(zip(self._template.names, items, strict=True))
+
+
+def _put(args: list[Any], kwargs: dict[str, Any], place: Place, value: Any) -> None:
+    if isinstance(place, int):
+        args[place] = value
+    else:
+        kwargs[place] = value
+
+
+def rows_of(columns: Sequence[Any], n_calls: int) -> Iterator[list[Any] | BaseException]:
+    """Items of each call of a batch; an exception where one cannot be unpickled."""
+    iterators = [iter(column) for column in columns]
+    for _ in range(n_calls):
+        row: list[Any] | BaseException = []
+        for iterator in iterators:
+            try:
+                item = next(iterator)
+            except Exception as error:
+                row = error
+            else:
+                if isinstance(row, list):
+                    row.append(item)
+        yield row
+
+
+class Batch:
+    """Evaluates the calls of one batch and keeps the outcome.
+
+    Parameters
+    ----------
+    order : RunOrder
+        The run.
+    first, n_calls : int
+        The calls ``first`` to ``first + n_calls - 1``.
+    attempt : int
+        1 for the first evaluation of these calls.
+    worker : str
+        Address of this worker.
+    reraise : bool
+        Whether an exception of a call leaves `run` instead of becoming part of the outcome.
+    """
+
+    def __init__(
+        self,
+        order: RunOrder,
+        first: int,
+        n_calls: int,
+        *,
+        attempt: int = 1,
+        worker: str = "",
+        reraise: bool = False,
+    ) -> None:
+        self._order = order
+        self._reraise = reraise
+        self._n_calls = n_calls
+        self._attempt = attempt
+        self._arguments = Arguments(order)
+        self._memory = PeakMemory()
+        self._writer = order.sink.open(range(first, first + n_calls)) if order.sink else None
+        self.outcome = BatchOutcome(first=first, worker=worker)
+        if self._writer is None:
+            self.outcome.values = []
+
+    def run(self, columns: Sequence[Any]) -> BatchOutcome:
+        """Evaluate the calls until all are done or the time of a batch is over."""
+        began = time.perf_counter()
+        first = self.outcome.first
+        try:
+            for call, row in enumerate(rows_of(columns, self._n_calls), first):
+                self._evaluate(call, row)
+                if self._is_over(call, time.perf_counter() - began):
+                    break
+            if self._writer is not None:
+                self.outcome.receipt = self._writer.close()
+        except BaseException:
+            if self._writer is not None:
+                self._writer.abort()
+            raise
+        self.outcome.wall_seconds = time.perf_counter() - began
+        return self.outcome
+
+    def _is_over(self, call: int, elapsed: float) -> bool:
+        if self._order.stop_at_failure and call in self.outcome.failures:
+            return True
+        return elapsed > BATCH_SECONDS
+
+    def _evaluate(self, call: int, row: list[Any] | BaseException) -> None:
+        outcome, value, error = self.outcome, None, None
+        outcome.started.append(time.time())
+        began = time.perf_counter()
+        try:
+            if isinstance(row, BaseException):
+                raise row
+            args, kwargs = self._arguments.of_call(call, row)
+            began = time.perf_counter()
+            value = self._order.func(*args, **kwargs)
+        except (Exception, SystemExit, KeyboardInterrupt) as raised:
+            if self._reraise:
+                raise
+            error = raised
+        seconds = time.perf_counter() - began
+        outcome.seconds.append(seconds)
+        outcome.peak_memory.append(self._memory.after_call(seconds))
+        outcome.n_calls += 1
+        if error is None:
+            error = self._keep(call, row, value)
+        if error is not None:
+            self._fail(call, row, error)
+
+    def _keep(self, call: int, row: Any, value: Any) -> BaseException | None:
+        """Hand the value on; what speaks against it is the failure of the call."""
+        if self._writer is not None:
+            self._writer.put(self._report(call, row), value)
+        elif self._order.slots is not None:
+            try:
+                value = self._order.slots.split(value)
+            except (TypeError, ValueError) as misfit:
+                return misfit
+        if self.outcome.values is not None:
+            self.outcome.values.append(value)
+        return None
+
+    def _fail(self, call: int, row: Any, error: BaseException) -> None:
+        # One exception object per batch is enough: the first of the run becomes the cause.
+        failure = describe(error, keep_exception=not self.outcome.failures)
+        self.outcome.failures[call] = failure
+        if self._writer is not None:
+            self._writer.fail(self._report(call, row), failure.record)
+        elif self.outcome.values is not None:
+            self.outcome.values.append(None)
+
+    def _report(self, call: int, row: Any) -> CallReport:
+        outcome = self.outcome
+        return CallReport(
+            call=call,
+            started=outcome.started[-1],
+            seconds=outcome.seconds[-1],
+            peak_memory=outcome.peak_memory[-1],
+            worker=outcome.worker,
+            attempt=self._attempt,
+            arguments=self._arguments.on_record(row) if isinstance(row, list) else {},
+        )

@@ -1,0 +1,141 @@
+"""Sends a run to the workers of a client: what surrounds the engine.
+
+The ticket by which workers get at the function, where large arguments lie, the progress bar, and
+what has to be right about workers that were used before.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from acme_core import environment, transport
+from acme_core.distribution import Distribution
+from acme_core.engine import Engine
+from acme_core.errors import ModulesChangedError
+from acme_core.handover import Handover
+from acme_core.orders import BatchOutcome, RunOrder, RunTicket
+from acme_core.progress import Progress
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from acme_core.run import Run
+
+logger = logging.getLogger(__name__)
+
+
+def dispatch(
+    client: Client,
+    run: Run,
+    order: RunOrder,
+    distribution: Distribution,
+    *,
+    retries: int,
+    progress: bool,
+) -> None:
+    """Run all calls on the workers of a client; outcomes go to the ledger of the run.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Its workers evaluate the calls.
+    run : Run
+        Keeps the outcomes.
+    order : RunOrder
+        The function and its shared arguments.
+    distribution : Distribution
+        The arguments.
+    retries : int
+        How often a failed call is tried again.
+    progress : bool
+        Whether to show how far the run is.
+
+    Raises
+    ------
+    ModulesChangedError
+        If a client that is not ACME's has workers with outdated modules.
+    """
+    _refresh_modules(client)
+    handover = Handover(_shared_folder(client, run.output_dir))
+    try:
+        ticket = RunTicket(
+            run.info.run_id, os.getcwd(), tuple(sys.path), handover.pack(transport.dumps(order))
+        )
+        with Progress(distribution.n_calls, progress) as shown, _sigterm_as_exception():
+
+            def accept(outcome: BatchOutcome, again: set[int]) -> None:
+                done, failed = run.ledger.accept(outcome)
+                shown.add(done, failed - len(again))
+
+            Engine(
+                client,
+                ticket,
+                distribution,
+                handover,
+                retries=retries,
+                stop_at_failure=order.stop_at_failure,
+                accept=accept,
+            ).run()
+    finally:
+        handover.close()
+
+
+def _refresh_modules(client: Client) -> None:
+    """See to it that no worker uses a module that has changed on disk since it was imported."""
+    changed = sorted(
+        {name for names in client.run(environment.changed_modules).values() for name in names}
+    )
+    if not changed:
+        return
+    names = ", ".join(changed)
+    if not started_by_acme(client):
+        raise ModulesChangedError(
+            f"<ParallelMap> the workers of {client} have imported {names}, which changed on disk "
+            "since. This client was not started by ACME, and a restart would destroy what else "
+            "it keeps: call client.restart() and compute again."
+        )
+    logger.info(f"<ParallelMap> INFO: {names} changed on disk; the workers are restarted")
+    client.restart()
+
+
+def started_by_acme(client: Client) -> bool:
+    """Whether the workers of a client were started by acme_cluster."""
+    return type(client.cluster).__module__.startswith("acme_cluster")
+
+
+def _shared_folder(client: Client, output_dir: str | None) -> Path | None:
+    """Folder in which all workers can read; `None` if they are on this machine."""
+    hosts = {urlsplit(address).hostname for address in client.nthreads()}
+    if hosts <= {"127.0.0.1", "localhost", "::1", None}:
+        return None
+    return Path(output_dir) if output_dir is not None else Path.cwd()
+
+
+@contextmanager
+def _sigterm_as_exception() -> Iterator[None]:
+    """Let SIGTERM end the run like Ctrl-C, so that workers are stopped and results completed."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> Any:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,124 @@
+"""From an exception in a call to its record, and from records to the message a user reads."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sysconfig
+import traceback
+from collections import defaultdict
+from collections.abc import Mapping
+
+import cloudpickle
+
+from acme_core.orders import CallFailure
+from acme_io.record import Failure
+
+_LIBRARIES = tuple(
+    {
+        os.path.realpath(sysconfig.get_paths()[key]) + os.sep
+        for key in ("stdlib", "platstdlib", "purelib", "platlib")
+    }
+)
+_OWN = os.path.dirname(os.path.realpath(__file__)) + os.sep
+_EXCEPTION_LIMIT = 1_000_000  # bytes; a larger exception object stays on the worker
+
+
+def describe(error: BaseException, *, keep_exception: bool = True) -> CallFailure:
+    """Make the record of an exception that a call raised.
+
+    The traceback holds the user's frames alone. The exception itself goes along where it can be
+    pickled and read back.
+    """
+    trace = "".join(_without_libraries(traceback.TracebackException.from_exception(error)).format())
+    try:
+        text = str(error)
+    except Exception as unprintable:
+        text = f"(its text cannot be had: {unprintable!r})"
+    record = Failure(type(error).__name__, text, trace)
+    return CallFailure(record, _pickled(error) if keep_exception else None)
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    try:
+        pickled = cloudpickle.dumps(error.with_traceback(None))
+        cloudpickle.loads(pickled)
+    except Exception:
+        return None
+    return pickled if len(pickled) <= _EXCEPTION_LIMIT else None
+
+
+def _without_libraries(trace: traceback.TracebackException) -> traceback.TracebackException:
+    """Drop the frames of libraries and of this package, also from what led to the exception."""
+    trace.stack = traceback.StackSummary.from_list(
+        [frame for frame in trace.stack if not _is_library(frame.filename)]
+    )
+    for other in (trace.__cause__, trace.__context__):
+        if other is not None:
+            _without_libraries(other)
+    return trace
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_library(filename: str) -> bool:
+    if filename.startswith("<frozen"):
+        return True
+    path = os.path.realpath(filename)
+    return path.startswith(_OWN) or path.startswith(_LIBRARIES)
+
+
+def exception_of(failure: CallFailure) -> BaseException:
+    """Bring back the exception of a failed call, or a stand-in that carries its text."""
+    if failure.exception is not None:
+        try:
+            error = cloudpickle.loads(failure.exception)
+        except Exception:
+            error = None
+        if isinstance(error, BaseException):
+            error.add_note(f"Raised on a worker:\n{failure.record.traceback}")
+            return error
+    return RuntimeError(
+        f"{failure.record.type}: {failure.record.message}\n{failure.record.traceback}"
+    )
+
+
+def summarize(
+    name: str, n_calls: int, failures: Mapping[int, Failure], how_to_go_on: list[str]
+) -> str:
+    """Say on one screen what failed, why, and what to do next.
+
+    Parameters
+    ----------
+    name : str
+        Name of the function.
+    n_calls : int
+        Number of calls of the run.
+    failures : mapping of int to Failure
+        The failed calls.
+    how_to_go_on : list of str
+        Lines on where things are and what to do.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for call in sorted(failures):
+        groups[failures[call].type].append(call)
+    lines = [f"<ParallelMap> {len(failures)} of {n_calls} calls of {name} failed."]
+    for kind, calls in sorted(groups.items(), key=lambda item: -len(item[1]))[:4]:
+        lines += ["", f"{kind} in {_calls(calls)}; in call {calls[0]}:"]
+        lines += _shortened(failures[calls[0]].traceback)
+    if len(groups) > 4:
+        lines += ["", f"... and {len(groups) - 4} more exception types"]
+    return "\n".join([*lines, "", *how_to_go_on])
+
+
+def _calls(calls: list[int]) -> str:
+    shown = ", ".join(map(str, calls[:8]))
+    more = ", ..." if len(calls) > 8 else ""
+    return f"{len(calls)} call{'s' if len(calls) > 1 else ''} ({shown}{more})"
+
+
+def _shortened(trace: str, limit: int = 12) -> list[str]:
+    lines = [line[:300] for line in trace.rstrip().splitlines()]
+    if len(lines) > limit:
+        half = limit // 2
+        lines = [*lines[:half], f"  ... {len(lines) - limit} lines in the log ...", *lines[-half:]]
+    return ["    " + line for line in lines]

@@ -1,0 +1,124 @@
+"""Keeps what became of each call of a run, and makes from it what `compute` returns."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acme_core.failures import describe, exception_of
+from acme_core.orders import BatchOutcome, CallFailure
+from acme_io.record import DONE, FAILED, PICKLED, CallTable, Failure
+
+if TYPE_CHECKING:
+    from acme_io.store import RunStore
+
+    from acme_io.slots import Slots
+
+logger = logging.getLogger(__name__)
+
+_SHOWN_NOTES = 5
+
+
+class Ledger:
+    """The outcomes of one run.
+
+    Parameters
+    ----------
+    n_calls : int
+        Number of calls.
+    store : acme_io.store.RunStore or None
+        The files of the run; `None` keeps values in memory.
+    slots : acme_io.slots.Slots or None
+        How to stack values that are kept in memory.
+    """
+
+    def __init__(self, n_calls: int, store: RunStore | None, slots: Slots | None) -> None:
+        self.table = CallTable(n_calls)
+        self._store = store
+        self._slots = slots
+        self._values: list[Any] | None = [None] * n_calls if store is None else None
+        self._workers: dict[str, int] = {}
+        self._texts: dict[str, str] = {}
+        self._first_failure: CallFailure | None = None
+        self._n_notes = 0
+
+    @property
+    def failures(self) -> dict[int, Failure]:
+        """The failed calls."""
+        return self.table.failures
+
+    @property
+    def n_done(self) -> int:
+        """How many calls have a result."""
+        return int(np.isin(self.table.status, (DONE, PICKLED)).sum())
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The exception of the call that failed first."""
+        return None if self._first_failure is None else exception_of(self._first_failure)
+
+    def accept(self, outcome: BatchOutcome) -> tuple[int, int]:
+        """Take note of the outcome of a batch.
+
+        Returns
+        -------
+        done, failed : int
+            How many of its calls are done and how many failed.
+        """
+        first, n_calls, table = outcome.first, outcome.n_calls, self.table
+        part = slice(first, first + n_calls)
+        failures = dict(outcome.failures)
+        table.status[part] = DONE
+        if outcome.receipt is not None and self._store is not None:
+            self._store.accept(outcome.receipt)
+            table.status[part] = np.frombuffer(outcome.receipt.status, np.uint8)[:n_calls]
+            table.checksum[part] = outcome.receipt.checksums[:n_calls]
+            failures |= {c: describe(e) for c, e in outcome.receipt.errors.items()}
+            self._log_notes(outcome.receipt.notes)
+        if self._values is not None and outcome.values is not None:
+            self._values[part] = outcome.values
+        table.started[part] = outcome.started
+        table.seconds[part] = outcome.seconds
+        table.peak_memory[part] = outcome.peak_memory
+        table.worker[part] = self._worker_number(outcome.worker)
+        table.attempts[part] += 1
+        for call in range(first, first + n_calls) if self.failures else ():
+            self.failures.pop(call, None)
+        for call, failure in failures.items():
+            table.status[call] = FAILED
+            self._note_failure(call, failure)
+        return n_calls - len(failures), len(failures)
+
+    def _worker_number(self, worker: str) -> int:
+        number = self._workers.setdefault(worker, len(self._workers))
+        if number == len(self.table.workers):
+            self.table.workers.append(worker)
+        return number
+
+    def _note_failure(self, call: int, failure: CallFailure) -> None:
+        if self._first_failure is None:
+            self._first_failure = failure
+        # Thousands of calls may fail alike: equal texts are kept once.
+        self.failures[call] = Failure(*(self._texts.setdefault(t, t) for t in failure.record))
+
+    def _log_notes(self, notes: dict[int, str]) -> None:
+        for call, note in notes.items():
+            self._n_notes += 1
+            if self._n_notes <= _SHOWN_NOTES:
+                logger.warning(f"<ParallelMap> WARNING: call {call}: {note}")
+            elif self._n_notes == _SHOWN_NOTES + 1:
+                logger.warning("<ParallelMap> WARNING: more calls were pickled; see the record.")
+
+    def results(self) -> list[Any]:
+        """Return what `compute` returns: values in memory, or file names."""
+        if self._store is not None:
+            return list(self._store.payload_files())
+        assert self._values is not None
+        if self._slots is None:
+            return self._values
+        rows = [None if value is None else value[0] for value in self._values]
+        others = [[] if value is None else list(value[1]) for value in self._values]
+        stacked = self._slots.stack(rows)[0]
+        return [stacked, *others] if any(others) else [stacked]

@@ -1,0 +1,487 @@
+"""`ParallelMap`: the story of one run, told from the top.
+
+::
+
+    ParallelMap(f, ...)      checks the options, distributes the arguments      nothing is started
+      .compute()             dry run? ─▶ debug? ─▶ pickle ─▶ claim folder ─▶ workers ─▶ engine
+                             ─▶ container ─▶ results, or ComputeError
+      .cleanup()             stops the workers that were started for it
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from acme_cluster.messages import shown
+from acme_core import transport
+from acme_core.distribution import distribute
+from acme_core.errors import ComputeError, UnpicklableError
+from acme_core.failures import summarize
+from acme_core.options import MapOptions
+from acme_core.orders import RunOrder
+from acme_core.run import Run, check_folder, describe_run, draw_seed
+from acme_core.signatures import CallSignature, function_name
+
+if TYPE_CHECKING:
+    from acme_io.reader import Results
+    from distributed import Client
+
+    from acme_io.record import Failure
+
+logger = logging.getLogger(__name__)
+
+LARGE_ARGUMENT = 100 * 1000 * 1000
+"""Bytes from which on an argument is reported."""
+
+
+class ParallelMap:
+    """Run one function for many inputs, in parallel, with the results on disk.
+
+    Parameters
+    ----------
+    func : callable
+        The function to be called. Anything that can be called will do: functions of scripts and
+        notebooks, lambdas, `functools.partial`, methods, classes, NumPy ufuncs.
+    *args, **kwargs
+        Its arguments. Lists, tuples, ranges and one-dimensional arrays that have as many elements
+        as there are calls are split up, one element per call; all else goes whole to every call.
+        `each` and `shared` say it outright for their argument.
+    n_inputs : int or "auto"
+        Number of calls; by default the length that all lists and arrays have in common.
+    n_workers : int or "auto"
+        Number of parallel worker processes: by default as many as there are cores, at most one
+        per call.
+    write_worker_results : bool
+        Whether each worker writes its results to disk; otherwise they are sent back and kept in
+        the memory of this process.
+    output_dir : str or path-like, optional
+        Folder for the results; by default a new one, named ``ACME_`` and the time, in the
+        current folder.
+    result_shape : tuple, optional
+        Collects the results in one dataset of this shape; the one entry `None` stands for the
+        dimension along which they are stacked, `numpy.inf` for a length that the data has.
+    result_dtype : dtype_like
+        Data type of that dataset.
+    single_file : bool
+        Whether all results go to one file instead of one file per call.
+    write_pickle : bool
+        Whether results are pickled instead of written to HDF5.
+    dryrun : bool
+        Whether one randomly picked call is run here first, to see what it takes.
+    partition : str
+        Partition of a SLURM cluster to start workers in.
+    mem_per_worker : str
+        Memory of each worker, for instance ``"8GB"``.
+    setup_timeout : float
+        Seconds to wait for workers.
+    setup_interactive : bool
+        Whether questions may be asked at a terminal.
+    stop_client : bool or "auto"
+        Whether the workers are stopped at the end; "auto" stops those that were started here.
+    verbose : bool, optional
+        `None` shows information and warnings, `True` also what helps to debug ACME, `False`
+        warnings and errors only and no progress bar.
+    logfile : bool, str or path-like, optional
+        File for the messages: by default beside results on disk, and none for results in memory.
+
+    Attributes
+    ----------
+    results_container : str or None
+        The HDF5 file over all results of the last `compute`.
+    output_dir : str or None
+        Folder of the last `compute`.
+    n_inputs : int
+        Number of calls.
+    n_workers : int or None
+        Number of workers of the last `compute`.
+    client : distributed.Client or None
+        The dask client that was used.
+    logfile : str or None
+        File with the messages of the last `compute`.
+    failures : dict of int to acme_io.record.Failure
+        The failed calls of the last `compute`.
+    results : acme_io.reader.Results or None
+        The results of the last `compute` on disk, opened for reading.
+
+    Raises
+    ------
+    TypeError, ValueError, OSError
+        If something about the arguments is not right; nothing has been started or written then.
+
+    Examples
+    --------
+    >>> from acme_core import ParallelMap
+    >>> def f(x, y, z=3):
+    ...     return (x + y) * z
+    >>> with ParallelMap(f, [2, 4, 6, 8], 4, write_worker_results=False, verbose=False) as pmap:
+    ...     results = pmap.compute()
+    >>> results
+    [18, 24, 30, 36]
+    """
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        /,
+        *args: Any,
+        n_inputs: int | str = "auto",
+        n_workers: int | str = "auto",
+        write_worker_results: bool = True,
+        output_dir: str | os.PathLike[str] | None = None,
+        result_shape: tuple[int | float | None, ...] | None = None,
+        result_dtype: Any = "float",
+        single_file: bool = False,
+        write_pickle: bool = False,
+        dryrun: bool = False,
+        partition: str = "auto",
+        mem_per_worker: str | int = "auto",
+        setup_timeout: float = 60,
+        setup_interactive: bool = True,
+        stop_client: bool | str = "auto",
+        verbose: bool | None = None,
+        logfile: bool | str | os.PathLike[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not callable(func):
+            raise TypeError(
+                f"<ParallelMap> the first argument must be a function, not {func!r}. "
+                "Pass the function itself, without calling it: ParallelMap(f, ...)."
+            )
+        self._options = MapOptions(
+            n_workers=n_workers,
+            write_worker_results=write_worker_results,
+            output_dir=output_dir,
+            result_shape=result_shape,
+            result_dtype=result_dtype,
+            single_file=single_file,
+            write_pickle=write_pickle,
+            dryrun=dryrun,
+            partition=partition,
+            mem_per_worker=mem_per_worker,
+            setup_timeout=setup_timeout,
+            setup_interactive=setup_interactive,
+            stop_client=stop_client,
+            verbose=verbose,
+            logfile=logfile,
+        )
+        self._func = func
+        self._distribution = distribute(func, args, kwargs, n_inputs)
+        check_folder(self._options, func)
+        self._run: Run | None = None
+        self._started_client = False
+        self.client: Client | None = None
+        self.n_workers: int | None = None
+        with self._messages():
+            for warning in self._warnings():
+                logger.warning(warning)
+
+    # -- what the user asks for ---------------------------------------------------------------
+
+    def compute(
+        self,
+        debug: bool = False,
+        *,
+        on_error: str = "raise",
+        retries: int = 0,
+        seed: int | None = None,
+    ) -> list[Any] | None:
+        """Run all calls.
+
+        Parameters
+        ----------
+        debug : bool
+            Whether the calls run one after the other in this process: an exception comes out as
+            it is, and debuggers work. No workers are started.
+        on_error : {"raise", "keep", "stop"}
+            What happens when a call fails. "raise": the others run on, then `ComputeError` is
+            raised. "keep": there is `None` in its place. "stop": `ComputeError` is raised at
+            once.
+        retries : int
+            How often a failed call is tried again.
+        seed : int, optional
+            Makes the generators that the calls get as ``rng``; drawn where it is not given, and
+            on record.
+
+        Returns
+        -------
+        list or None
+            In call order, the names of the files that were written, or the values where results
+            are kept in memory: with ``result_shape`` the stacked array is the first element.
+            `None` if the dry run was declined.
+
+        Raises
+        ------
+        ComputeError
+            If calls failed; the results of all others are kept.
+        UnpicklableError
+            If the function or a shared argument cannot travel to the workers.
+        OSError
+            If the output directory holds results of this function already.
+        """
+        _check_compute_options(debug, on_error, retries, seed)
+        if self._distribution.read_once:
+            raise ValueError(
+                "<ParallelMap> the items of a generator can be drawn once, and an earlier "
+                "compute() did so. To compute again pass a list."
+            )
+        with self._messages():
+            seed = draw_seed() if seed is None else int(seed)
+            if self._options.dryrun and not self._rehearse(seed):
+                return None
+            if debug:
+                return self._debug(seed)
+            return self._compute(on_error, retries, seed)
+
+    def cleanup(self) -> None:
+        """Stop the workers that were started for this object, or all if ``stop_client=True``."""
+        stop = self._options.stop_client
+        if self.client is None or stop is False or not (self._started_client or stop is True):
+            return
+        from acme_cluster.cleanup import close_client
+
+        with self._messages():
+            client, self.client, self._started_client = self.client, None, False
+            close_client(client)
+            logger.debug("<ParallelMap> DEBUG: stopped the workers")
+
+    def __enter__(self) -> ParallelMap:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.cleanup()
+
+    # -- what is known afterwards -------------------------------------------------------------
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of calls."""
+        return self._distribution.n_calls
+
+    @property
+    def output_dir(self) -> str | None:
+        """Folder of the results: the user's, or that of the last `compute`."""
+        if self._run is not None:
+            return self._run.output_dir
+        return None if self._options.output_dir is None else str(self._options.output_dir)
+
+    @property
+    def results_container(self) -> str | None:
+        """Name of the container of the last `compute`."""
+        return None if self._run is None else self._run.container
+
+    @property
+    def logfile(self) -> str | None:
+        """Name of the file with the messages of the last `compute`."""
+        return None if self._run is None else self._run.logfile
+
+    @property
+    def failures(self) -> dict[int, Failure]:
+        """The failed calls of the last `compute`."""
+        return {} if self._run is None else dict(self._run.ledger.failures)
+
+    @property
+    def results(self) -> Results | None:
+        """The results of the last `compute` on disk, opened for reading."""
+        return None if self._run is None else self._run.results()
+
+    # -- the steps of a run -------------------------------------------------------------------
+
+    def _messages(self) -> Any:
+        level = {None: logging.INFO, True: logging.DEBUG, False: logging.WARNING}
+        return shown(level[self._options.verbose])
+
+    def _warnings(self) -> list[str]:
+        signature = CallSignature(self._func)
+        large = [
+            f"<ParallelMap> WARNING: `{name}` takes {size / 1e6:.0f} MB, which have to travel to "
+            "the workers. Rather save it to a file, pass the file's name or an open h5py.Dataset, "
+            "and read in the function what the call needs."
+            for name, size in self._distribution.sizes().items()
+            if size > LARGE_ARGUMENT
+        ]
+        options = self._options.warnings(signature.parameters)
+        return [*options, *self._distribution.warnings, *large]
+
+    def _order(self, seed: int) -> RunOrder:
+        template = self._distribution.template
+        slots = None if self._options.write_worker_results else self._options.slots
+        return RunOrder(self._func, template, template.shared, seed, slots=slots)
+
+    def _rehearse(self, seed: int) -> bool:
+        """Run one call here; `False` if the user does not want the others after that."""
+        from acme_core.rehearsal import rehearse, wants_to_go_on
+
+        name = function_name(self._func)
+        info = describe_run(self._func, self._distribution, self._options, seed)
+        storage = self._options.storage if self._options.write_worker_results else None
+        rehearse(name, self._order(seed), self._distribution, storage, info)
+        return wants_to_go_on(name, self._options.setup_interactive)
+
+    def _debug(self, seed: int) -> list[Any]:
+        """Run all calls here; an exception of the function comes out as it is."""
+        from acme_core.here import run_here
+
+        run = self._run = Run(self._func, self._distribution, self._options, seed)
+        order = self._order(seed)
+        if run.store is not None:
+            order = replace(order, sink=run.store.sink)
+        try:
+            try:
+                run_here(order, self._distribution, lambda outcome, _: run.ledger.accept(outcome))
+            finally:
+                run.finish()
+            return self._results_or_error(run, "raise")
+        finally:
+            run.close()
+
+    def _compute(self, on_error: str, retries: int, seed: int) -> list[Any]:
+        """Run all calls on workers."""
+        from acme_cluster import warm_up
+
+        warm_up()
+        order = self._pickle_check(self._order(seed))
+        run = self._run = Run(self._func, self._distribution, self._options, seed)
+        try:
+            started = False
+            try:
+                client = self._client()
+                started = True
+            finally:
+                if not started:
+                    run.close(discard=True)
+            if run.store is not None:
+                order = replace(order, sink=run.store.sink)
+            order = replace(order, stop_at_failure=on_error == "stop")
+            self._run_calls(client, run, order, retries)
+            return self._results_or_error(run, on_error)
+        finally:
+            run.close()
+
+    def _run_calls(self, client: Client, run: Run, order: RunOrder, retries: int) -> None:
+        from acme_core.dispatch import dispatch
+
+        try:
+            dispatch(
+                client,
+                run,
+                order,
+                self._distribution,
+                retries=retries,
+                progress=self._options.verbose is not False,
+            )
+        except BaseException as error:
+            run.finish()
+            done = run.ledger.n_done
+            where = f" in {run.output_dir}" if run.output_dir else ""
+            logger.warning(
+                f"<ParallelMap> WARNING: the run ended early ({type(error).__name__}). "
+                f"{done} of {self.n_inputs} calls are done{' and kept' + where if where else ''}."
+            )
+            raise
+        run.finish()
+
+    def _results_or_error(self, run: Run, on_error: str) -> list[Any]:
+        results = run.ledger.results()
+        failures = run.ledger.failures
+        if not failures:
+            if run.store is not None:
+                logger.info(f"<ParallelMap> INFO: Results are in {run.container or run.output_dir}")
+            return results
+        message = summarize(run.name, self.n_inputs, failures, self._how_to_go_on(run))
+        run.log_failures()
+        if on_error == "keep":
+            logger.warning(message.replace("<ParallelMap>", "<ParallelMap> WARNING:", 1))
+            return results
+        raise ComputeError(message, failures, results) from run.ledger.cause
+
+    def _how_to_go_on(self, run: Run) -> list[str]:
+        lines = []
+        if run.logfile is not None:
+            lines.append(f"All messages: {run.logfile}")
+        if run.store is not None:
+            lines.append(f"Results of the other calls: {run.container or run.output_dir}")
+        else:
+            lines.append("Results of the other calls: the exception's .results")
+        lines.append(
+            "To look into it: compute(debug=True) runs the calls here, one after the other; "
+            'compute(on_error="keep") returns the others, compute(retries=2) tries again.'
+        )
+        return lines
+
+    def _pickle_check(self, order: RunOrder) -> RunOrder:
+        """Pack what travels with the run, and say now what cannot."""
+        order = replace(order, shared={p: self._packed(p, v) for p, v in order.shared.items()})
+        try:
+            transport.dumps(order)
+        except Exception as error:
+            raise UnpicklableError(
+                f"<ParallelMap> {function_name(self._func)} cannot be sent to the workers: "
+                f"{type(error).__name__}: {error}. Make locks, open files, connections and "
+                "generators inside the function instead of using those of the surrounding code; "
+                "compute(debug=True) runs it here."
+            ) from error
+        return order
+
+    def _packed(self, place: Any, value: Any) -> Any:
+        try:
+            return transport.frozen(value)
+        except Exception as error:
+            raise UnpicklableError(
+                f"<ParallelMap> the argument `{place}` of {function_name(self._func)} cannot be "
+                f"sent to the workers: {type(error).__name__}: {error}. Pass what it is made from, "
+                "for example a file name, and make it in the function."
+            ) from error
+
+    def _client(self) -> Client:
+        """Pick up the client that is there, or start one that fits."""
+        from acme_cluster import current_client, start_client
+
+        options = self._options
+        client = current_client()
+        if client is not None:
+            logger.info(
+                f"<ParallelMap> INFO: Attaching to global parallel computing client {client}"
+            )
+            for name in ("n_workers", "partition", "mem_per_worker"):
+                if getattr(options, name) != "auto":
+                    logger.warning(
+                        f"<ParallelMap> WARNING: {name} has no effect, because the workers are "
+                        "there already. To start others call cluster_cleanup() first."
+                    )
+        else:
+            client = start_client(
+                None if options.n_workers == "auto" else int(options.n_workers),
+                n_calls=self.n_inputs,
+                partition=options.partition,
+                mem_per_worker=options.mem_per_worker,
+                timeout=options.setup_timeout,
+                interactive=options.setup_interactive,
+            )
+            self._started_client = True
+        self.client = client
+        self.n_workers = len(client.nthreads())
+        return client
+
+
+def _check_compute_options(debug: object, on_error: object, retries: object, seed: object) -> None:
+    if not isinstance(debug, bool):
+        raise TypeError(f"<ParallelMap> debug must be True or False, not {debug!r}.")
+    if on_error not in ("raise", "keep", "stop"):
+        raise ValueError(
+            f"<ParallelMap> on_error must be 'raise', 'keep' or 'stop', not {on_error!r}."
+        )
+    for name, value in (("retries", retries), ("seed", 0 if seed is None else seed)):
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise TypeError(f"<ParallelMap> {name} must be a whole number, not {value!r}.")
+        if int(value) < 0:  # type: ignore[call-overload]
+            raise ValueError(f"<ParallelMap> {name} must not be negative, but is {value!r}.")

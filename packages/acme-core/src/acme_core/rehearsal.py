@@ -1,0 +1,130 @@
+"""The dry run: one call, evaluated here, before the others are let loose."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from acme_io.store import RunStore
+
+from acme_core.arguments import Drawn
+from acme_core.distribution import Distribution
+from acme_core.here import run_one_here
+from acme_core.memory import PeakMemory
+from acme_core.orders import RunOrder
+from acme_io.options import StorageOptions
+from acme_io.record import RunInfo
+
+logger = logging.getLogger(__name__)
+
+_MEGABYTE = 1024 * 1024
+
+
+def rehearse(
+    name: str,
+    order: RunOrder,
+    distribution: Distribution,
+    storage: StorageOptions | None,
+    info: RunInfo,
+) -> None:
+    """Evaluate one randomly picked call and say how long it took and how much memory it needed.
+
+    Its result is stored as it would be in the run, in a temporary folder that is removed.
+
+    Parameters
+    ----------
+    name : str
+        Name of the function.
+    order : RunOrder
+        The run.
+    distribution : Distribution
+        The arguments. Where they can be read only once, it is the first call that is picked.
+    storage : StorageOptions or None
+        How results are stored, `None` for in memory.
+    info : RunInfo
+        The record of the run.
+
+    Raises
+    ------
+    Exception
+        What the function raises, as it is, or what keeps its result from being stored.
+    """
+    call = 0 if distribution.draws else secrets.randbelow(distribution.n_calls)
+    logger.info(
+        f"<ParallelMap> INFO: Performing a single dry-run of {name} simulating randomly picked "
+        f"worker #{call} with automatically distributed arguments"
+    )
+    peak = PeakMemory()
+    before = peak.read()
+    began = time.perf_counter()
+    _run_aside(name, order, distribution, storage, info, call)
+    elapsed = time.perf_counter() - began
+    megabytes = max(0, peak.read() - before) / _MEGABYTE
+    logger.info(
+        f"<ParallelMap> INFO: Dry-run completed. Elapsed time is {elapsed:f} seconds, "
+        f"estimated memory consumption was {megabytes:.2f} MB."
+    )
+
+
+def _run_aside(
+    name: str,
+    order: RunOrder,
+    distribution: Distribution,
+    storage: StorageOptions | None,
+    info: RunInfo,
+    call: int,
+) -> None:
+    ahead = Distribution(
+        distribution.n_calls,
+        distribution.template,
+        tuple(_Ahead(s) if isinstance(s, Drawn) else s for s in distribution.sources),  # type: ignore[misc]
+    )
+    if storage is None:
+        run_one_here(order, ahead, call)
+        return
+    with tempfile.TemporaryDirectory(prefix="acme-dryrun-") as folder:
+        store = RunStore.create(Path(folder), name, storage, info)
+        try:
+            outcome = run_one_here(replace(order, sink=store.sink), ahead, call)
+            if outcome.receipt is not None and outcome.receipt.errors:
+                raise next(iter(outcome.receipt.errors.values()))
+        finally:
+            store.close(discard=True)
+
+
+class _Ahead:
+    """The first item of an iterator, which stays there for its call."""
+
+    def __init__(self, source: Drawn) -> None:
+        self._source = source
+
+    def items(self, start: int, stop: int) -> list[object]:
+        return [self._source.first()]
+
+
+def wants_to_go_on(name: str, interactive: bool) -> bool:
+    """Ask at the terminal whether to run all calls; without a terminal the answer is yes."""
+    if not (interactive and _at_terminal()):
+        return True
+    question = f"Do you want to continue executing {name} with the provided arguments? [Y/n] "
+    while True:
+        try:
+            answer = input(question).strip().lower()
+        except EOFError:
+            return True
+        if answer in ("", "y", "yes"):
+            return True
+        if answer in ("n", "no"):
+            return False
+
+
+def _at_terminal() -> bool:
+    try:
+        return "ipykernel" in sys.modules or sys.stdin.isatty()
+    except (AttributeError, ValueError):
+        return False

@@ -1,0 +1,162 @@
+"""How functions and values travel: cloudpickle, and what makes each call's arguments its own.
+
+Functions of scripts and notebooks go by value. Open HDF5 files and datasets go by name and are
+opened for reading where they arrive. Values that a call could change are kept as pickles, from
+which every call gets a fresh object; values that nothing can change are passed as they are.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import fractions
+import io
+import pathlib
+import pickle
+import types
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from acme_core.arguments import is_h5py
+
+_PLAIN = (
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    range,
+    type(None),
+    type(...),
+    np.generic,
+    np.dtype,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    datetime.tzinfo,
+    decimal.Decimal,
+    fractions.Fraction,
+    pathlib.PurePath,
+    type,
+    types.ModuleType,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    np.ufunc,
+)
+_EXACT = frozenset({bool, int, float, complex, str, bytes, type(None), np.float64, np.int64})
+
+
+def is_immutable(value: Any) -> bool:
+    """Whether no call can change the value for another."""
+    if type(value) in _EXACT:
+        return True
+    if isinstance(value, np.void):
+        return False
+    if isinstance(value, _PLAIN):
+        return True
+    return type(value) in (tuple, frozenset) and all(map(is_immutable, value))
+
+
+class _Pickler(cloudpickle.Pickler):
+    """cloudpickle, with HDF5 files and datasets by name."""
+
+    def reducer_override(self, obj: Any) -> Any:
+        if is_h5py(obj, "File", "Group", "Dataset"):
+            return open_h5, (str(obj.file.filename), str(obj.name))
+        return super().reducer_override(obj)
+
+
+def dumps(value: Any) -> bytes:
+    """Pickle a value for a worker (any error of pickle comes out as it is)."""
+    with io.BytesIO() as file:
+        _Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+        return file.getvalue()
+
+
+loads = pickle.loads
+
+
+def open_h5(filename: str, name: str) -> Any:
+    """Open an HDF5 object for reading; its file is closed when the last object of it is gone."""
+    import h5py
+
+    file = h5py.File(filename, "r", locking=False)
+    return file if name == "/" else file[name]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A value that a call could change, as a pickle from which every call gets its own."""
+
+    pickled: bytes
+
+    def thaw(self) -> Any:
+        """Make a fresh object."""
+        return loads(self.pickled)
+
+
+@dataclass(frozen=True)
+class FrozenColumn:
+    """Items of one distributed argument, each a pickle of its own."""
+
+    pickled: tuple[bytes, ...]
+
+    def __len__(self) -> int:
+        return len(self.pickled)
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(loads, self.pickled)
+
+    def __getitem__(self, part: slice) -> FrozenColumn:
+        return FrozenColumn(self.pickled[part])
+
+
+def frozen(value: Any) -> Any:
+    """Pack a shared value: itself where it is immutable, else `Frozen`."""
+    if is_immutable(value) or is_h5py(value, "File", "Group", "Dataset"):
+        return value
+    return Frozen(dumps(value))
+
+
+def frozen_column(items: Sequence[Any]) -> Any:
+    """Pack the items that a batch of calls gets of one distributed argument.
+
+    Plain numbers, text and numeric arrays go as they are; of anything else every item is
+    pickled by itself, so that calls that were given the same object do not share it.
+    """
+    if isinstance(items, range):
+        return items
+    if isinstance(items, np.ndarray) and not items.dtype.hasobject:
+        # Rows of an array are views of one block; only whole arrays as items need it.
+        return items
+    if set(map(type, items)) <= _EXACT or all(map(is_immutable, items)):
+        return list(items)
+    return FrozenColumn(tuple(map(_dumps_item, items)))
+
+
+def _dumps_item(item: Any) -> bytes:
+    """Pickle one item; one that cannot be pickled becomes the failure of its call."""
+    try:
+        return dumps(item)
+    except Exception as error:
+        return pickle.dumps(_Unsendable(f"{type(item).__name__}: {error}"))
+
+
+class _Unsendable:
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _refuse, (self._reason,)
+
+
+def _refuse(reason: str) -> None:
+    raise TypeError(
+        f"an argument of this call cannot be sent to a worker ({reason}). "
+        "Pass what it is made from instead, for example a file name, and make it in the function."
+    )

@@ -1,0 +1,50 @@
+"""How many calls travel together."""
+
+import heapq
+
+from acme_core.sizing import LARGEST, TARGET_SECONDS, BatchSizer
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def test_starts_with_single_calls_and_grows_slowly():
+    sizer = BatchSizer()
+    assert sizer.next_size(10**6, 2) == 1
+    sizer.observe(1, 1e-6)
+    assert sizer.next_size(10**6, 2) == 8
+    sizer.observe(8, 8e-6)
+    assert sizer.next_size(10**6, 2) == 64
+
+
+def test_long_calls_travel_alone():
+    sizer = BatchSizer()
+    sizer.observe(1, 1.5)
+    assert sizer.next_size(10**6, 2) == 1
+    assert sizer.long_calls
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**5), st.floats(0, 100)), max_size=20),
+    st.integers(1, 10**7),
+    st.integers(0, 10**4),
+)
+def test_size_is_always_possible(observations, remaining, slots):
+    sizer = BatchSizer()
+    for n_calls, seconds in observations:
+        sizer.observe(n_calls, seconds)
+    assert 1 <= sizer.next_size(remaining, slots) <= min(remaining, LARGEST)
+
+
+@given(st.floats(1e-5, 0.5), st.integers(1, 5000), st.integers(1, 16))
+def test_workers_end_together(seconds, n_calls, workers):
+    """A simulated run of equal calls takes at most two batches longer than the ideal."""
+    sizer = BatchSizer()
+    free = [0.0] * workers
+    left = n_calls
+    while left:
+        size = sizer.next_size(left, workers)
+        left -= size
+        heapq.heapreplace(free, free[0] + size * seconds)
+        sizer.observe(size, size * seconds)
+    ideal = n_calls * seconds / workers
+    assert max(free) <= ideal + 2 * max(seconds, min(TARGET_SECONDS, ideal / 2) + 0.008)

@@ -1,0 +1,90 @@
+"""What makes the arguments of each call its own."""
+
+import pickle
+import threading
+
+import h5py
+import numpy as np
+import pytest
+from acme_core import transport
+from acme_core.handover import INLINE_LIMIT, Handover, fetch
+from acme_core.errors import SharedFilesError
+from hypothesis import given
+from hypothesis import strategies as st
+
+plain = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
+nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+
+
+@given(st.lists(nested, max_size=20))
+def test_columns_come_out_as_they_went_in(items):
+    column = pickle.loads(transport.dumps(transport.frozen_column(items)))
+    assert list(column) == items
+
+
+@given(nested)
+def test_frozen_values_are_equal_but_never_the_same_mutable(value):
+    packed = transport.frozen(value)
+    if isinstance(packed, transport.Frozen):
+        assert packed.thaw() == value
+        assert packed.thaw() is not packed.thaw()
+    else:
+        assert packed is value
+
+
+def test_calls_given_the_same_object_do_not_share_it():
+    one = [1]
+    first, second = transport.frozen_column([one, one])
+    first.append(2)
+    assert second == [1]
+
+
+@pytest.mark.parametrize("value", [np.arange(3), [1], {"a": 1}, {1}, bytearray(b"a"), ([],)])
+def test_mutable_values_are_frozen(value):
+    assert isinstance(transport.frozen(value), transport.Frozen)
+
+
+@pytest.mark.parametrize("value", [1, "a", (1, (2, "b")), np.float32(1), None, int, len, range(3)])
+def test_immutable_values_cost_nothing(value):
+    assert transport.frozen(value) is value
+
+
+def test_item_that_cannot_be_sent_fails_alone():
+    column = transport.frozen_column([[1], threading.Lock()])
+    items = iter(pickle.loads(pickle.dumps(column)))
+    assert next(items) == [1]
+    with pytest.raises(TypeError, match="cannot be sent to a worker"):
+        next(items)
+
+
+def test_datasets_travel_by_name(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["g/x"] = np.arange(5)
+    with h5py.File(tmp_path / "a.h5", "r") as file:
+        pickled = transport.dumps({"data": file["g/x"], "file": file})
+    assert len(pickled) < 1000
+    there = transport.loads(pickled)
+    assert there["data"][:].tolist() == [0, 1, 2, 3, 4]
+    assert there["file"].mode == "r"
+    there["file"].close()
+
+
+def test_small_parcels_travel_inline(tmp_path):
+    handover = Handover(tmp_path)
+    assert fetch(handover.pack(b"abc")) == b"abc"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_parcels_go_through_a_file(tmp_path):
+    handover = Handover(tmp_path)
+    content = b"x" * (INLINE_LIMIT + 1)
+    parcel = handover.pack(content)
+    assert isinstance(parcel, str)
+    assert fetch(parcel) == content
+    (folder,) = tmp_path.iterdir()
+    assert folder.stat().st_mode & 0o077 == 0
+    handover.release(parcel)
+    with pytest.raises(SharedFilesError, match="output_dir"):
+        fetch(parcel)
+    handover.close()
+    assert list(tmp_path.iterdir()) == []
