@@ -9,6 +9,30 @@ import numpy as np
 import pytest
 
 from acme import ComputeError, ParallelMap
+from acme_cluster import current_client
+
+# As an ordinary user, also where the tests run as the superuser, who may write anywhere: a folder
+# that belongs to somebody else, below one that everybody may enter.
+UNWRITABLE = """\
+import os, sys, tempfile
+from acme import ParallelMap
+with tempfile.TemporaryDirectory() as folder:
+    ParallelMap(abs, [1], output_dir=os.path.join(folder, "before")).compute(debug=True)
+    locked = os.path.join(folder, "locked")
+    os.mkdir(locked, mode=0o555)
+    os.chmod(folder, 0o755)
+    superuser = os.geteuid() == 0
+    if superuser:
+        os.setresuid(65534, 65534, 0)
+    try:
+        ParallelMap(abs, [1], output_dir=os.path.join(locked, sys.argv[1]))
+    except Exception as error:
+        print(isinstance(error, OSError), error)
+    print(os.listdir(locked))
+    if superuser:
+        os.setresuid(0, 0, 0)
+    os.chmod(locked, 0o755)
+"""
 
 
 def f(x, y, z=3):
@@ -16,7 +40,7 @@ def f(x, y, z=3):
 
 
 def test_not_a_callable(untouched):
-    with untouched(), pytest.raises(TypeError, match="callable"):
+    with untouched(), pytest.raises(TypeError, match="function"):
         ParallelMap([1, 2, 3], [1, 2])
 
 
@@ -82,10 +106,18 @@ class TestOutputDir:
         with untouched(), pytest.raises(OSError, match=r"notes\.txt"):
             ParallelMap(f, [2, 4], 4, output_dir=workdir / "notes.txt" / "results")
 
-    def test_cannot_be_written(self, untouched):
-        # Not a chmod: the superuser, who runs tests in containers, may write anywhere but here.
-        with untouched(), pytest.raises(OSError, match="/proc/results"):
-            ParallelMap(f, [2, 4], 4, output_dir="/proc/results")
+    @pytest.mark.parametrize("below", ["", "results"])
+    def test_cannot_be_written(self, run_python, below):
+        first, *listing = run_python("-c", UNWRITABLE, below).stdout.splitlines()
+        assert first.startswith("True ")
+        assert "locked" in first
+        assert listing == ["[]"]
+
+    def test_cannot_be_written_by_anybody(self, no_client, workdir):
+        # The kernel's own folder: looks writable to the superuser, and is not.
+        with pytest.raises(OSError, match="/proc/results"):
+            ParallelMap(f, [2, 4], 4, output_dir="/proc/results").compute()
+        assert current_client() is None
 
     def test_holds_results_of_this_function(self, untouched, workdir):
         with ParallelMap(f, [2, 4], 4, output_dir=workdir / "out") as pmap:
@@ -141,7 +173,6 @@ def test_result_dtype(untouched):
         ("write_worker_results", "no", TypeError),
         ("dryrun", 1, TypeError),
         ("verbose", "yes", TypeError),
-        ("mem_per_worker", "lots", ValueError),
         ("setup_timeout", -1, ValueError),
     ],
 )
@@ -150,25 +181,34 @@ def test_other_options(untouched, option, value, error):
         ParallelMap(f, [2, 4], 4, **{option: value})
 
 
+def test_amount_of_memory(untouched):
+    with untouched(), pytest.raises(ValueError, match=r"'lots'.*8GB"):
+        ParallelMap(f, [2, 4], 4, mem_per_worker="lots")
+
+
 def test_single_file_of_pickles(untouched):
     with untouched(), pytest.raises(ValueError, match="single_file"):
         ParallelMap(f, [2, 4], 4, single_file=True, write_pickle=True)
 
 
-def test_function_that_cannot_be_pickled(untouched):
+def test_function_that_cannot_be_pickled(no_client, workdir):
     lock = threading.Lock()
 
     def locked(x):
         with lock:
             return x
 
-    with untouched(), pytest.raises((TypeError, ValueError), match="locked"):
+    with pytest.raises((TypeError, ValueError), match="locked"):
         ParallelMap(locked, [1, 2]).compute()
+    assert current_client() is None
+    assert list(workdir.iterdir()) == []
 
 
-def test_argument_that_cannot_be_pickled(untouched):
-    with untouched(), pytest.raises((TypeError, ValueError), match="y"):
+def test_argument_that_cannot_be_pickled(no_client, workdir):
+    with pytest.raises((TypeError, ValueError), match="y"):
         ParallelMap(f, [1, 2], threading.Lock()).compute()
+    assert current_client() is None
+    assert list(workdir.iterdir()) == []
 
 
 def test_result_that_fits_nowhere(workdir, client):

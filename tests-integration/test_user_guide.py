@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -207,7 +208,8 @@ class TestClients:
         ) as pmap:  # fmt: skip
             results = pmap.compute()
         assert results == [6 * value for value in z]
-        assert "<ParallelMap> WARNING" in capfd.readouterr().err
+        assert " WARNING: " in capfd.readouterr().err
+        assert pmap.n_workers == len(os.sched_getaffinity(0))
         kept = pmap.client
 
         with ParallelMap(f, 2, 4, z=np.append(z, z), write_worker_results=False) as pmap:
@@ -282,7 +284,6 @@ class TestFailures:
         assert caught.traceback[-1].name == "f"
 
     def test_debug_runs_here_and_writes_where_it_would(self, workdir, no_client):
-        import os
         import threading
 
         here = []
