@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 from acme_core import transport
-from acme_core.handover import INLINE_LIMIT, Handover, fetch
 from acme_core.errors import SharedFilesError
+from acme_core.handover import INLINE_LIMIT, Handover, fetch
 from hypothesis import given
 from hypothesis import strategies as st
 

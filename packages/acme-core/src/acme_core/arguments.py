@@ -13,6 +13,7 @@ What is neither goes to every call whole.
 from __future__ import annotations
 
 import itertools
+import numbers
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -110,10 +111,29 @@ def shared(value: Any) -> Any:
     return SharedMark(value)
 
 
+def is_real_number(value: Any) -> bool:
+    """Whether a value is a real number of Python or NumPy, and not a truth value."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
+
+
 def is_h5py(value: Any, *kinds: str) -> bool:
     """Whether ``value`` is one of h5py's ``kinds`` (class names), without importing h5py."""
     h5py = sys.modules.get("h5py")
     return h5py is not None and isinstance(value, tuple(getattr(h5py, kind) for kind in kinds))
+
+
+def unreadable_h5(value: Any) -> str | None:
+    """Say why a worker could not open an HDF5 object for reading; `None` if it could."""
+    if not is_h5py(value, "File", "Group", "Dataset"):
+        return None
+    if not value:
+        return "is closed. Open its file again for reading."
+    file = value.file
+    if file.driver == "core":
+        return "lives in memory only. Save it to a file, and pass that opened for reading."
+    if file.mode != "r":
+        return 'is open for writing. Close it, and pass it opened with h5py.File(..., "r").'
+    return None
 
 
 def is_indexable(value: Any) -> bool:

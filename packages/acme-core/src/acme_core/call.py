@@ -16,12 +16,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from acme_io.record import CallReport
 
 from acme_core.failures import describe
 from acme_core.memory import PeakMemory
 from acme_core.orders import BatchOutcome, RunOrder
 from acme_core.transport import Frozen
-from acme_io.record import CallReport
 
 if TYPE_CHECKING:
     from acme_core.distribution import Place
@@ -61,6 +61,7 @@ class Arguments:
         template = order.template
         self._order = order
         self._template = template
+        self._distributed_names = [template.names[place] for place in template.places]
         self._positional = [order.shared.get(i) for i in range(template.n_positional)]
         self._keywords = {p: v for p, v in order.shared.items() if isinstance(p, str)}
         self._frozen = {p: v for p, v in order.shared.items() if isinstance(v, Frozen)}
@@ -81,7 +82,7 @@ class Arguments:
 
     def on_record(self, items: Sequence[Any]) -> dict[str, Any]:
         """Distributed arguments of one call by parameter name."""
-        return dict(zip(self._template.names, items, strict=True))
+        return dict(zip(self._distributed_names, items, strict=True))
 
 
 def _put(args: list[Any], kwargs: dict[str, Any], place: Place, value: Any) -> None:
@@ -169,7 +170,8 @@ class Batch:
         return elapsed > BATCH_SECONDS
 
     def _evaluate(self, call: int, row: list[Any] | BaseException) -> None:
-        outcome, value, error = self.outcome, None, None
+        outcome, value = self.outcome, None
+        error: BaseException | None = None
         outcome.started.append(time.time())
         began = time.perf_counter()
         try:
@@ -197,7 +199,8 @@ class Batch:
             self._writer.put(self._report(call, row), value)
         elif self._order.slots is not None:
             try:
-                value = self._order.slots.split(value)
+                first, others = self._order.slots.split(value)
+                value = self._order.slots.fit(first), others
             except (TypeError, ValueError) as misfit:
                 return misfit
         if self.outcome.values is not None:

@@ -14,7 +14,6 @@ each of its calls.
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +28,9 @@ from acme_core.arguments import (
     SharedMark,
     candidate_length,
     is_indexable,
+    is_real_number,
     real_size,
+    unreadable_h5,
 )
 from acme_core.signatures import CallSignature
 
@@ -49,8 +50,8 @@ class CallTemplate:
         Values that every call gets whole, by place.
     places : tuple
         Where the items of the distributed arguments go, in the order of the columns.
-    names : tuple of str
-        Parameter names of the distributed arguments, in the order of the columns.
+    names : mapping
+        Parameter names by place, of shared and distributed arguments.
     task_id : int or str or None
         Where the number of the call goes.
     rng : str or None
@@ -60,7 +61,7 @@ class CallTemplate:
     n_positional: int
     shared: Mapping[Place, Any] = field(repr=False)
     places: tuple[Place, ...]
-    names: tuple[str, ...]
+    names: Mapping[Place, str]
     task_id: Place | None = None
     rng: str | None = None
 
@@ -86,13 +87,11 @@ class Distribution:
 
     def sizes(self) -> dict[str, int]:
         """Memory that each argument takes, in bytes, by parameter name or place."""
-        shared = {str(place): real_size(value) for place, value in self.template.shared.items()}
-        split = {
-            name: real_size(source.value)
-            for name, source in zip(self.template.names, self.sources, strict=True)
-            if isinstance(source, Distributed)
-        }
-        return shared | split
+        names, placed = self.template.names, dict(self.template.shared)
+        for place, source in zip(self.template.places, self.sources, strict=True):
+            if isinstance(source, Distributed):
+                placed[place] = source.value
+        return {names[place]: real_size(value) for place, value in placed.items()}
 
     def columns(self, start: int, stop: int) -> tuple[Sequence[Any], ...]:
         """Items of the calls ``start`` to ``stop - 1``, one sequence per distributed argument."""
@@ -130,7 +129,8 @@ def distribute(
     wanted = _checked_n_inputs(n_inputs)
     signature = CallSignature(func)
     signature.check(args, kwargs)
-    arguments: dict[Place, Any] = {**dict(enumerate(args)), **kwargs}
+    arguments: dict[Place, Any] = dict(enumerate(args))
+    arguments.update(kwargs)
     names: dict[Place, str] = dict(enumerate(signature.named(args))) | {k: k for k in kwargs}
     task_id, warnings = _task_id_place(signature, args, kwargs)
     if task_id is not None:
@@ -159,11 +159,12 @@ def distribute(
             if place not in split and place != task_id
         },
         places=tuple(split),
-        names=tuple(names[place] for place in split),
+        names=names,
         task_id=task_id,
         rng="rng" if "rng" in signature.filled_in(kwargs, len(args)) else None,
     )
-    _refuse_shared_generators(template, names)
+    _refuse_shared_generators(template)
+    _refuse_writable_files(arguments, names)
     return Distribution(n_calls, template, tuple(split.values()), warnings)
 
 
@@ -173,7 +174,7 @@ def _checked_n_inputs(n_inputs: Any) -> int | None:
         if n_inputs == "auto":
             return None
         raise ValueError(f"<ParallelMap> n_inputs must be a number or 'auto', not {n_inputs!r}.")
-    if isinstance(n_inputs, bool | np.bool_) or not isinstance(n_inputs, numbers.Real):
+    if not is_real_number(n_inputs):
         raise TypeError(
             f"<ParallelMap> n_inputs must be a number or 'auto', not {type(n_inputs).__name__}."
         )
@@ -292,11 +293,23 @@ def _split(value: Any, n_calls: int, name: str) -> Distributed | Drawn:
     return Drawn(value.value, n_calls, name)
 
 
-def _refuse_shared_generators(template: CallTemplate, names: Mapping[Place, str]) -> None:
+def _refuse_writable_files(arguments: Mapping[Place, Any], names: Mapping[Place, str]) -> None:
+    """Refuse HDF5 objects that workers could not open for reading."""
+    for place, value in arguments.items():
+        inner = value.value if isinstance(value, Marked) else value
+        for item in inner if isinstance(inner, list | tuple) else (inner,):
+            reason = unreadable_h5(item)
+            if reason:
+                raise ValueError(
+                    f"<ParallelMap> the HDF5 object given for `{names[place]}` {reason}"
+                )
+
+
+def _refuse_shared_generators(template: CallTemplate) -> None:
     for place, value in template.shared.items():
         if isinstance(value, np.random.Generator | np.random.RandomState):
             raise ValueError(
-                f"<ParallelMap> `{names[place]}` is a random generator that every call would get "
+                f"<ParallelMap> `{template.names[place]}` is a random generator that every call would get "
                 "alike, so all calls would draw the same numbers. Leave it out and name the "
                 "parameter `rng`: each call then gets a generator of its own, "
                 "and compute(seed=...) repeats a run."

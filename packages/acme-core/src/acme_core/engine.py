@@ -37,7 +37,10 @@ from acme_core.sizing import BatchSizer
 from acme_core.worker import run_batch
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
+    from distributed import Client
+    from distributed import Future as DaskFuture
+
+    Future = DaskFuture[Any]
 
 logger = logging.getLogger(__name__)
 

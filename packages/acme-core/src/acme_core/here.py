@@ -16,7 +16,7 @@ WORKER = "this process"
 
 
 def run_here(
-    order: RunOrder, distribution: Distribution, accept: Callable[[BatchOutcome, set[int]], None]
+    order: RunOrder, distribution: Distribution, accept: Callable[[BatchOutcome], object]
 ) -> None:
     """Evaluate all calls, one after the other; the exception of a call comes out as it is.
 
@@ -31,7 +31,7 @@ def run_here(
     """
     order = replace(order, shared=_frozen_where_possible(order.shared))
     for call in range(distribution.n_calls):
-        accept(run_one_here(order, distribution, call), set())
+        accept(run_one_here(order, distribution, call))
 
 
 def run_one_here(order: RunOrder, distribution: Distribution, call: int) -> BatchOutcome:

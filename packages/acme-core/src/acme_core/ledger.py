@@ -6,15 +6,14 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from acme_io.record import DONE, FAILED, PICKLED, CallTable, Failure
 
 from acme_core.failures import describe, exception_of
 from acme_core.orders import BatchOutcome, CallFailure
-from acme_io.record import DONE, FAILED, PICKLED, CallTable, Failure
 
 if TYPE_CHECKING:
-    from acme_io.store import RunStore
-
     from acme_io.slots import Slots
+    from acme_io.store import RunStore
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import numbers
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -12,6 +11,8 @@ from typing import Any
 
 from acme_io.options import StorageOptions
 from acme_io.slots import Slots
+
+from acme_core.arguments import is_real_number
 
 
 @dataclass(frozen=True)
@@ -140,12 +141,12 @@ def _check_flag(name: str, value: object, kinds: tuple[type, ...]) -> None:
         raise TypeError(_wrong(name, wanted, value))
 
 
-def _check_n_workers(value: object) -> None:
+def _check_n_workers(value: Any) -> None:
     wanted = "'auto' or a whole number of at least 1"
     if isinstance(value, str):
         if value != "auto":
             raise ValueError(_wrong("n_workers", wanted, value))
-    elif isinstance(value, bool) or not isinstance(value, numbers.Real):
+    elif not is_real_number(value):
         raise TypeError(_wrong("n_workers", wanted, value))
     elif not float(value).is_integer() or value < 1:
         raise ValueError(_wrong("n_workers", wanted, value))
@@ -164,11 +165,14 @@ def _check_mem_per_worker(value: object) -> None:
     if value != "auto":
         from acme_cluster import parse_memory
 
-        parse_memory(value)
+        try:
+            parse_memory(value)
+        except ValueError as error:
+            raise ValueError(f"<ParallelMap> mem_per_worker: {error}") from None
 
 
-def _check_timeout(value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+def _check_timeout(value: Any) -> None:
+    if not is_real_number(value):
         raise TypeError(_wrong("setup_timeout", "a number of seconds", value))
     if not value > 0:
         raise ValueError(_wrong("setup_timeout", "a positive number of seconds", value))

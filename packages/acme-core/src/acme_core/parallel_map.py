@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster.messages import shown
+
 from acme_core import transport
 from acme_core.distribution import distribute
 from acme_core.errors import ComputeError, UnpicklableError
@@ -29,9 +30,8 @@ from acme_core.signatures import CallSignature, function_name
 
 if TYPE_CHECKING:
     from acme_io.reader import Results
-    from distributed import Client
-
     from acme_io.record import Failure
+    from distributed import Client
 
 logger = logging.getLogger(__name__)
 
@@ -337,7 +337,7 @@ class ParallelMap:
             order = replace(order, sink=run.store.sink)
         try:
             try:
-                run_here(order, self._distribution, lambda outcome, _: run.ledger.accept(outcome))
+                run_here(order, self._distribution, run.ledger.accept)
             finally:
                 run.finish()
             return self._results_or_error(run, "raise")
@@ -433,11 +433,12 @@ class ParallelMap:
         return order
 
     def _packed(self, place: Any, value: Any) -> Any:
+        name = self._distribution.template.names[place]
         try:
             return transport.frozen(value)
         except Exception as error:
             raise UnpicklableError(
-                f"<ParallelMap> the argument `{place}` of {function_name(self._func)} cannot be "
+                f"<ParallelMap> the argument `{name}` of {function_name(self._func)} cannot be "
                 f"sent to the workers: {type(error).__name__}: {error}. Pass what it is made from, "
                 "for example a file name, and make it in the function."
             ) from error
@@ -473,7 +474,7 @@ class ParallelMap:
         return client
 
 
-def _check_compute_options(debug: object, on_error: object, retries: object, seed: object) -> None:
+def _check_compute_options(debug: Any, on_error: Any, retries: Any, seed: Any) -> None:
     if not isinstance(debug, bool):
         raise TypeError(f"<ParallelMap> debug must be True or False, not {debug!r}.")
     if on_error not in ("raise", "keep", "stop"):
@@ -483,5 +484,5 @@ def _check_compute_options(debug: object, on_error: object, retries: object, see
     for name, value in (("retries", retries), ("seed", 0 if seed is None else seed)):
         if isinstance(value, bool) or not hasattr(value, "__index__"):
             raise TypeError(f"<ParallelMap> {name} must be a whole number, not {value!r}.")
-        if int(value) < 0:  # type: ignore[call-overload]
+        if int(value) < 0:
             raise ValueError(f"<ParallelMap> {name} must not be negative, but is {value!r}.")

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from acme_io.describe import describe
+from acme_io.layout import clean_name
+from acme_io.record import RunInfo
 from acme_io.store import RunStore, check_output_dir
 
 from acme_core.distribution import Distribution
 from acme_core.ledger import Ledger
 from acme_core.options import MapOptions
 from acme_core.signatures import function_module, function_name
-from acme_io.describe import describe
-from acme_io.layout import clean_name
-from acme_io.record import RunInfo
 
 if TYPE_CHECKING:
     from acme_io.reader import Results
@@ -56,7 +56,7 @@ def describe_run(
         versions=_versions(),
         options=options.on_record(),
         seed=seed,
-        shared={str(place): describe(value) for place, value in template.shared.items()},
+        shared={template.names[place]: describe(v) for place, v in template.shared.items()},
     )
 
 

@@ -10,13 +10,17 @@ from __future__ import annotations
 import datetime
 import decimal
 import fractions
+import functools
 import io
+import os
 import pathlib
 import pickle
+import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from importlib.machinery import ModuleSpec
+from typing import IO, Any, NoReturn
 
 import cloudpickle
 import numpy as np
@@ -62,20 +66,72 @@ def is_immutable(value: Any) -> bool:
     return type(value) in (tuple, frozenset) and all(map(is_immutable, value))
 
 
-class _Pickler(cloudpickle.Pickler):
-    """cloudpickle, with HDF5 files and datasets by name."""
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
+    """cloudpickle, with HDF5 objects by name and what workers cannot import by value."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self.by_value: list[types.ModuleType] = []
 
     def reducer_override(self, obj: Any) -> Any:
         if is_h5py(obj, "File", "Group", "Dataset"):
             return open_h5, (str(obj.file.filename), str(obj.name))
+        if isinstance(obj, types.FunctionType | type):
+            module = sys.modules.get(getattr(obj, "__module__", None) or "")
+            if module is not None and not is_importable(module.__name__, tuple(sys.path)):
+                self._register(module)
         return super().reducer_override(obj)
+
+    def _register(self, module: types.ModuleType) -> None:
+        if module.__name__ not in cloudpickle.list_registry_pickle_by_value():
+            cloudpickle.register_pickle_by_value(module)
+            self.by_value.append(module)
 
 
 def dumps(value: Any) -> bytes:
     """Pickle a value for a worker (any error of pickle comes out as it is)."""
     with io.BytesIO() as file:
-        _Pickler(file, protocol=pickle.HIGHEST_PROTOCOL).dump(value)
+        pickler = _Pickler(file)
+        try:
+            pickler.dump(value)
+        finally:
+            for module in pickler.by_value:
+                cloudpickle.unregister_pickle_by_value(module)
         return file.getvalue()
+
+
+@functools.lru_cache(maxsize=4096)
+def is_importable(name: str, sys_path: tuple[str, ...]) -> bool:
+    """Whether a worker with this module search path finds the module that is loaded here.
+
+    Modules that were loaded from a file by other means (as test runners and notebooks do) are
+    not found, or another one of that name is.
+    """
+    module = sys.modules[name]
+    filename = getattr(module, "__file__", None)
+    if name == "__main__" or filename is None:  # cloudpickle knows; builtins
+        return True
+    try:
+        spec = _find_spec(name)
+    except (ImportError, AttributeError, ValueError):
+        spec = None
+    if spec is None or spec.origin is None:
+        return False
+    return os.path.realpath(spec.origin) == os.path.realpath(str(filename))
+
+
+def _find_spec(name: str) -> ModuleSpec | None:
+    """Search for a module as the first import of it would (importlib asks what is loaded)."""
+    path, spec = None, None
+    parts = name.split(".")
+    for end in range(1, len(parts) + 1):
+        full = ".".join(parts[:end])
+        found = (finder.find_spec(full, path) for finder in sys.meta_path)
+        spec = next((s for s in found if s is not None), None)
+        if spec is None:
+            return None
+        path = spec.submodule_search_locations
+    return spec
 
 
 loads = pickle.loads
@@ -123,7 +179,7 @@ def frozen(value: Any) -> Any:
     return Frozen(dumps(value))
 
 
-def frozen_column(items: Sequence[Any]) -> Any:
+def frozen_column(items: Any) -> Any:
     """Pack the items that a batch of calls gets of one distributed argument.
 
     Plain numbers, text and numeric arrays go as they are; of anything else every item is
@@ -155,7 +211,7 @@ class _Unsendable:
         return _refuse, (self._reason,)
 
 
-def _refuse(reason: str) -> None:
+def _refuse(reason: str) -> NoReturn:
     raise TypeError(
         f"an argument of this call cannot be sent to a worker ({reason}). "
         "Pass what it is made from instead, for example a file name, and make it in the function."

@@ -1,0 +1,51 @@
+"""One client with two workers for all tests that need workers."""
+
+import os
+
+import dask
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def any_dashboard_port():
+    """Dashboards take any free port, so that test runs do not get in each other's way."""
+    with dask.config.set({"distributed.dashboard.link": "http://{host}:{port}/status"}):
+        yield
+
+
+@pytest.fixture(scope="session")
+def _workers():
+    from acme_cluster import cluster_cleanup, local_cluster_setup
+
+    client = local_cluster_setup(n_workers=2, interactive=False)
+    yield client
+    cluster_cleanup(client)
+
+
+@pytest.fixture
+def workers(_workers, tmp_path, monkeypatch):
+    """The client of the session, used in an empty current folder."""
+    monkeypatch.chdir(tmp_path)
+    _workers.wait_for_workers(2, timeout=30)
+    return _workers
+
+
+@pytest.fixture
+def empty_folder(tmp_path, monkeypatch):
+    """An empty current folder, and no client."""
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+
+
+@pytest.fixture
+def children():
+    """Pids of the processes below this one."""
+
+    def pids():
+        found = set()
+        for task in os.listdir(f"/proc/{os.getpid()}/task"):
+            with open(f"/proc/{os.getpid()}/task/{task}/children") as file:
+                found |= set(map(int, file.read().split()))
+        return found
+
+    return pids
