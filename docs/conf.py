@@ -1,0 +1,28 @@
+"""Sphinx configuration. The documentation is built with `hatch run docs:build`."""
+
+import acme
+
+project = "ACME"
+author = "ACME developers"
+copyright = f"2026, {author}"
+version = release = acme.__version__
+
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+source_suffix = {".md": "markdown"}
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+# Types stand in the docstrings, with shapes and units; the signature shows names and defaults.
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autosummary_generate = False  # numpydoc loads it; nothing here uses it
+numpydoc_show_class_members = False
+
+nitpicky = True
+
+html_theme = "furo"
+html_title = f"ACME {release}"
+html_static_path = ["_static"]
+html_css_files = ["acme.css"]
