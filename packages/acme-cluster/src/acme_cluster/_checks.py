@@ -1,4 +1,4 @@
-"""Checks of the arguments that the setup functions share; all of them run before anything is started."""
+"""Checks of the arguments that the setup functions share; all run before anything is started."""
 
 from __future__ import annotations
 
@@ -39,7 +39,8 @@ def check_count(value: object, name: str, caller: str, *, least: int = 1) -> int
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(
-            f"<{caller}> `{name}` has to be a whole number, not {value!r} ({type(value).__name__}). "
+            f"<{caller}> `{name}` has to be a whole number, not {value!r} "
+            f"({type(value).__name__}). "
             f"For example: {name}={max(least, 4)}"
         )
     if value != value or value in (float("inf"), float("-inf")) or int(value) != value:
@@ -77,7 +78,9 @@ def check_seconds(value: object, name: str, caller: str) -> float:
             f"For example: {name}=60"
         )
     if not float(value) >= 0:
-        raise ArgumentValueError(f"<{caller}> `{name}` has to be zero or more seconds, not {value!r}.")
+        raise ArgumentValueError(
+            f"<{caller}> `{name}` has to be zero or more seconds, not {value!r}."
+        )
     return float(value)
 
 

@@ -1,39 +1,51 @@
 """A fork server of our own, from which local workers come.
 
-A new interpreter needs most of a second to import dask; a fork of a process that did so needs a hundredth::
+A new interpreter needs most of a second to import dask; a fork of a process that did so needs a
+hundredth::
 
     client process                      fork server                     worker
     warm_up() ───── starts ────────►    imports distributed, numpy
     imports distributed (other core)    listens on a private socket
-    a nanny wants a worker ────────►    forks ────────────────────►     drops what the fork must not share,
+    a nanny wants a worker ────────►    forks ────────────────────►     drops what the fork must not
+    share,
                                                                         runs distributed's worker
     ends, in whatever way               sees the pipe close, removes    sees its pipe close, ends
                                         the run folder, ends
 
-It is separate from the fork server of `multiprocessing`, whose preloads, environment and start method belong
-to the user, and it starts in a session of its own: Ctrl-C reaches the client alone, which then stops workers in
-order. This module imports nothing heavy, since it runs before everything else.
+It is separate from the fork server of `multiprocessing`, whose preloads, environment and start
+method belong to the user, and it starts in a session of its own: Ctrl-C reaches the client alone,
+which then stops workers in order. This module imports nothing heavy, since it runs before
+everything else.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
-import shutil
 import socket
-import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from types import ModuleType
 
-__all__ = ["ForkServerHandle", "available", "running", "thread_limits", "warm_up"]
+__all__ = ["ForkServer", "available", "running", "thread_limits", "warm_up"]
 
-PRELOAD = ("numpy", "distributed", "distributed.nanny", "acme_cluster._workers", "h5py")
+PRELOAD = (
+    "numpy.random",
+    "distributed",
+    "acme_cluster._workers",
+    "tornado.platform.asyncio",
+    "h5py",
+)
 
-# Libraries read these when they are loaded, which in a fork has already happened: they must be in the
-# environment of the fork server itself.
+_SOCKET = "fork"
+
+# Seconds that a server without workers may take to end.
+_PATIENCE = 2.0
+
+# Libraries read these when they are loaded, which in a fork has already happened: they must be in
+# the environment of the fork server itself.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -44,31 +56,57 @@ THREAD_VARIABLES = (
 )
 
 
-@dataclass(frozen=True)
-class ForkServerHandle:
+class ForkServer:
     """What the client keeps of a running fork server.
 
-    Attributes
+    Parameters
     ----------
-    process : subprocess.Popen
-        The server.
-    address : str
-        Path of the socket on which it takes requests, inside `folder`.
+    pid : int
+        Process of the server, a child of this process.
     alive_fd : int
         Write end of a pipe; the server ends when nobody holds one any more.
     folder : str
         Private folder (mode 0700) of this client's workers; the server removes it when it ends.
     """
 
-    process: subprocess.Popen[bytes]
-    address: str
-    alive_fd: int
-    folder: str
+    def __init__(self, pid: int, alive_fd: int, folder: str) -> None:
+        self.pid = pid
+        self.alive_fd = alive_fd
+        self.folder = folder
+        self.owner = os.getpid()
+        self._ended = False
+
+    @property
+    def address(self) -> str:
+        """Path of the socket on which the server takes requests."""
+        return os.path.join(self.folder, _SOCKET)
+
+    @property
+    def mine(self) -> bool:
+        """Whether this process started it; a fork of this process only has a copy of the record."""
+        return self.owner == os.getpid()
+
+    def ended(self) -> bool:
+        """Tell whether the server has ended, without waiting."""
+        if not self._ended:
+            try:
+                self._ended = os.waitpid(self.pid, os.WNOHANG)[0] != 0
+            except ChildProcessError:
+                self._ended = True
+        return self._ended
+
+    def let_go(self) -> None:
+        """Allow the server to end, and wait for it unless workers are still alive."""
+        os.close(self.alive_fd)
+        deadline = time.monotonic() + _PATIENCE
+        while not self.ended() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        if self.ended():
+            _remove(self.folder)
 
 
 _lock = threading.Lock()
-_handle: ForkServerHandle | None = None
-_owner_pid: int | None = None
+_current: ForkServer | None = None
 
 
 def available() -> bool:
@@ -77,8 +115,8 @@ def available() -> bool:
     Returns
     -------
     bool
-        True on Linux. Elsewhere system libraries do not survive a fork (macOS) or there is none (Windows), and
-        workers are spawned.
+        True on Linux. Elsewhere system libraries do not survive a fork (macOS) or there is none
+        (Windows), and workers are spawned.
     """
     return sys.platform == "linux" and bool(sys.executable)
 
@@ -102,20 +140,21 @@ def thread_limits(threads: int) -> dict[str, str]:
 def warm_up(preload: Sequence[str] = ()) -> None:
     """Start the fork server, if there is none yet, and return at once.
 
-    Call it before anything imports distributed: the server then does its imports on another core while this
-    process does the same imports. Calling it again costs nothing, leaving it out costs time only.
+    Call it before anything imports distributed: the server then does its imports on another core
+    while this process does the same imports. Calling it again costs nothing, leaving it out costs
+    time only.
 
     Parameters
     ----------
     preload : sequence of str, optional
-        Further modules that workers will need. They count only in the call that starts the server; one that
-        cannot be imported is left out.
+        Further modules that workers will need. They count only in the call that starts the server;
+        one that cannot be imported is left out.
     """
     if available():
         running(preload)
 
 
-def running(preload: Sequence[str] = ()) -> ForkServerHandle:
+def running(preload: Sequence[str] = ()) -> ForkServer:
     """Return the fork server of this process, started now if there is none that lives.
 
     Parameters
@@ -125,7 +164,7 @@ def running(preload: Sequence[str] = ()) -> ForkServerHandle:
 
     Returns
     -------
-    ForkServerHandle
+    ForkServer
         A server that was alive a moment ago; it may still be importing, requests wait for it.
 
     Raises
@@ -133,100 +172,105 @@ def running(preload: Sequence[str] = ()) -> ForkServerHandle:
     OSError
         No folder in the system's temp folder, or no process, could be made.
     """
-    global _handle, _owner_pid
+    global _current
     with _lock:
-        mine = _handle is not None and _owner_pid == os.getpid()
-        if mine and _handle is not None and _handle.process.poll() is None:
-            return _handle
-        if mine and _handle is not None:
-            _forget(_handle)
-        _handle, _owner_pid = _start([*PRELOAD, *preload]), os.getpid()
-        return _handle
+        if _current is not None and _current.mine:
+            if not _current.ended():
+                return _current
+            _current.let_go()
+        _current = _start([*PRELOAD, *preload])
+        return _current
 
 
 def stop() -> None:
-    """Let go of the fork server; it ends as soon as the last worker has, and takes its folder with it."""
-    global _handle
+    """Let go of the fork server; it ends with its last worker, and takes its folder with it."""
+    global _current
     with _lock:
-        if _handle is not None and _owner_pid == os.getpid():
-            _forget(_handle)
-            _handle = None
-
-
-def _forget(handle: ForkServerHandle) -> None:
-    os.close(handle.alive_fd)
-    try:
-        handle.process.wait(timeout=2)
-    except subprocess.TimeoutExpired:
-        # A worker still lives; the server follows it, and the folder goes with the server.
-        return
-    shutil.rmtree(handle.folder, ignore_errors=True)
+        if _current is not None and _current.mine:
+            _current.let_go()
+        _current = None
 
 
 atexit.register(stop)
 
 
-def _start(preload: Sequence[str]) -> ForkServerHandle:
+def _start(preload: Sequence[str]) -> ForkServer:
     folder = _make_folder()
-    address = os.path.join(folder, "fork")
     alive_read, alive_write = os.pipe()
     try:
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(address)
-            os.chmod(address, 0o600)
+            listener.bind(os.path.join(folder, _SOCKET))
             listener.listen(128)
-            process = _launch(listener.fileno(), alive_read, folder, preload)
+            pid = _launch(listener.fileno(), alive_read, folder, preload)
     except BaseException:
         os.close(alive_write)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         raise
     finally:
         os.close(alive_read)
-    return ForkServerHandle(process, address, alive_write, folder)
+    return ForkServer(pid, alive_write, folder)
 
 
 def _make_folder() -> str:
     import tempfile
 
+    # Mode 0700: nobody else reaches the socket in it.
     folder = tempfile.mkdtemp(prefix="acme-")
-    # The address of a unix socket may have about a hundred characters, folders of jobs have more at times.
+    # The address of a unix socket may have about a hundred characters, folders of jobs have more at
+    # times.
     if len(os.fsencode(folder)) > 90:
         os.rmdir(folder)
         folder = tempfile.mkdtemp(prefix="acme-", dir="/tmp")
     return folder
 
 
-def _launch(
-    listener: int, alive: int, folder: str, preload: Sequence[str]
-) -> subprocess.Popen[bytes]:
-    # The path of the client replaces the server's before anything but the standard library is imported:
-    # the same modules are found as in the client, wherever they were added from.
+def _launch(listener: int, alive: int, folder: str, preload: Sequence[str]) -> int:
+    # The path of the client replaces the server's before anything but the standard library is
+    # imported: the same modules are found as in the client, wherever they were added from.
     path = [entry or os.getcwd() for entry in sys.path]
     code = (
         f"import sys; sys.path[:] = {path!r}; from acme_cluster._forkserver import serve; "
         f"serve({listener}, {alive}, {folder!r}, {list(preload)!r})"
     )
-    flags = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return subprocess.Popen(
-        [sys.executable, *flags, "-c", code],
-        env=_environment(os.environ),
-        pass_fds=(listener, alive),
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
+    for descriptor in (listener, alive):
+        os.set_inheritable(descriptor, True)
+    # Not through `subprocess`, whose import alone takes as long as all else here.
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, *_interpreter_flags(), "-c", code],
+        _environment(os.environ),
+        file_actions=[(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)],
+        setsid=True,
     )
 
 
+def _interpreter_flags() -> list[str]:
+    flags = ["-s"] * sys.flags.no_user_site + ["-E"] * sys.flags.ignore_environment
+    if sys.flags.isolated:
+        flags = ["-I"]
+    if sys.flags.optimize:
+        flags.append("-" + "O" * sys.flags.optimize)
+    return flags
+
+
+def _remove(folder: str) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    # The hash seed is the one that dask's nannies use, so that workers of several machines agree on hashes.
+    # The hash seed is the one that dask's nannies use, so that workers of several machines agree on
+    # hashes.
     defaults = {"PYTHONHASHSEED": "6640", "MALLOC_TRIM_THRESHOLD_": "65536"}
     return {**defaults, **environ, **thread_limits(1)}
 
 
-# ------------------------------------------------------------------------------------- in the server process
+# ------------------------------------------------------------------------------------- in the serve
 
 
 def serve(listener: int, alive: int, folder: str, preload: Sequence[str]) -> None:
-    """Be the fork server: import, then fork a worker for each request. Ends with the client and its workers.
+    """Be the fork server: import, then fork a worker for each request, until all have gone.
 
     Parameters
     ----------
@@ -239,16 +283,25 @@ def serve(listener: int, alive: int, folder: str, preload: Sequence[str]) -> Non
     preload : sequence of str
         Modules to import first.
     """
+    _close_others({0, 1, 2, listener, alive})
     from multiprocessing import forkserver
 
     _preload(preload)
     try:
         forkserver.main(listener, alive, [])
     finally:
-        # Only the server comes here: its forks leave through os._exit. So does the server, whose imports have
-        # registered much for the end of a process, none of it its business.
-        shutil.rmtree(folder, ignore_errors=True)
+        # Only the server comes here: its forks leave through os._exit. So does the server, whose
+        # imports have registered much for the end of a process, none of it its business.
+        _remove(folder)
         os._exit(0)
+
+
+def _close_others(keep: set[int]) -> None:
+    # Files and pipes of the client that were not meant for this process, and would be kept open by
+    # it.
+    for descriptor in {int(name) for name in os.listdir("/proc/self/fd")} - keep:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
 
 
 def _preload(names: Sequence[str]) -> None:
@@ -261,9 +314,20 @@ def _preload(names: Sequence[str]) -> None:
             importlib.import_module(name)
         except Exception as error:
             _note_failed_preload(name, error)
+    _fill_caches()
     # What is here stays: collections in workers need not touch, and thereby copy, these pages.
     gc.freeze()
     gc.enable()
+
+
+def _fill_caches() -> None:
+    # Each worker tells the scheduler the versions of its packages, and finds them in a slow way.
+    try:
+        from distributed.versions import get_versions
+
+        get_versions()
+    except Exception as error:
+        _note_failed_preload("distributed.versions", error)
 
 
 def _note_failed_preload(name: str, error: Exception) -> None:
@@ -277,6 +341,6 @@ def reseed() -> None:
     import random
 
     random.seed()
-    numpy_random: ModuleType | None = sys.modules.get("numpy.random")
+    numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()

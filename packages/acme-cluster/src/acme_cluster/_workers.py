@@ -1,8 +1,8 @@
 """Local workers: distributed's nanny and worker, with processes that come from our own fork server.
 
-A nanny lives in the client process and watches one worker process. What differs from distributed: where the
-process comes from; that it never imports the user's script; that the client's environment stays untouched; and
-that neither of them serves web pages.
+A nanny lives in the client process and watches one worker process. What differs from distributed:
+where the process comes from; that it never imports the user's script; that the client's environment
+stays untouched; and that neither of them serves web pages.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from distributed.process import AsyncProcess, _asyncprocess_finalizer
 from distributed.worker import Worker
 
 from acme_cluster import _forkserver
+from acme_cluster.security import lighten_accepting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,15 +38,15 @@ if TYPE_CHECKING:
 __all__ = ["LocalNanny", "SilentWorker"]
 
 
-class SilentWorker(Worker):  # type: ignore[misc]
+class SilentWorker(Worker):
     """A worker without an HTTP server."""
 
     def start_http_server(self, *args: object, **kwargs: object) -> None:
         """Serve nothing: what a worker shows is on the scheduler's dashboard."""
 
 
-class LocalNanny(Nanny):  # type: ignore[misc]
-    """A nanny whose worker process comes from the fork server (or is spawned where there is none)."""
+class LocalNanny(Nanny):
+    """A nanny whose worker process comes from the fork server (or spawned where there is none)."""
 
     async def instantiate(self) -> Any:
         """Start the worker process and wait until it has connected.
@@ -90,8 +91,8 @@ class LocalNanny(Nanny):  # type: ignore[misc]
         )
 
 
-class _LocalWorkerProcess(WorkerProcess):  # type: ignore[misc]
-    """Starts one worker process; as distributed's, but in our context and without touching `os.environ`."""
+class _LocalWorkerProcess(WorkerProcess):
+    """Starts one worker process, in our context and without touching `os.environ`."""
 
     _init_msg_interval = 0.005
 
@@ -146,8 +147,8 @@ class _LocalWorkerProcess(WorkerProcess):  # type: ignore[misc]
 class _PipeQueue:
     """What nanny and worker need of a `multiprocessing.Queue`, on a bare pipe.
 
-    A real queue has semaphores, for which Python starts one more process, and a thread. Here each message is small
-    and has one writer and one reader.
+    A real queue has semaphores, for which Python starts one more process, and a thread. Here each
+    message is small and has one writer and one reader.
     """
 
     def __init__(self) -> None:
@@ -175,8 +176,8 @@ class _PipeQueue:
         """Return at once: there is no thread."""
 
 
-class _LocalAsyncProcess(AsyncProcess):  # type: ignore[misc]
-    """Replaces the process that distributed prepared by the same one in our context, before it is started."""
+class _LocalAsyncProcess(AsyncProcess):
+    """Replaces the process that distributed prepared by the same one in our context."""
 
     def _start_threads(self) -> None:
         prepared = self._process
@@ -193,6 +194,7 @@ def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
     os.environ.update(environ)
     _forkserver.reseed()
     _forget_resource_tracker()
+    lighten_accepting()
     WorkerProcess._run(env={}, **arguments)
 
 
@@ -207,14 +209,15 @@ def _forget_resource_tracker() -> None:
         tracker._fd = None
 
 
-# ------------------------------------------------------------------------------- processes and their context
+# ------------------------------------------------------------------------------- processes and thei
 
 
 def preparation(name: str) -> dict[str, Any]:
     """Return what a new process is told before it unpickles its work.
 
-    As `multiprocessing.spawn.get_preparation_data`, without the user's main module: workers must not run it, and
-    functions that live there travel by value. Asking for the start method must not settle it for the user.
+    As `multiprocessing.spawn.get_preparation_data`, without the user's main module: workers must
+    not run it, and functions that live there travel by value. Asking for the start method must not
+    settle it for the user.
 
     Parameters
     ----------
@@ -287,9 +290,7 @@ def _forked(process_obj: Any) -> Any:
             self.sentinel, write_end = _request_fork(self._fds)
             # A second write end tells the child that its parent lives.
             parent_alive = os.dup(write_end)
-            self.finalizer = util.Finalize(
-                self, util.close_fds, (parent_alive, self.sentinel)
-            )
+            self.finalizer = util.Finalize(self, util.close_fds, (parent_alive, self.sentinel))
             with open(write_end, "wb", closefd=True) as pipe:
                 pipe.write(buffer.getbuffer())
             self.pid = forkserver.read_signed(self.sentinel)
@@ -305,7 +306,8 @@ def _request_fork(fds: list[int]) -> tuple[int, int]:
         connection.connect(server.address)
         parent_read, child_write = os.pipe()
         child_read, parent_write = os.pipe()
-        # In the place of the resource tracker: a worker starts one for itself should it ever need it.
+        # In the place of the resource tracker: a worker starts one for itself should it ever need
+        # it.
         no_tracker = os.open(os.devnull, os.O_WRONLY)
         try:
             reduction.sendfds(

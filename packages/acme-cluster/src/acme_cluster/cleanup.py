@@ -33,8 +33,9 @@ def cluster_cleanup(client: Client | None = None) -> None:
 
     Notes
     -----
-    A client that was connected to an address (`Client("tls://…")`) has no cluster of its own: it is closed, and what
-    it was connected to runs on. Closing twice, or when there is nothing to close, is no error.
+    A client that was connected to an address (`Client("tls://…")`) has no cluster of its own: it is
+    closed, and what it was connected to runs on. Closing twice, or when there is nothing to close,
+    is no error.
     """
     with shown():
         if client is None:
@@ -43,7 +44,12 @@ def cluster_cleanup(client: Client | None = None) -> None:
             logger.info("<cluster_cleanup> INFO: There is no parallel computing client to close")
             return
         _check_client(client)
+        from distributed import Status
+
         cluster, what = client.cluster, repr(client)
+        if client.status == "closed" and getattr(cluster, "status", None) in (None, Status.closed):
+            logger.info("<cluster_cleanup> INFO: This client is closed already")
+            return
         close_client(client)
         if cluster is None:
             logger.info("<cluster_cleanup> INFO: Closed %s; its scheduler and workers run on", what)
@@ -84,7 +90,8 @@ def close_client(client: Client, timeout: float = 10) -> None:
     cluster: Any = client.cluster
     quietly = getattr(cluster, "quietly", contextlib.nullcontext)
     with quietly():
-        # What goes wrong here goes wrong with something that ends anyway: a dead scheduler, a stopped loop.
+        # What goes wrong here goes wrong with something that ends anyway: a dead scheduler, a
+        # stopped loop.
         with contextlib.suppress(OSError, TimeoutError, RuntimeError):
             client.close(timeout=timeout)
         if cluster is not None:

@@ -23,9 +23,9 @@ def current_client() -> Client | None:
     Returns
     -------
     distributed.Client or None
-        The current client of dask, however it was made, if it has at least one live worker (or, for a cluster of a
-        batch system that was started here, jobs that wait in the queue). One without is closed and None returned.
-        distributed is not imported for this.
+        The current client of dask, however it was made, if it has at least one live worker (or, for
+        a cluster of a batch system that was started here, jobs that wait in the queue). One without
+        is closed and None returned. distributed is not imported for this.
     """
     if "distributed" not in sys.modules:
         return None

@@ -1,13 +1,15 @@
 """The scheduler that our clusters start, and the dashboard that it builds when somebody looks.
 
-Building the dashboard takes half a second that every short run would pay and few would use. The web server runs
-from the start; the first request for a page that does not exist yet builds the pages, and is then answered.
+Building the dashboard takes half a second that every short run would pay and few would use. The web
+server runs from the start; the first request for a page that does not exist yet builds the pages,
+and is then answered.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from typing import Any
 
 import dask
@@ -22,11 +24,11 @@ _FIRST_PORT = 8787
 _PORTS_TO_TRY = 100
 
 
-class QuietScheduler(Scheduler):  # type: ignore[misc]
+class QuietScheduler(Scheduler):
     """distributed's scheduler with a web server on 127.0.0.1 only, or without one.
 
-    The configuration `acme.dashboard: false` leaves the web server out; `acme.dashboard-port` is the first port to
-    try (8787; 0 takes any). A port that is taken is passed over without a word.
+    The configuration `acme.dashboard: false` leaves the web server out; `acme.dashboard-port` is
+    the first port to try (8787; 0 takes any). A port that is taken is passed over without a word.
     """
 
     def start_http_server(self, routes: Any, *_args: object, **_kwargs: object) -> None:
@@ -46,15 +48,20 @@ class QuietScheduler(Scheduler):  # type: ignore[misc]
 
 def _listen(server: HTTPServer, first: int) -> int:
     for port in [*range(first, first + _PORTS_TO_TRY), 0] if first else [0]:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
-            server.listen(port, address="127.0.0.1")
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setblocking(False)
+            listener.bind(("127.0.0.1", port))
+            listener.listen(128)
         except OSError:
+            listener.close()
             if port == 0:
                 raise
         else:
-            break
-    listening = next(iter(server._sockets.values()))
-    return int(listening.getsockname()[1])
+            server.add_sockets([listener])
+            return int(listener.getsockname()[1])
+    raise AssertionError("unreachable: any port was tried last")
 
 
 class _PagesOnDemand(web.Application):
@@ -142,14 +149,13 @@ def how_to_reach(link: str, caller: str) -> str | None:
     hub = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
     if hub:
         path = f"{hub.rstrip('/')}/proxy/{port}/status"
-        return f"<{caller}> INFO: In the browser of this notebook it is at {path} (needs jupyter-server-proxy)"
+        return f"<{caller}> INFO: Behind this hub it is at {path} (needs jupyter-server-proxy)"
     if os.environ.get("SSH_CONNECTION"):
         import getpass
-        import socket
 
         host = f"{getpass.getuser()}@{socket.gethostname()}"
         return (
-            f"<{caller}> INFO: From your own computer: run `ssh -L {port}:127.0.0.1:{port} {host}` there "
-            f"and open the link in its browser"
+            f"<{caller}> INFO: From your own computer: run there "
+            f"`ssh -L {port}:127.0.0.1:{port} {host}` and open the link in its browser"
         )
     return None

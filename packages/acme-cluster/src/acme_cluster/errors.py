@@ -1,7 +1,7 @@
 """Every error that this package raises on its own account.
 
-Each class is also the builtin class that a caller would expect, so `except ValueError` works as well as
-`except ClusterError`.
+Each class is also the builtin class that a caller would expect, so `except ValueError` works as
+well as `except ClusterError`.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
+import sys
 import tempfile
 import weakref
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ import dask
 from distributed import Client, LocalCluster, SpecCluster
 from distributed.system import MEMORY_LIMIT
 
-from acme_cluster import _forkserver, clients
+from acme_cluster import _forkserver, clients, endings
 from acme_cluster._checks import check_bool, check_count, check_memory
 from acme_cluster._workers import LocalNanny, SilentWorker
 from acme_cluster.cleanup import close_client
@@ -31,7 +32,7 @@ from acme_cluster.errors import DeclinedError, WorkerStartError
 from acme_cluster.messages import shown
 from acme_cluster.prompts import can_ask, confirm
 from acme_cluster.quiet import silenced
-from acme_cluster.security import cluster_security, make_keys
+from acme_cluster.security import cluster_security, lighten_accepting, make_keys
 from acme_cluster.sizes import format_memory
 
 if TYPE_CHECKING:
@@ -43,8 +44,9 @@ logger = logging.getLogger(__name__)
 
 _CALLER = "local_cluster_setup"
 
-# dask would pause a worker above 80 % of its memory, for ever if the memory does not shrink, and move results to
-# disk that are not there: calls hand their results on at once. Only the last resort stays, the end at 95 %.
+# dask would pause a worker above 80 % of its memory, for ever if the memory does not shrink, and
+# move results to disk that are not there: calls hand their results on at once. Only the last resort
+# stays, the end at 95 %.
 _MEMORY_RULES = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
@@ -67,7 +69,7 @@ def usable_cores() -> int:
     return int(CPU_COUNT)
 
 
-class LocalWorkers(LocalCluster):  # type: ignore[misc]
+class LocalWorkers(LocalCluster):
     """A local cluster of one-call-at-a-time worker processes.
 
     Parameters
@@ -86,12 +88,20 @@ class LocalWorkers(LocalCluster):  # type: ignore[misc]
         self.scratch = tempfile.mkdtemp(prefix="workers-", dir=_scratch_parent())
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(silenced(logging.CRITICAL))
+        lighten_accepting()
         scheme = "tls://" if security else "tcp://"
         common = {"host": "127.0.0.1", "protocol": scheme, "security": security}
         scheduler = {
             "cls": QuietScheduler,
-            # A worker's death reaches the client at once; repeating calls is for those who know the calls.
-            "options": {**common, "port": 0, "dashboard": False, "allowed_failures": 0},
+            # A worker's death reaches the client at once; repeating calls is for those who know the
+            # calls.
+            "options": {
+                **common,
+                "port": 0,
+                "dashboard": False,
+                "allowed_failures": 0,
+                "local_directory": self.scratch,
+            },
         }
         nanny = {
             "cls": LocalNanny,
@@ -115,6 +125,7 @@ class LocalWorkers(LocalCluster):  # type: ignore[misc]
             self._tidy_up()
             raise
         _live.add(self)
+        endings.guard(self)
 
     def connect(self) -> Client:
         """Start the workers, and a client while they start.
@@ -124,7 +135,7 @@ class LocalWorkers(LocalCluster):  # type: ignore[misc]
         distributed.Client
             A client of this cluster, when all workers are up.
         """
-        self.worker_spec = {number: self.new_spec for number in range(self.size)}
+        self.worker_spec = dict.fromkeys(range(self.size), self.new_spec)
         workers = asyncio.run_coroutine_threadsafe(self._all_up(), self.loop.asyncio_loop)
         client = Client(self)
         try:
@@ -158,7 +169,10 @@ class LocalWorkers(LocalCluster):  # type: ignore[misc]
 
     def _tidy_up(self) -> None:
         self._quiet.close()
+        # dask puts the folders of scheduler and nannies on the path, and not always takes them off.
+        sys.path[:] = [entry for entry in sys.path if not entry.startswith(self.scratch)]
         _live.discard(self)
+        endings.release(self)
         shutil.rmtree(self.scratch, ignore_errors=True)
         if not _live:
             _forkserver.stop()
@@ -179,13 +193,14 @@ def local_cluster_setup(
     Parameters
     ----------
     n_workers : int, optional
-        Number of worker processes, each for one call at a time. By default the number of usable cores.
+        Number of worker processes, each for one call at a time. By default the number of usable
+        cores.
     mem_per_worker : str or int, optional
-        Memory of each worker, such as "4GB"; one that takes more is ended and replaced. By default an equal share
-        of the machine's.
+        Memory of each worker, such as "4GB"; one that takes more is ended and replaced. By default
+        an equal share of the machine's.
     interactive : bool, default True
-        Ask at the terminal, if there is one, before starting workers that may together take more memory than the
-        machine has; otherwise warn only.
+        Ask at the terminal, if there is one, before starting workers that may together take more
+        memory than the machine has; otherwise warn only.
 
     Returns
     -------
@@ -201,8 +216,9 @@ def local_cluster_setup(
 
     Notes
     -----
-    A script needs no `if __name__ == "__main__":` around this: workers do not run it. Connections are encrypted and
-    authenticated with keys that live in memory; the dask configuration `acme.local.tls: false` turns this off.
+    A script needs no `if __name__ == "__main__":` around this: workers do not run it. Connections
+    are encrypted and authenticated with keys that live in memory; the dask configuration
+    `acme.local.tls: false` turns this off.
 
     Examples
     --------
@@ -278,8 +294,8 @@ def _start(n_workers: int, memory: int | None, interactive: bool) -> Client:
         if cluster is not None:
             cluster.close(timeout=5)
         raise WorkerStartError(
-            f"<{_CALLER}> {n_workers} workers could not be started on this machine: {error!r}. Try fewer of them, "
-            f"and look whether {tempfile.gettempdir()} can be written."
+            f"<{_CALLER}> {n_workers} workers could not be started on this machine: {error!r}. "
+            f"Try fewer of them, and look whether {tempfile.gettempdir()} can be written."
         ) from error
     _announce(cluster)
     return client
@@ -312,5 +328,3 @@ def _announce(cluster: LocalWorkers) -> None:
     hint = how_to_reach(link, _CALLER)
     if hint is not None:
         logger.info("%s", hint)
-
-

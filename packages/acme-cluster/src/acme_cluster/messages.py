@@ -1,8 +1,8 @@
-"""Showing the log messages of these packages on the console, without configuring `logging` for good.
+"""Showing the log messages of these packages, without configuring `logging` for good.
 
-Messages go through ordinary loggers named by module. Nothing is attached at import. While a user-facing call
-runs it is inside :func:`shown`, which gives the packages' loggers a level and one console handler, and takes
-both away again::
+Messages go through ordinary loggers named by module. Nothing is attached at import. While a
+user-facing call runs it is inside :func:`shown`, which gives the packages' loggers a level and one
+console handler, and takes both away again::
 
     shown() -> loggers at INFO, one handler -> ... -> as before
 """
@@ -36,7 +36,8 @@ class _Console:
     """The one handler, the levels asked for by everybody inside, and the levels from before."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler may have something to say in the middle of this.
+        self._lock = threading.RLock()
         self._wanted: list[tuple[object, int]] = []
         self._before: dict[str, int] = {}
         self._handler: logging.Handler | None = None
@@ -100,8 +101,9 @@ def shown(level: int = logging.INFO) -> Iterator[None]:
     Yields
     ------
     None
-        Levels and handlers are as before after the outermost one has been left, also by an exception. A root
-        logger that already writes to the console is left to do so; no second handler is attached.
+        Levels and handlers are as before after the outermost one has been left, also by an
+        exception. A root logger that already writes to the console is left to do so; no second
+        handler is attached.
     """
     token = object()
     _console.enter(token, level)

@@ -13,7 +13,8 @@ def can_ask() -> bool:
     Returns
     -------
     bool
-        True only if standard input is a terminal; in batch jobs, pipes and notebooks nobody can answer.
+        True only if standard input is a terminal; in batch jobs, pipes and notebooks nobody can
+        answer.
     """
     try:
         return sys.stdin is not None and sys.stdin.isatty()

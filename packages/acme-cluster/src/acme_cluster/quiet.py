@@ -11,7 +11,7 @@ __all__ = ["silenced"]
 
 _NAMES = ("distributed", "bokeh", "tornado")
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _wanted: list[tuple[object, int]] = []
 
 
@@ -40,8 +40,8 @@ def silenced(level: int) -> Iterator[None]:
     Yields
     ------
     None
-        The highest level of everybody inside counts. Levels and handlers of loggers are never changed: the handlers
-        that print get a filter, and lose it when the last one leaves.
+        The highest level of everybody inside counts. Levels and handlers of loggers are never
+        changed: the handlers that print get a filter, and lose it when the last one leaves.
     """
     token = object()
     handlers = _handlers()

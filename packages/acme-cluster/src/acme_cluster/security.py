@@ -1,8 +1,9 @@
 """Keys for one cluster: encryption, and proof that a connection belongs to it.
 
-Scheduler, workers, nannies and clients of a cluster share one key pair that was made for it. Each of them shows
-it and asks for it, in both directions, so that a user of the same machine or network who knows an address can do
-nothing with it. Keys travel as text in memory; no file is written unless a batch job has to find them.
+Scheduler, workers, nannies and clients of a cluster share one key pair that was made for it. Each
+of them shows it and asks for it, in both directions, so that a user of the same machine or network
+who knows an address can do nothing with it. Keys travel as text in memory; no file is written
+unless a batch job has to find them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any
 
 from distributed.security import Security
 
-__all__ = ["KeyPair", "MemorySecurity", "cluster_security", "make_keys"]
+__all__ = ["KeyPair", "MemorySecurity", "cluster_security", "lighten_accepting", "make_keys"]
 
 _VALID_DAYS = 365
 # Clocks of compute nodes differ; a certificate must not seem to come from the future.
@@ -47,8 +48,8 @@ def make_keys() -> KeyPair:
     Returns
     -------
     KeyPair
-        A fresh one each time. P-256 rather than RSA: it is made in a millisecond instead of a tenth of a second
-        and shakes hands faster.
+        A fresh one each time. P-256 rather than RSA: it is made in a millisecond instead of a tenth
+        of a second and shakes hands faster.
     """
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
@@ -108,8 +109,8 @@ _contexts_lock = threading.Lock()
 class MemorySecurity(Security):  # type: ignore[misc]
     """distributed's `Security`, with keys that never touch a disk and contexts that are made once.
 
-    OpenSSL reads keys from files only, for which distributed writes them into the temp folder for a moment; a
-    process killed then leaves its key behind. Linux has files that live in memory.
+    OpenSSL reads keys from files only, for which distributed writes them into the temp folder for a
+    moment; a process killed then leaves its key behind. Linux has files that live in memory.
     """
 
     def _get_tls_context(self, tls: Mapping[str, Any], purpose: ssl.Purpose) -> Any:
@@ -135,12 +136,40 @@ class MemorySecurity(Security):  # type: ignore[misc]
         with _file_in_memory(certificate + key) as path:
             context.load_cert_chain(path)
         context.verify_mode = ssl.CERT_REQUIRED
-        # The one certificate is the authority, and its holders are known by it, not by their host's name.
+        # The one certificate is the authority, and its holders are known by it, not by their host's
+        # name.
         context.check_hostname = False
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if ciphers:
             context.set_ciphers(ciphers)
         return context
+
+
+def lighten_accepting() -> None:
+    """Spare this process a context that it would make for nothing when it first accepts.
+
+    tornado gives every encrypted stream a default context with all certificates of the system,
+    which takes 50 ms, before it looks at whether the stream has one already; an accepted stream
+    always has. Streams that tornado accepts get an empty one instead; streams that connect to
+    somewhere are not touched.
+    """
+    from tornado import iostream, tcpserver
+
+    if issubclass(tcpserver.SSLIOStream, _Accepted) or not issubclass(
+        tcpserver.SSLIOStream, iostream.SSLIOStream
+    ):
+        return
+    unused = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    class AcceptedStream(_Accepted, tcpserver.SSLIOStream):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **{"ssl_options": unused, **kwargs})
+
+    tcpserver.SSLIOStream = AcceptedStream
+
+
+class _Accepted:
+    """Marks the class that :func:`lighten_accepting` puts in place."""
 
 
 @contextlib.contextmanager

@@ -9,8 +9,9 @@ from acme_cluster.errors import ArgumentTypeError, ArgumentValueError
 
 __all__ = ["format_memory", "parse_memory"]
 
-# SLURM counts in steps of 1024 whatever the spelling (sbatch manual, --mem: "[K|M|G|T]", with MB as the
-# default unit in its own files). What a user writes here is sent to SLURM, so it means the same here.
+# SLURM counts in steps of 1024 whatever the spelling (sbatch manual, --mem: "[K|M|G|T]", with MB as
+# the default unit in its own files). What a user writes here is sent to SLURM, so it means the same
+# here.
 _STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGTP]?)(?:IB|B)?\s*", re.IGNORECASE)
 _FORMS = 'Write it like "8GB", "8G", "8GiB", "1500MB" or "1.5TB", or as a number of bytes.'
@@ -22,8 +23,8 @@ def parse_memory(text: str | int | float) -> int:
     Parameters
     ----------
     text : str or int or float
-        `"8GB"`, `"8G"` and `"8GiB"` are the same: SLURM counts in steps of 1024 for all of them. A number, or a
-        text without a unit, is bytes.
+        `"8GB"`, `"8G"` and `"8GiB"` are the same: SLURM counts in steps of 1024 for all of them. A
+        number, or a text without a unit, is bytes.
 
     Returns
     -------
@@ -43,7 +44,9 @@ def parse_memory(text: str | int | float) -> int:
     True
     """
     if isinstance(text, bool) or not isinstance(text, str | int | float):
-        raise ArgumentTypeError(f"A memory size cannot be {text!r} ({type(text).__name__}). {_FORMS}")
+        raise ArgumentTypeError(
+            f"A memory size cannot be {text!r} ({type(text).__name__}). {_FORMS}"
+        )
     if isinstance(text, str):
         match = _SIZE.fullmatch(text)
         if match is None:

@@ -1,0 +1,90 @@
+"""Fixtures that several test modules share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dask
+import pytest
+
+import acme_cluster
+
+
+@pytest.fixture(autouse=True)
+def any_port() -> Iterator[None]:
+    with dask.config.set({"acme.dashboard-port": 0}):
+        yield
+
+
+@pytest.fixture
+def client() -> Iterator[object]:
+    client = acme_cluster.local_cluster_setup(n_workers=2)
+    yield client
+    acme_cluster.cluster_cleanup(client)
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for a condition; failing means that it never came, not that it came late."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def until() -> Callable[..., None]:
+    return wait_until
+
+
+class Script:
+    """Runs a program in a folder of its own, with a temp folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        # Unix sockets need short paths; that of pytest's folders is long.
+        self.temp = Path(tempfile.mkdtemp(prefix="t"))
+        self.env = {
+            **os.environ,
+            "TMPDIR": str(self.temp),
+            "DASK_ACME__DASHBOARD_PORT": "0",
+            "PYTHONWARNINGS": "error",
+        }
+
+    def write(self, text: str, name: str = "script.py") -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def start(self, *arguments: str, **keywords: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env=self.env,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **keywords,  # type: ignore[call-overload]
+        )
+
+    def run(self, *arguments: str, stdin: str = "") -> tuple[str, str]:
+        process = self.start(*arguments, stdin=subprocess.PIPE)
+        out, err = process.communicate(stdin, timeout=120)
+        assert process.returncode == 0, err
+        return out, err
+
+    def leftovers(self) -> list[str]:
+        return sorted(entry.name for entry in self.temp.iterdir())
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Script]:
+    script = Script(tmp_path)
+    yield script
+    wait_until(lambda: not script.leftovers())
+    script.temp.rmdir()

@@ -1,0 +1,87 @@
+"""Programs as users write and end them, each in a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Script
+
+SHORT = """
+from acme_cluster import cluster_cleanup, local_cluster_setup
+
+print("the script runs")
+
+def square(x):
+    return offset + x * x
+
+offset = 10
+client = local_cluster_setup(2)
+print(client.gather(client.map(square, [1, 2, 3], pure=False)))
+client.restart()
+print(client.submit(square, 4).result())
+"""
+EXPECTED = "the script runs\n[11, 14, 19]\n26\n"
+ENDS = {"cleanup": "cluster_cleanup()\n", "forgotten": ""}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("how", ["file", "module", "stdin", "command"])
+def test_a_script_without_a_guard(script: Script, how: str, end: str) -> None:
+    text = SHORT + ENDS[end]
+    path = script.write(text)
+    arguments = {
+        "file": [str(path)],
+        "module": ["-m", path.stem],
+        "stdin": ["-"],
+        "command": ["-c", text],
+    }[how]
+    out, err = script.run(*arguments, stdin=text)
+    assert out == EXPECTED
+    lines = err.splitlines()
+    assert lines[0].startswith("<local_cluster_setup> Cluster dashboard accessible at http://")
+    assert all(line.startswith("<cluster_cleanup> INFO: Closed") for line in lines[1:])
+
+
+def test_an_exception_ends_workers_and_comes_out_unchanged(script: Script) -> None:
+    process = script.start("-c", SHORT + "raise KeyError('mine')")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert err.rstrip().endswith("KeyError: 'mine'")
+    assert "distributed" not in err
+
+
+WAITING = """
+import time
+from acme_cluster import local_cluster_setup
+
+client = local_cluster_setup(2)
+busy = client.map(time.sleep, [60, 60], pure=False)
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        (signal.SIGTERM, 128 + signal.SIGTERM),
+        (signal.SIGHUP, 128 + signal.SIGHUP),
+        (signal.SIGINT, -signal.SIGINT),
+        (signal.SIGKILL, -signal.SIGKILL),
+    ],
+)
+def test_signals_leave_nothing_behind(script: Script, number: signal.Signals, code: int) -> None:
+    process = script.start("-c", WAITING, stdin=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    process.send_signal(number)
+    # The pipes reach their end when no worker holds them any more.
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    if number in (signal.SIGTERM, signal.SIGHUP):
+        assert f"Received {number.name}: stopping the workers" in err
