@@ -34,7 +34,7 @@ def workers(_workers, tmp_path, monkeypatch):
 def empty_folder(tmp_path, monkeypatch):
     """An empty current folder, and no client."""
     monkeypatch.chdir(tmp_path)
-    yield tmp_path
+    return tmp_path
 
 
 @pytest.fixture

@@ -164,6 +164,31 @@ class TestArguments:
         results = in_memory(g, range(200), shared([0]), np.zeros(3), n_inputs=200)
         assert results == [(2, float(x)) for x in range(200)]
 
+    def test_large_shared_array_is_mapped_and_never_changed(self):
+        array = np.arange(500_000, dtype=float).reshape(2, -1)
+
+        def g(x, a):
+            seen = float(a[0, 1])
+            if x % 3 == 0:
+                a[0, 1] = -1
+            return seen, a[0, :2]
+
+        results = in_memory(g, range(50), array, n_inputs=50)
+        assert [seen for seen, _ in results] == [1.0] * 50
+        assert [part[1] for _, part in results] == [-1 if x % 3 == 0 else 1 for x in range(50)]
+        assert array[0, 1] == 1
+
+    def test_workers_share_the_pages_of_a_large_array(self):
+        array = np.ones(4_000_000)
+
+        def g(x, a):
+            a.sum()
+            with open("/proc/self/smaps") as file:
+                mapping = file.read().split("acme-handover")[1]
+            return next(line for line in mapping.splitlines() if line.startswith("Anonymous"))
+
+        assert set(in_memory(g, range(4), array, n_inputs=4)) == {"Anonymous:             0 kB"}
+
     def test_equal_objects_in_a_list_are_not_shared(self):
         def g(x, numbers):
             numbers.append(x)
@@ -301,6 +326,15 @@ class TestFailures:
             2,
             None,
         ]
+
+    def test_object_that_lives_on_is_returned_as_it_was(self):
+        kept = [0]
+
+        def g(x):
+            kept[0] = x
+            return kept
+
+        assert in_memory(g, range(100)) == [[x] for x in range(100)]
 
     def test_stop(self):
         def first_fails(x):
@@ -455,7 +489,7 @@ class TestHere:
         assert all(np.array_equal(a, b) for a, b in zip(state, np.random.get_state(), strict=True))
         first, second = capsys.readouterr().err.splitlines()
         assert first[:-1].startswith(
-            "<ParallelMap> INFO: Performing a single dry-run of f simulating randomly picked worker #"
+            "<ParallelMap> INFO: Performing a single dry-run of f simulating randomly picked worker"
         )
         assert first.endswith(" with automatically distributed arguments")
         assert second.startswith("<ParallelMap> INFO: Dry-run completed. Elapsed time is 0.")

@@ -11,19 +11,23 @@ The same code runs the calls in this process for ``compute(debug=True)``.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from acme_io.record import CallReport
 
 from acme_core.failures import describe
+from acme_core.mapped import MappedArray
 from acme_core.memory import PeakMemory
 from acme_core.orders import BatchOutcome, RunOrder
-from acme_core.transport import Frozen
+from acme_core.transport import IMMUTABLE, Frozen, FrozenColumn, snapshot
 
 if TYPE_CHECKING:
+    from acme_io.sinks import BatchReceipt
+
     from acme_core.distribution import Place
 
 BATCH_SECONDS = 0.5
@@ -64,10 +68,17 @@ class Arguments:
         self._distributed_names = [template.names[place] for place in template.places]
         self._positional = [order.shared.get(i) for i in range(template.n_positional)]
         self._keywords = {p: v for p, v in order.shared.items() if isinstance(p, str)}
-        self._frozen = {p: v for p, v in order.shared.items() if isinstance(v, Frozen)}
+        self._frozen = {
+            p: v for p, v in order.shared.items() if isinstance(v, Frozen | MappedArray)
+        }
+        made_per_call = self._frozen or template.rng or template.task_id is not None
+        in_order = template.places == tuple(range(template.n_positional))
+        self._as_they_come = in_order and not made_per_call
 
-    def of_call(self, call: int, items: Iterable[Any]) -> tuple[list[Any], dict[str, Any]]:
+    def of_call(self, call: int, items: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """Positional and keyword arguments of one call, mutable ones made anew."""
+        if self._as_they_come:
+            return items, self._keywords
         args, kwargs = self._positional.copy(), self._keywords.copy()
         template = self._template
         for place, value in zip(template.places, items, strict=True):
@@ -92,20 +103,34 @@ def _put(args: list[Any], kwargs: dict[str, Any], place: Place, value: Any) -> N
         kwargs[place] = value
 
 
-def rows_of(columns: Sequence[Any], n_calls: int) -> Iterator[list[Any] | BaseException]:
-    """Items of each call of a batch; an exception where one cannot be unpickled."""
+class Unreadable:
+    """Stands for the items of a call that cannot be unpickled."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def rows_of(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
+    """Items of each call of a batch: a sequence, or `Unreadable`."""
+    no_items: tuple[Any, ...] = ()
+    if not columns:
+        return itertools.repeat(no_items, n_calls)
+    if any(isinstance(column, FrozenColumn) for column in columns):
+        return _read_rows(columns, n_calls)
+    return zip(*columns, strict=True)
+
+
+def _read_rows(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
     iterators = [iter(column) for column in columns]
     for _ in range(n_calls):
-        row: list[Any] | BaseException = []
+        row: list[Any] = []
+        unreadable = None
         for iterator in iterators:
             try:
-                item = next(iterator)
+                row.append(next(iterator))
             except Exception as error:
-                row = error
-            else:
-                if isinstance(row, list):
-                    row.append(item)
-        yield row
+                unreadable = Unreadable(error)
+        yield unreadable or row
 
 
 class Batch:
@@ -140,7 +165,6 @@ class Batch:
         self._n_calls = n_calls
         self._attempt = attempt
         self._arguments = Arguments(order)
-        self._memory = PeakMemory()
         self._writer = order.sink.open(range(first, first + n_calls)) if order.sink else None
         self.outcome = BatchOutcome(first=first, worker=worker)
         if self._writer is None:
@@ -148,15 +172,11 @@ class Batch:
 
     def run(self, columns: Sequence[Any]) -> BatchOutcome:
         """Evaluate the calls until all are done or the time of a batch is over."""
-        began = time.perf_counter()
-        first = self.outcome.first
+        began, wall_clock = time.perf_counter(), time.time()
         try:
-            for call, row in enumerate(rows_of(columns, self._n_calls), first):
-                self._evaluate(call, row)
-                if self._is_over(call, time.perf_counter() - began):
-                    break
+            self._evaluate(rows_of(columns, self._n_calls), began, wall_clock - began)
             if self._writer is not None:
-                self.outcome.receipt = self._writer.close()
+                self._take_receipt(self._writer.close())
         except BaseException:
             if self._writer is not None:
                 self._writer.abort()
@@ -164,48 +184,60 @@ class Batch:
         self.outcome.wall_seconds = time.perf_counter() - began
         return self.outcome
 
-    def _is_over(self, call: int, elapsed: float) -> bool:
-        if self._order.stop_at_failure and call in self.outcome.failures:
-            return True
-        return elapsed > BATCH_SECONDS
+    def _evaluate(self, rows: Iterator[Any], began: float, to_wall_clock: float) -> None:
+        # Ten thousand calls of a microsecond go through this loop: everything in it counts.
+        outcome, func, arguments = self.outcome, self._order.func, self._arguments
+        clock, memory = time.perf_counter, PeakMemory()
+        for call, row in enumerate(rows, outcome.first):
+            value, error = None, None
+            start = clock()
+            try:
+                if type(row) is Unreadable:
+                    raise row.error
+                args, kwargs = arguments.of_call(call, row)
+                start = clock()
+                value = func(*args, **kwargs)
+            except (Exception, SystemExit, KeyboardInterrupt) as raised:
+                if self._reraise:
+                    raise
+                error = raised
+            end = clock()
+            outcome.seconds.append(end - start)
+            outcome.started.append(start + to_wall_clock)
+            outcome.peak_memory.append(memory.after_call(end - start, end))
+            if error is None:
+                error = self._keep(call, row, value)
+            if error is not None:
+                self._fail(call, row, error)
+            if end - began > BATCH_SECONDS or (error is not None and self._order.stop_at_failure):
+                break
+        outcome.n_calls = len(outcome.seconds)
 
-    def _evaluate(self, call: int, row: list[Any] | BaseException) -> None:
-        outcome, value = self.outcome, None
-        error: BaseException | None = None
-        outcome.started.append(time.time())
-        began = time.perf_counter()
-        try:
-            if isinstance(row, BaseException):
-                raise row
-            args, kwargs = self._arguments.of_call(call, row)
-            began = time.perf_counter()
-            value = self._order.func(*args, **kwargs)
-        except (Exception, SystemExit, KeyboardInterrupt) as raised:
-            if self._reraise:
-                raise
-            error = raised
-        seconds = time.perf_counter() - began
-        outcome.seconds.append(seconds)
-        outcome.peak_memory.append(self._memory.after_call(seconds))
-        outcome.n_calls += 1
-        if error is None:
-            error = self._keep(call, row, value)
-        if error is not None:
-            self._fail(call, row, error)
-
-    def _keep(self, call: int, row: Any, value: Any) -> BaseException | None:
+    def _keep(self, call: int, row: Any, value: Any) -> Exception | None:
         """Hand the value on; what speaks against it is the failure of the call."""
         if self._writer is not None:
             self._writer.put(self._report(call, row), value)
-        elif self._order.slots is not None:
-            try:
+            return None
+        try:
+            if self._order.slots is not None:
                 first, others = self._order.slots.split(value)
                 value = self._order.slots.fit(first), others
-            except (TypeError, ValueError) as misfit:
-                return misfit
+            # As it is now: the next call may change the object, if it is one that lives on.
+            packed = value if type(value) in IMMUTABLE else snapshot(call, value)
+        except (TypeError, ValueError) as misfit:
+            return misfit
         if self.outcome.values is not None:
-            self.outcome.values.append(value)
+            self.outcome.values.append(packed)
         return None
+
+    def _take_receipt(self, receipt: BatchReceipt) -> None:
+        """Count what cannot be stored as a failure of its call like any other."""
+        self.outcome.receipt = receipt
+        for call, error in receipt.errors.items():
+            if self._reraise:
+                raise error
+            self.outcome.failures[call] = describe(error, keep_exception=not self.outcome.failures)
+        receipt.errors = {}
 
     def _fail(self, call: int, row: Any, error: BaseException) -> None:
         # One exception object per batch is enough: the first of the run becomes the cause.
@@ -225,5 +257,5 @@ class Batch:
             peak_memory=outcome.peak_memory[-1],
             worker=outcome.worker,
             attempt=self._attempt,
-            arguments=self._arguments.on_record(row) if isinstance(row, list) else {},
+            arguments={} if isinstance(row, Unreadable) else self._arguments.on_record(row),
         )

@@ -11,18 +11,20 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from acme_core import environment, transport
-from acme_core.distribution import Distribution
+from acme_core.distribution import Distribution, Place
 from acme_core.engine import Engine
 from acme_core.errors import ModulesChangedError
 from acme_core.handover import Handover
+from acme_core.mapped import MappedArray, is_mappable
 from acme_core.orders import BatchOutcome, RunOrder, RunTicket
 from acme_core.progress import Progress
 
@@ -68,6 +70,7 @@ def dispatch(
     _refresh_modules(client)
     handover = Handover(_shared_folder(client, run.output_dir))
     try:
+        order = replace(order, shared=_mapped(order.shared, handover))
         ticket = RunTicket(
             run.info.run_id, os.getcwd(), tuple(sys.path), handover.pack(transport.dumps(order))
         )
@@ -88,6 +91,13 @@ def dispatch(
             ).run()
     finally:
         handover.close()
+
+
+def _mapped(shared: Mapping[Place, Any], handover: Handover) -> dict[Place, Any]:
+    return {
+        place: MappedArray(value, handover.save) if is_mappable(value) else value
+        for place, value in shared.items()
+    }
 
 
 def _refresh_modules(client: Client) -> None:

@@ -22,6 +22,7 @@ import logging
 import pickle
 import queue
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -273,13 +274,12 @@ class Engine:
             "Usual reasons are too little memory (give mem_per_worker) and crashes in compiled "
             f"code; compute(debug=True) runs the call in this process. dask says: {error}"
         )
-        now = time.time()
         return BatchOutcome(
             first=batch.first,
             n_calls=1,
-            started=[now],
-            seconds=[0.0],
-            peak_memory=[0],
+            started=array("d", [time.time()]),
+            seconds=array("d", [0.0]),
+            peak_memory=array("q", [0]),
             failures={batch.first: describe(reason)},
             values=[None],
         )

@@ -14,6 +14,9 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from acme_core.errors import SharedFilesError
 
@@ -48,7 +51,20 @@ class Handover:
         """
         if len(content) <= INLINE_LIMIT:
             return content
-        path = os.path.join(self._made_folder(len(content)), str(next(self._numbers)))
+        return self._write(memoryview(content))
+
+    def save(self, array: np.ndarray[Any, Any]) -> str:
+        """Write the bytes of a contiguous array to a file, and return its name.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
+        return self._write(memoryview(array.reshape(-1).view(np.uint8)))
+
+    def _write(self, content: memoryview) -> str:
+        path = os.path.join(self._made_folder(content.nbytes), str(next(self._numbers)))
         with open(path, "wb") as file:
             file.write(content)
         return path

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from acme_io.record import DONE, FAILED, PICKLED, CallTable, Failure
 
-from acme_core.failures import describe, exception_of
+from acme_core.failures import exception_of
 from acme_core.orders import BatchOutcome, CallFailure
+from acme_core.transport import Frozen
 
 if TYPE_CHECKING:
     from acme_io.slots import Slots
@@ -68,16 +69,16 @@ class Ledger:
         """
         first, n_calls, table = outcome.first, outcome.n_calls, self.table
         part = slice(first, first + n_calls)
-        failures = dict(outcome.failures)
         table.status[part] = DONE
         if outcome.receipt is not None and self._store is not None:
             self._store.accept(outcome.receipt)
             table.status[part] = np.frombuffer(outcome.receipt.status, np.uint8)[:n_calls]
             table.checksum[part] = outcome.receipt.checksums[:n_calls]
-            failures |= {c: describe(e) for c, e in outcome.receipt.errors.items()}
             self._log_notes(outcome.receipt.notes)
         if self._values is not None and outcome.values is not None:
-            self._values[part] = outcome.values
+            self._values[part] = [
+                value.thaw() if type(value) is Frozen else value for value in outcome.values
+            ]
         table.started[part] = outcome.started
         table.seconds[part] = outcome.seconds
         table.peak_memory[part] = outcome.peak_memory
@@ -85,10 +86,10 @@ class Ledger:
         table.attempts[part] += 1
         for call in range(first, first + n_calls) if self.failures else ():
             self.failures.pop(call, None)
-        for call, failure in failures.items():
+        for call, failure in outcome.failures.items():
             table.status[call] = FAILED
             self._note_failure(call, failure)
-        return n_calls - len(failures), len(failures)
+        return n_calls - len(outcome.failures), len(outcome.failures)
 
     def _worker_number(self, worker: str) -> int:
         number = self._workers.setdefault(worker, len(self._workers))

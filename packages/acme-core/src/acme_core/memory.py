@@ -17,8 +17,8 @@ class PeakMemory:
     """Peaks of the resident memory of this process, in bytes."""
 
     def __init__(self) -> None:
-        self._reading: int | None = None
-        self._short = 0.0
+        self._reading = 0
+        self._next = float("-inf")
         self.reset()
 
     def reset(self) -> None:
@@ -39,16 +39,23 @@ class PeakMemory:
         except (OSError, ValueError):
             return _lifetime_peak()
 
-    def after_call(self, seconds: float) -> int:
-        """Return the peak to be recorded for a call that has just taken so many seconds."""
-        self._short += seconds
+    def after_call(self, seconds: float, now: float) -> int:
+        """Return the peak to be recorded for a call.
+
+        Parameters
+        ----------
+        seconds : float
+            How long it took.
+        now : float
+            When it ended, on any clock.
+        """
         if seconds >= OWN_READING_FROM:
             self._reading = self.read()
             self.reset()
-            self._short = 0.0
-        elif self._reading is None or self._short >= OWN_READING_FROM:
+            self._next = now + OWN_READING_FROM
+        elif now >= self._next:
             self._reading = self.read()
-            self._short = 0.0
+            self._next = now + OWN_READING_FROM
         return self._reading
 
 

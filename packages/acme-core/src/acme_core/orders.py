@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -93,11 +94,11 @@ class BatchOutcome:
     ----------
     first, n_calls : int
         The calls that were evaluated: ``first`` to ``first + n_calls - 1``.
-    started : list of float
+    started : array of float64
         Start of each call, seconds since the epoch.
-    seconds : list of float
+    seconds : array of float64
         Run time of each call.
-    peak_memory : list of int
+    peak_memory : array of int64
         Peak memory of the worker during each call, in bytes.
     worker : str
         Address of the worker.
@@ -115,9 +116,9 @@ class BatchOutcome:
 
     first: int
     n_calls: int = 0
-    started: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    peak_memory: list[int] = field(default_factory=list)
+    started: array[float] = field(default_factory=lambda: array("d"))
+    seconds: array[float] = field(default_factory=lambda: array("d"))
+    peak_memory: array[int] = field(default_factory=lambda: array("q"))
     worker: str = ""
     wall_seconds: float = 0.0
     failures: dict[int, CallFailure] = field(default_factory=dict)

@@ -23,6 +23,7 @@ from acme_core import transport
 from acme_core.distribution import distribute
 from acme_core.errors import ComputeError, UnpicklableError
 from acme_core.failures import summarize
+from acme_core.mapped import is_mappable
 from acme_core.options import MapOptions
 from acme_core.orders import RunOrder
 from acme_core.run import Run, check_folder, describe_run, draw_seed
@@ -420,9 +421,13 @@ class ParallelMap:
 
     def _pickle_check(self, order: RunOrder) -> RunOrder:
         """Pack what travels with the run, and say now what cannot."""
-        order = replace(order, shared={p: self._packed(p, v) for p, v in order.shared.items()})
+        # Large arrays go to files of their own, once it is known where the workers are.
+        shared = {
+            place: value if is_mappable(value) else self._packed(place, value)
+            for place, value in order.shared.items()
+        }
         try:
-            transport.dumps(order)
+            transport.dumps(order.func)
         except Exception as error:
             raise UnpicklableError(
                 f"<ParallelMap> {function_name(self._func)} cannot be sent to the workers: "
@@ -430,7 +435,7 @@ class ParallelMap:
                 "generators inside the function instead of using those of the surrounding code; "
                 "compute(debug=True) runs it here."
             ) from error
-        return order
+        return replace(order, shared=shared)
 
     def _packed(self, place: Any, value: Any) -> Any:
         name = self._distribution.template.names[place]

@@ -90,9 +90,7 @@ def _run_aside(
     with tempfile.TemporaryDirectory(prefix="acme-dryrun-") as folder:
         store = RunStore.create(Path(folder), name, storage, info)
         try:
-            outcome = run_one_here(replace(order, sink=store.sink), ahead, call)
-            if outcome.receipt is not None and outcome.receipt.errors:
-                raise next(iter(outcome.receipt.errors.values()))
+            run_one_here(replace(order, sink=store.sink), ahead, call)
         finally:
             store.close(discard=True)
 

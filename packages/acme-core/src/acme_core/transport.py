@@ -52,12 +52,13 @@ _PLAIN = (
     types.BuiltinFunctionType,
     np.ufunc,
 )
-_EXACT = frozenset({bool, int, float, complex, str, bytes, type(None), np.float64, np.int64})
+IMMUTABLE = frozenset({bool, int, float, complex, str, bytes, type(None), np.float64, np.int64})
+"""Types whose very instances nothing can change; the shortest test."""
 
 
 def is_immutable(value: Any) -> bool:
     """Whether no call can change the value for another."""
-    if type(value) in _EXACT:
+    if type(value) in IMMUTABLE:
         return True
     if isinstance(value, np.void):
         return False
@@ -179,6 +180,23 @@ def frozen(value: Any) -> Any:
     return Frozen(dumps(value))
 
 
+def snapshot(call: int, value: Any) -> Any:
+    """Pack what a call returned, as it is at this moment.
+
+    Raises
+    ------
+    TypeError
+        If the value cannot be pickled.
+    """
+    try:
+        return frozen(value)
+    except Exception as error:
+        raise TypeError(
+            f"call {call} returned a {type(value).__name__} that cannot be sent back from its "
+            f"worker ({error}). Return numbers, text, arrays or other objects that can be pickled."
+        ) from error
+
+
 def frozen_column(items: Any) -> Any:
     """Pack the items that a batch of calls gets of one distributed argument.
 
@@ -190,7 +208,7 @@ def frozen_column(items: Any) -> Any:
     if isinstance(items, np.ndarray) and not items.dtype.hasobject:
         # Rows of an array are views of one block; only whole arrays as items need it.
         return items
-    if set(map(type, items)) <= _EXACT or all(map(is_immutable, items)):
+    if set(map(type, items)) <= IMMUTABLE or all(map(is_immutable, items)):
         return list(items)
     return FrozenColumn(tuple(map(_dumps_item, items)))
 

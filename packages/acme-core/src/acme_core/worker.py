@@ -44,29 +44,7 @@ def run_batch(pickled: bytes) -> bytes:
     except Exception as error:
         outcome = BatchOutcome(batch.first, worker=worker, broken=describe(error))
     environment.note_imports()
-    return pack_outcome(outcome)
-
-
-def pack_outcome(outcome: BatchOutcome) -> bytes:
-    """Pickle an outcome; values that cannot be pickled become failures of their calls."""
-    try:
-        return transport.dumps(outcome)
-    except Exception:
-        if outcome.values is None:
-            raise
-    for i, value in enumerate(outcome.values):
-        try:
-            transport.dumps(value)
-        except Exception as error:
-            outcome.values[i] = None
-            outcome.failures[outcome.first + i] = describe(
-                TypeError(
-                    f"call {outcome.first + i} returned a {type(value).__name__} that cannot be "
-                    f"sent back from its worker ({error}). Return numbers, text, arrays or other "
-                    "objects that can be pickled."
-                )
-            )
-    return transport.dumps(outcome)
+    return pickle.dumps(outcome, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def _order_of(ticket: RunTicket, n_threads: int) -> RunOrder:
