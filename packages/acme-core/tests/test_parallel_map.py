@@ -305,7 +305,7 @@ class TestFailures:
         assert isinstance(error.__cause__, KeyError)
         assert [call.values for call in pmap.results if call.status == "done"] == [0, 2, 4]
         assert pmap.results.failed == [1, 3, 5]
-        assert [p for p in Path(pmap.output_dir).rglob("odd_fails_[135].h5")] == []
+        assert list(Path(pmap.output_dir).rglob("odd_fails_[135].h5")) == []
         text = str(error)
         assert "3 of 6 calls of odd_fails failed" in text
         assert pmap.logfile in text

@@ -300,17 +300,15 @@ def _refuse_writable_files(arguments: Mapping[Place, Any], names: Mapping[Place,
         for item in inner if isinstance(inner, list | tuple) else (inner,):
             reason = unreadable_h5(item)
             if reason:
-                raise ValueError(
-                    f"<ParallelMap> the HDF5 object given for `{names[place]}` {reason}"
-                )
+                raise ValueError(f"<ParallelMap> the object for `{names[place]}` {reason}")
 
 
 def _refuse_shared_generators(template: CallTemplate) -> None:
     for place, value in template.shared.items():
         if isinstance(value, np.random.Generator | np.random.RandomState):
             raise ValueError(
-                f"<ParallelMap> `{template.names[place]}` is a random generator that every call would get "
-                "alike, so all calls would draw the same numbers. Leave it out and name the "
+                f"<ParallelMap> `{template.names[place]}` is a random generator that every "
+                "call would get alike, so all calls would draw the same numbers. Leave it out and name the "
                 "parameter `rng`: each call then gets a generator of its own, "
                 "and compute(seed=...) repeats a run."
             )

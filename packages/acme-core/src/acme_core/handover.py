@@ -61,7 +61,7 @@ class Handover:
         OSError
             If the file cannot be written.
         """
-        return self._write(memoryview(array.reshape(-1).view(np.uint8)))
+        return self._write(array.reshape(-1).view(np.uint8).data)
 
     def _write(self, content: memoryview) -> str:
         path = os.path.join(self._made_folder(content.nbytes), str(next(self._numbers)))

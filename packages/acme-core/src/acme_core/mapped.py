@@ -60,7 +60,7 @@ class MappedArray:
             raw = np.memmap(self._path, np.uint8, mode="c")
             self._map = raw.view(np.ndarray)
         self._faults = _page_faults()
-        typed = self._map.view(self._dtype)
+        typed: np.ndarray[Any, Any] = self._map.view(self._dtype)
         return typed.reshape(self._shape, order=self._order)
 
 
