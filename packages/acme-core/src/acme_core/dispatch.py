@@ -44,6 +44,7 @@ def dispatch(
     *,
     retries: int,
     progress: bool,
+    used_before: bool = True,
 ) -> None:
     """Run all calls on the workers of a client; outcomes go to the ledger of the run.
 
@@ -61,13 +62,16 @@ def dispatch(
         How often a failed call is tried again.
     progress : bool
         Whether to show how far the run is.
+    used_before : bool
+        Whether the workers may have imported modules for an earlier run.
 
     Raises
     ------
     ModulesChangedError
         If a client that is not ACME's has workers with outdated modules.
     """
-    _refresh_modules(client)
+    if used_before:
+        _refresh_modules(client)
     handover = Handover(_shared_folder(client, run.output_dir))
     try:
         order = replace(order, shared=_mapped(order.shared, handover))

@@ -307,8 +307,8 @@ def _refuse_shared_generators(template: CallTemplate) -> None:
     for place, value in template.shared.items():
         if isinstance(value, np.random.Generator | np.random.RandomState):
             raise ValueError(
-                f"<ParallelMap> `{template.names[place]}` is a random generator that every "
-                "call would get alike, so all calls would draw the same numbers. Leave it out and name the "
+                f"<ParallelMap> `{template.names[place]}` is a random generator, which every call "
+                "would get alike, so that all draw the same numbers. Leave it out and name the "
                 "parameter `rng`: each call then gets a generator of its own, "
                 "and compute(seed=...) repeats a run."
             )

@@ -13,6 +13,7 @@ import sysconfig
 from collections.abc import Iterable
 
 _own_path = tuple(sys.path)
+_environment_at_start = dict(os.environ)
 _imported: dict[str, tuple[str, int]] = {}
 _n_modules = 0
 _LIBRARIES = tuple(
@@ -26,7 +27,6 @@ _THREAD_VARIABLES = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
 )
 
 
@@ -48,10 +48,12 @@ def limit_threads(n_cores: int) -> None:
     n_cores : int
         Number of threads that each pool may have.
     """
+    wanted = dict.fromkeys(_THREAD_VARIABLES, str(n_cores))
+    if wanted.items() <= _environment_at_start.items():
+        return  # every library has read it, or will when it is loaded
     import threadpoolctl
 
-    for variable in _THREAD_VARIABLES:
-        os.environ[variable] = str(n_cores)
+    os.environ.update(wanted)
     threadpoolctl.threadpool_limits(limits=n_cores)
 
 

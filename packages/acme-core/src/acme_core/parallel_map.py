@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_NEEDED_BY_WORKERS = ("acme_core.worker", "acme_io.payload", "acme_io.encoding")
+
 LARGE_ARGUMENT = 100 * 1000 * 1000
 """Bytes from which on an argument is reported."""
 
@@ -175,6 +177,7 @@ class ParallelMap:
         check_folder(self._options, func)
         self._run: Run | None = None
         self._started_client = False
+        self._n_runs = 0
         self.client: Client | None = None
         self.n_workers: int | None = None
         with self._messages():
@@ -349,13 +352,14 @@ class ParallelMap:
         """Run all calls on workers."""
         from acme_cluster import warm_up
 
-        warm_up()
+        warm_up(_NEEDED_BY_WORKERS)
         order = self._pickle_check(self._order(seed))
         run = self._run = Run(self._func, self._distribution, self._options, seed)
         try:
             started = False
             try:
                 client = self._client()
+                self._n_runs += 1
                 started = True
             finally:
                 if not started:
@@ -379,6 +383,7 @@ class ParallelMap:
                 self._distribution,
                 retries=retries,
                 progress=self._options.verbose is not False,
+                used_before=not self._started_client or self._n_runs > 1,
             )
         except BaseException as error:
             run.finish()
