@@ -17,12 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from h5py import h5f, h5g, h5p
+from h5py import h5f, h5g
 
 from . import files, layout
 from .hdf5 import (
     access_properties,
-    creation_properties,
+    container_properties,
     file_image,
     memory_name,
     write_column,
@@ -73,13 +73,6 @@ def write_container(
     seal_pieces(seal, pieces, ())
     files.write_whole(path, [seal.block(block), *pieces[1:]], flush=True)
     files.flush_folder(path.parent)
-
-
-def container_properties(block: int) -> h5p.PropFCID:
-    """Creation properties of a container: its members are listed in the order of calls."""
-    properties = creation_properties(block)
-    properties.set_link_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
-    return properties
 
 
 def describe_container(root: Any, about: Description) -> None:

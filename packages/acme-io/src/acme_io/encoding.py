@@ -35,7 +35,7 @@ _CODES = {"b": bool, "i": int, "f": float, "c": complex}
 
 @dataclass
 class Encoded:
-    """One array that HDF5 holds; `array` None stands for a dataset without elements (null space)."""
+    """One array that HDF5 holds; `array` None: a dataset without elements (null space)."""
 
     array: Array | None
     form: Form

@@ -30,7 +30,6 @@ __all__ = [
     "Structure",
     "Template",
     "file_image",
-    "open_reading",
     "read_array",
     "read_text",
     "template_for",
@@ -104,11 +103,19 @@ def creation_properties(block: int) -> h5p.PropFCID:
     return made
 
 
+def container_properties(block: int) -> h5p.PropFCID:
+    """Properties of a new file whose members are listed in the order of their creation."""
+    properties = creation_properties(block)
+    properties.set_link_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
+    return properties
+
+
 def access_properties(*, dense: bool = False, memory: bool = False) -> h5p.PropFAID:
     """Access properties of a file to write: without locks, as nobody else opens temporary files."""
     access = h5p.create(h5p.FILE_ACCESS)
-    low = h5f.LIBVER_V18 if dense else h5f.LIBVER_EARLIEST
-    access.set_libver_bounds(low, h5f.LIBVER_V18)
+    # Nothing newer than HDF5 1.8 (2008) can be needed to read a file, but for virtual datasets: 1.10.
+    bounds = (h5f.LIBVER_V18, h5f.LIBVER_V110) if dense else (h5f.LIBVER_EARLIEST, h5f.LIBVER_V18)
+    access.set_libver_bounds(*bounds)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     if memory:
         access.set_fapl_core(1 << 14, False)
@@ -156,14 +163,6 @@ def read_column(where: Any, name: str) -> Array:
     return column
 
 
-def open_reading(path: Path) -> h5f.FileID:
-    """Open a file to read it, without a lock: no lock server, no write permission needed."""
-    access = h5p.create(h5p.FILE_ACCESS)
-    access.set_file_locking(False, True)
-    access.set_fclose_degree(h5f.CLOSE_STRONG)
-    return h5f.open(path_bytes(path), h5f.ACC_RDONLY, access)
-
-
 def path_bytes(path: Path) -> bytes:
     """Encode a path as the HDF5 library expects it on this system."""
     return os.fspath(path).encode("utf-8") if os.name == "nt" else os.fsencode(path)
@@ -203,9 +202,8 @@ def add_dataset(where: Any, field: Field, *, early: bool = True) -> h5d.DatasetI
     return h5d.create(where, field.path.encode(), kind, space, plist, lcpl=link)
 
 
-def add_structure(fid: h5f.FileID, structure: Structure, texts: Sequence[bytes]) -> list[int]:
+def add_structure(root: Any, structure: Structure, texts: Sequence[bytes]) -> list[int]:
     """Create datasets and root attributes in a new file; returns each dataset's offset (or -1)."""
-    root = h5g.open(fid, b"/")
     for (name, _), text in zip(structure.attributes, texts, strict=True):
         write_text(root, name, text)
     offsets = []
@@ -300,7 +298,7 @@ def template_for(structure: Structure) -> Template | None:
 def _make_template(structure: Structure) -> Template | None:
     marks = [secrets.token_hex(size // 2 + 1).encode()[:size] for _, size in structure.attributes]
     fid = memory_file(structure.block)
-    offsets = add_structure(fid, structure, marks)
+    offsets = add_structure(h5g.open(fid, b"/"), structure, marks)
     image = file_image(fid, structure.block)
     slots = []
     for number, mark in enumerate(marks):

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 MAX_NAME = 100
-"""Longest function name in a file name, characters: names with call numbers stay below 255 bytes."""
+"""Longest function name in a file name, bytes: with call numbers it stays below 255."""
 
 # Names that Windows keeps for devices, whatever their extension.
 _DEVICES = {"CON", "PRN", "AUX", "NUL"} | {f"{d}{i}" for d in ("COM", "LPT") for i in range(1, 10)}
@@ -53,7 +53,7 @@ def clean_name(name: str) -> str:
     Returns
     -------
     str
-        The name with letters, digits, `_`, `-` and `.` only, never empty, `"lambda"` in the example.
+        Letters, digits, `_`, `-` and `.` only, never empty; `"lambda"` in the example.
     """
     kept = re.sub(r"[^\w.-]+", "_", name.replace("<", "").replace(">", "")).strip("._-")
     # Length counts in bytes on disk; \w admits letters of several bytes.
@@ -140,7 +140,7 @@ def local(output_dir: Path, relative_path: str) -> Path:
 
 
 class CallFile(NamedTuple):
-    """What the name of a payload says: function, calls and kind (`"h5"`, `"part.h5"`, `"pickle"`)."""
+    """What the name of a payload says; `kind` is `"h5"`, `"part.h5"` or `"pickle"`."""
 
     name: str
     calls: range

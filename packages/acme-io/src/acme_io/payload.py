@@ -6,12 +6,13 @@ and the records of the calls in `calls`, one line of JSON each. What differs is 
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
+from h5py import h5f, h5g
 
 from . import files
 from .hdf5 import (
@@ -22,12 +23,21 @@ from .hdf5 import (
     access_properties,
     add_structure,
     as_bytes,
+    container_properties,
     creation_properties,
-    h5f,
     path_bytes,
     template_for,
 )
-from .seal import LARGE, Seal, block_size, checksum, seal_file, seal_pieces
+from .seal import (
+    LARGE,
+    LargeChecksum,
+    Seal,
+    block_size,
+    checksum,
+    range_checksum,
+    seal_file,
+    seal_pieces,
+)
 
 __all__ = ["RunStamp", "write_file"]
 
@@ -91,7 +101,9 @@ def write_file(
         block_size(n_large),
     )
     seal = Seal(kind, stamp.run_id, calls)
-    if sum(field.nbytes for field in fields) <= LARGEST_TEMPLATE:
+    # Groups carry call numbers: no other file would have the same structure.
+    flat = not any("/" in field.path for field in fields)
+    if flat and sum(field.nbytes for field in fields) <= LARGEST_TEMPLATE:
         template = template_for(structure)
         if template is not None:
             pieces = [b"\0" * structure.block, *template.fill(texts, arrays)]
@@ -100,7 +112,17 @@ def write_file(
             pieces[0] = seal.block(structure.block)
             files.write_whole(path, _joined(pieces), flush=flush)
             return seal.checksum
-    _write_through_library(path, seal, structure, texts, arrays, flush=flush)
+
+    def lay_out(root: Any) -> list[Data]:
+        offsets = add_structure(root, structure, texts)
+        return [
+            Data(offset, field.nbytes, [array])
+            for field, offset, array in zip(structure.fields, offsets, arrays, strict=True)
+            if array is not None
+        ]
+
+    dense = any(len(text) > LARGEST_ATTRIBUTE for text in texts)
+    build_file(path, seal, structure.block, lay_out, dense=dense, flush=flush)
     return seal.checksum
 
 
@@ -117,27 +139,53 @@ def _joined(pieces: Sequence[Any]) -> list[Any]:
     return [*joined, b"".join(small)]
 
 
-def _write_through_library(
+class Data(NamedTuple):
+    """Where the bytes of a dataset go, and what they are.
+
+    `pieces` are arrays that follow each other; None if HDF5 has already written the data.
+    """
+
+    offset: int
+    length: int
+    pieces: Iterable[Array] | None
+
+
+def build_file(
     path: Path,
     seal: Seal,
-    structure: Structure,
-    texts: Sequence[bytes],
-    arrays: Sequence[Array | None],
+    block: int,
+    lay_out: Callable[[Any], Iterable[Data]],
     *,
+    dense: bool,
     flush: bool,
 ) -> None:
-    """Let HDF5 lay the file out, then put the data where it belongs.
+    """Let HDF5 lay a file out, then put the data where it belongs.
 
     The data goes around the library: a full disk is then the operating system's own error, and
     nothing is copied.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Final name of the file.
+    seal : Seal
+        Gets completed.
+    block : int
+        Size of the user block, bytes.
+    lay_out : callable
+        Makes all members and attributes of the root group that it is given, and says where which
+        data goes.
+    dense : bool
+        Whether attributes may be longer than 64 kB, members be kept in order of their creation.
+    flush : bool
+        Wait until the file is on the disk.
     """
     temporary = files.temporary_path(path)
     try:
-        dense = any(len(text) > LARGEST_ATTRIBUTE for text in texts)
-        offsets = _lay_out(temporary, structure, texts, dense=dense)
+        plan = _lay_out(temporary, block, lay_out, dense=dense)
         with open(temporary, "rb+", buffering=0) as file:
-            ranges = _fill(file, structure, offsets, arrays)
-            seal_file(seal, file, structure.block, ranges)
+            ranges = [found for data in plan if (found := _put(file, data)) is not None]
+            seal_file(seal, file, block, ranges)
             if flush:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -146,33 +194,46 @@ def _write_through_library(
         raise
 
 
-def _lay_out(path: Path, structure: Structure, texts: Sequence[bytes], *, dense: bool) -> list[int]:
-    # The folder's own error is clearer than what HDF5 makes of it; the mode follows the umask.
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    properties = creation_properties(structure.block)
-    fid = h5f.create(path_bytes(path), h5f.ACC_TRUNC, properties, access_properties(dense=dense))
+def _lay_out(
+    path: Path, block: int, lay_out: Callable[[Any], Iterable[Data]], *, dense: bool
+) -> list[Data]:
+    fid = create_on_disk(path, block, dense=dense)
     try:
-        return add_structure(fid, structure, texts)
+        return list(lay_out(h5g.open(fid, b"/")))
     finally:
         fid.close()
 
 
-def _fill(
-    file: BinaryIO, structure: Structure, offsets: Sequence[int], arrays: Sequence[Array | None]
-) -> list[tuple[int, int, int]]:
-    """Write the data; returns the ranges of the large datasets with their checksums."""
-    ranges = []
-    for field, offset, array in zip(structure.fields, offsets, arrays, strict=True):
-        if not field.nbytes or array is None:
-            continue
-        data = as_bytes(array)
-        file.seek(offset)
-        position = 0
-        while position < len(data):
-            position += file.write(data[position : position + (1 << 30)])
-        if field.nbytes >= LARGE:
-            ranges.append((offset, field.nbytes, checksum(data)))
-    return ranges
+def create_on_disk(path: Path, block: int, *, dense: bool) -> h5f.FileID:
+    """Create an HDF5 file through the library."""
+    # The folder's own error is clearer than what HDF5 makes of it; the mode follows the umask.
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    properties = container_properties(block) if dense else creation_properties(block)
+    return h5f.create(path_bytes(path), h5f.ACC_TRUNC, properties, access_properties(dense=dense))
+
+
+def _put(file: BinaryIO, data: Data) -> tuple[int, int, int] | None:
+    """Write the bytes of one dataset; returns its range if it is a large one."""
+    if not data.length:
+        return None
+    large = data.length >= LARGE
+    if data.pieces is None:
+        return (data.offset, data.length, range_checksum(file, *data[:2])) if large else None
+    running = LargeChecksum()
+    file.seek(data.offset)
+    for piece in data.pieces:
+        view = as_bytes(piece)
+        write_exactly(file, view)
+        if large:
+            running.update(view)
+    return (data.offset, data.length, running.value()) if large else None
+
+
+def write_exactly(file: BinaryIO, view: memoryview) -> None:
+    """Write every byte; an unbuffered file may write less than it is given."""
+    position = 0
+    while position < len(view):
+        position += file.write(view[position : position + (1 << 30)])
 
 
 def data_checksum(arrays: Sequence[Array | None]) -> int:

@@ -27,7 +27,14 @@ from .errors import (
     UnknownFileError,
 )
 from .record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure, RunInfo
-from .sources import LinkedSource, PickleSource, Source, read_container
+from .sources import (
+    LinkedSource,
+    PickleSource,
+    SingleSource,
+    Source,
+    StackedSource,
+    read_container,
+)
 
 __all__ = ["Call", "Results", "open_results"]
 
@@ -68,10 +75,13 @@ def _find_source(path: Path) -> Source:
     if path.is_dir():
         path = _container_in(path)
     container, _ = read_container(path)
-    if container.layout == "pickles":
-        name = path.name.removesuffix(".h5").removesuffix("_record")
-        return PickleSource(container, path.parent, name)
     name = path.name.removesuffix(".h5")
+    if container.layout == "pickles":
+        return PickleSource(container, path.parent, name.removesuffix("_record"))
+    if container.layout == "stacked":
+        return StackedSource(container, name)
+    if container.layout == "single":
+        return SingleSource(container, name)
     return LinkedSource(container, path.parent / layout.payload_folder(name), name)
 
 
@@ -135,7 +145,7 @@ class Call:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What is on record about the call: start, seconds, peak memory, worker, arguments …"""
+        """What is on record about the call: start, seconds, peak memory, worker, arguments."""
         return self._results._record(self.number)
 
     @property
@@ -150,7 +160,7 @@ class Call:
         return self._results.failures.get(self.number)
 
     def __getattr__(self, name: str) -> Any:
-        """Return one of several return values: `result_0`, `result_1` …"""
+        """Return one of several return values: `result_0`, `result_1` and so on."""
         index = name.removeprefix("result_")
         if name == index or not index.isdigit():
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -194,6 +204,7 @@ class Results(Sequence[Call]):
 
     def close(self) -> None:
         """Close what is open; harmless when called again."""
+        self._source.close()
 
     def __len__(self) -> int:
         """Return the number of calls of the run, finished or not."""
@@ -275,6 +286,8 @@ class Results(Sequence[Call]):
         """
         if missing not in ("raise", "mask"):
             raise ValueError(f'missing must be "raise" or "mask", not {missing!r}.')
+        if isinstance(self._source, StackedSource) and index == 0:
+            return self._stack_rows(self._source, missing)
         rows: list[Any] = []
         absent: dict[int, Exception] = {}
         for call in range(len(self)):
@@ -286,6 +299,33 @@ class Results(Sequence[Call]):
                 absent[call] = error
                 rows.append(None)
         return _stacked(rows, absent, missing)
+
+    def _stack_rows(self, source: StackedSource, missing: str) -> Array:
+        """Read the stacked dataset, source by source."""
+        rows, absent = source.rows(range(len(self)))
+        for call in np.flatnonzero(source.table.status != DONE):
+            absent.setdefault(int(call), MissingCallError("it has no row"))
+        if absent and missing == "raise":
+            listed = ", ".join(str(call) for call in sorted(absent)[:10])
+            more = " …" if len(absent) > 10 else ""
+            first = absent[min(absent)]
+            raise MissingCallError(
+                f"{len(absent)} of {len(self)} calls have no row: {listed}{more}. The first: {first}. "
+                'Use stack(missing="mask") for a masked array.'
+            )
+        if missing == "raise":
+            return rows
+        mask = np.zeros(rows.shape, bool)
+        where: list[Any] = [slice(None)] * rows.ndim
+        where[source.slots.stacking_axis] = sorted(absent)
+        mask[tuple(where)] = True
+        return np.ma.MaskedArray(rows, mask)
+
+    @property
+    def lengths(self) -> Array | None:
+        """Length of each row along the varying axis, shape (n_calls,); None without one."""
+        source = self._source
+        return source.container.lengths if isinstance(source, StackedSource) else None
 
     def _check(self, call: int) -> int:
         code = int(self._source.table.status[call])
@@ -302,8 +342,8 @@ class Results(Sequence[Call]):
         if code == PICKLED or isinstance(self._source, PickleSource):
             if not self._allow_pickle:
                 raise PicklesRefusedError(
-                    f"The result of call {call} is a pickle. Loading a pickle runs code from it: if "
-                    "you trust who wrote it, use open_results(..., allow_pickle=True)."
+                    f"The result of call {call} is a pickle. Loading a pickle runs code from it: "
+                    "if you trust who wrote it, use open_results(..., allow_pickle=True)."
                 )
             return PICKLED
         return code
@@ -345,8 +385,8 @@ def _stacked(rows: list[Any], absent: dict[int, Exception], missing: str) -> Arr
     shapes = {np.shape(row) for row in rows}
     if len(shapes) > 1:
         raise ValueError(
-            f"The results have different shapes, {sorted(shapes)}, and cannot be stacked. Read them "
-            "one by one."
+            f"The results have different shapes, {sorted(shapes)}, and cannot be stacked. Read "
+            "them one by one."
         )
     stacked = np.array(rows)
     if missing == "raise":

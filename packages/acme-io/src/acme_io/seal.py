@@ -5,8 +5,8 @@ HDF5 leaves a *user block* at the start of a file to whoever writes it. Ours hol
     ACME-IO 1 5d41402a {"kind":"payload","run":"…","calls":[3,3],"size":2568,"rest":…,"data":[]}
 
 The number after the format version is the CRC-32 of the JSON text, `size` the size of the file,
-`data` the ranges of large datasets as `[offset, length, checksum]`, and `rest` the CRC-32 of all bytes
-after the user block that are in none of these ranges. A file is checked before HDF5 sees it: the
+`data` the ranges of large datasets as `[offset, length, checksum]`, and `rest` the CRC-32 of all
+bytes after the user block that are in none of these ranges. A file is checked before HDF5 sees it: the
 library was not made for damaged files, and a damaged one can take the interpreter down.
 """
 
@@ -28,10 +28,13 @@ MAGIC = b"ACME-IO "
 SMALLEST_BLOCK = 512
 """Bytes; HDF5 wants a power of two of at least this."""
 
+_WITHOUT_RANGES = 384
+_PER_RANGE = 48  # three numbers of up to 14 digits, brackets and commas
+
 LARGE = 32 * 1024
 """Datasets of at least so many bytes have a range of their own in the seal."""
 
-_WORDS = 512  # 64-bit words a block of the fast checksum: 4 kB, one page
+_BLOCK = 4096  # bytes per block of the fast checksum: one page
 
 
 def checksum(data: Any, start: int = 0) -> int:
@@ -48,18 +51,47 @@ def checksum(data: Any, start: int = 0) -> int:
     start : int
         Checksum of what stood before, to chain several buffers.
     """
-    view = memoryview(data).cast("B") if not isinstance(data, bytes) else memoryview(data)
+    view = memoryview(data).cast("B")
     if len(view) < LARGE:
         return zlib.crc32(view, start)
-    whole = len(view) // (8 * _WORDS) * (8 * _WORDS)
-    words = np.frombuffer(view[:whole], "<u8").reshape(-1, _WORDS)
-    sums = np.add.reduce(words, axis=1, dtype=np.uint64).astype("<u8", copy=False)
-    return zlib.crc32(view[whole:], zlib.crc32(sums.tobytes(), start))
+    running = LargeChecksum(start)
+    running.update(view)
+    return running.value()
+
+
+class LargeChecksum:
+    """The checksum of at least `LARGE` bytes that come piece by piece."""
+
+    def __init__(self, start: int = 0) -> None:
+        self._crc, self._left = start, b""
+
+    def update(self, data: Any) -> None:
+        """Take the next piece."""
+        view = memoryview(data).cast("B")
+        if self._left:
+            missing = _BLOCK - len(self._left)
+            self._left += bytes(view[:missing])
+            view = view[missing:]
+            if len(self._left) < _BLOCK:
+                return
+            self._add(self._left)
+        whole = len(view) // _BLOCK * _BLOCK
+        self._add(view[:whole])
+        self._left = bytes(view[whole:])
+
+    def _add(self, blocks: Any) -> None:
+        words = np.frombuffer(blocks, "<u8").reshape(-1, _BLOCK // 8)
+        sums = np.add.reduce(words, axis=1, dtype=np.uint64).astype("<u8", copy=False)
+        self._crc = zlib.crc32(sums.tobytes(), self._crc)
+
+    def value(self) -> int:
+        """Return the checksum of everything so far."""
+        return zlib.crc32(self._left, self._crc)
 
 
 def block_size(n_ranges: int) -> int:
     """Size of a user block whose seal lists `n_ranges` large datasets, bytes."""
-    needed, size = 384 + 44 * n_ranges, SMALLEST_BLOCK
+    needed, size = _WITHOUT_RANGES + _PER_RANGE * n_ranges, SMALLEST_BLOCK
     while size < needed:
         size *= 2
     return size
@@ -174,7 +206,7 @@ def seal_pieces(seal: Seal, pieces: Sequence[Any], ranges: Iterable[tuple[int, i
     ranges : iterable of (int, int)
         Offset and length of each large dataset, by offset; each is exactly one of the pieces.
     """
-    lengths = {offset: length for offset, length in ranges}
+    lengths = dict(ranges)
     position, rest, data = 0, 0, []
     for number, piece in enumerate(pieces):
         size = memoryview(piece).nbytes
@@ -202,14 +234,12 @@ def seal_file(
     ranges : sequence of (int, int, int)
         Offset, length and checksum of each large dataset.
     """
-    seal.data = sorted(ranges)
+    # Ranges that find no place in the user block simply count as part of the rest.
+    seal.data = sorted(ranges)[: (block - _WITHOUT_RANGES) // _PER_RANGE]
     seal.size = file.seek(0, 2)
     seal.rest = _rest(file, block, seal.data, seal.size)
     file.seek(0)
-    text = seal.block(block)
-    if len(text) != block:
-        raise ValueError(f"The seal needs {len(text)} bytes, its user block has {block}.")
-    file.write(text)
+    file.write(seal.block(block))
 
 
 def read_seal(path: Path, *, check: str = "structure") -> Seal:
@@ -255,7 +285,7 @@ def check_open_file(file: Any, path: Path, check: str) -> Seal:
         raise _damaged(path, "its content has changed since it was written")
     if check == "all":
         for offset, length, known in seal.data:
-            if _range_checksum(file, offset, length) != known:
+            if range_checksum(file, offset, length) != known:
                 raise _damaged(path, f"the {length} bytes of data at byte {offset} have changed")
     return seal
 
@@ -281,30 +311,16 @@ def _rest(file: Any, block: int, ranges: Sequence[tuple[int, int, int]], size: i
     return crc
 
 
-_PIECE = 8 * _WORDS * 1024  # 4 MB, whole blocks
-
-
-def _range_checksum(file: Any, offset: int, length: int) -> int:
-    """Checksum a range of a file as `checksum` does it, piece by piece."""
+def range_checksum(file: Any, offset: int, length: int) -> int:
+    """Checksum a range of a file as `checksum` does it, piece by piece; -1 if the file ends before."""
     file.seek(offset)
     if length < LARGE:
         return zlib.crc32(file.read(length))
-    crc, left = 0, length
+    running, left = LargeChecksum(), length
     while left:
-        piece = _read_exactly(file, min(left, _PIECE))
+        piece = file.read(min(left, 1 << 22))
         if not piece:
             return -1
+        running.update(piece)
         left -= len(piece)
-        whole = len(piece) // (8 * _WORDS) * (8 * _WORDS)
-        words = np.frombuffer(piece, "<u8", whole // 8).reshape(-1, _WORDS)
-        sums = np.add.reduce(words, axis=1, dtype=np.uint64).astype("<u8", copy=False)
-        crc = zlib.crc32(memoryview(piece)[whole:], zlib.crc32(sums.tobytes(), crc))
-    return crc
-
-
-def _read_exactly(file: Any, size: int) -> bytes:
-    pieces, left = [], size
-    while left and (piece := file.read(left)):
-        pieces.append(piece)
-        left -= len(piece)
-    return b"".join(pieces) if len(pieces) != 1 else bytes(pieces[0])
+    return running.value()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from . import files, layout
-from .errors import NotStorableError
+from .errors import NotStorableError, ResultDtypeError, ResultShapeError
 from .record import DONE, FAILED, MISSING, PICKLED, CallReport, Failure, call_to_json
 
 __all__ = ["BatchReceipt", "PayloadSink", "PickleSink", "Sink", "Writer"]
@@ -85,7 +85,7 @@ class Sink(Protocol):
 
 
 @dataclass(frozen=True)
-class _RunSink:
+class RunSink:
     """What all sinks know: where, for which function, in which run."""
 
     output_dir: Path
@@ -95,7 +95,7 @@ class _RunSink:
 
 
 @dataclass(frozen=True)
-class PayloadSink(_RunSink):
+class PayloadSink(RunSink):
     """One HDF5 file per call."""
 
     def open(self, calls: range) -> Writer:
@@ -104,7 +104,7 @@ class PayloadSink(_RunSink):
 
 
 @dataclass(frozen=True)
-class PickleSink(_RunSink):
+class PickleSink(RunSink):
     """One pickle per call."""
 
     def open(self, calls: range) -> Writer:
@@ -112,10 +112,18 @@ class PickleSink(_RunSink):
         return _PickleWriter(self, calls)
 
 
-class _CallWriter:
-    """Writers that finish every call by itself: the receipt is all that is left for `close`."""
+class CallWriter:
+    """Writers that finish every call by itself: the receipt is all that is left for `close`.
 
-    def __init__(self, sink: _RunSink, calls: range) -> None:
+    Parameters
+    ----------
+    sink : RunSink
+        The sink that made it.
+    calls : range
+        The calls of the batch.
+    """
+
+    def __init__(self, sink: RunSink, calls: range) -> None:
         n = len(calls)
         self.sink, self.calls = sink, calls
         self._status = bytearray([MISSING]) * n
@@ -125,20 +133,25 @@ class _CallWriter:
         self._notes: dict[int, str] = {}
 
     def put(self, report: CallReport, value: object) -> None:
+        """Store what a call returned."""
         at = report.call - self.calls.start
         self._attempts[at] = report.attempt
         try:
             self._status[at] = self._store(report, value, at)
+        except (ResultShapeError, ResultDtypeError) as error:
+            self._refuse(report.call, type(error)(f"Call {report.call}: {error}"))
         except (OSError, NotStorableError) as error:
             self._refuse(report.call, error)
         except Exception as error:  # never lose the other calls of the batch
             self._refuse(report.call, NotStorableError(_unexpected(report.call, value, error)))
 
     def fail(self, report: CallReport, failure: Failure) -> None:
+        """Take note that a call raised."""
         at = report.call - self.calls.start
         self._status[at], self._attempts[at] = FAILED, report.attempt
 
     def close(self) -> BatchReceipt:
+        """Say what became of the calls."""
         return BatchReceipt(
             self.calls,
             bytes(self._status),
@@ -159,23 +172,23 @@ class _CallWriter:
         self._status[call - self.calls.start] = FAILED
         self._errors[call] = error
 
-    def _pickle(self, report: CallReport, value: object, at: int, folder: str) -> None:
+    def _pickle(self, report: CallReport, value: object, at: int, folder: str, status: int) -> None:
         sink, name = self.sink, layout.pickle_name(self.sink.name, report.call)
         relative = layout.relative(folder, name)
-        record = call_to_json(report, PICKLED if folder else DONE, None)
+        record = call_to_json(report, status, None)
         self._checksums[at] = _write_pickle(
             layout.local(sink.output_dir, relative), value, report.call, record, sink
         )
         self._files[at] = relative
 
 
-class _PickleWriter(_CallWriter):
+class _PickleWriter(CallWriter):
     def _store(self, report: CallReport, value: object, at: int) -> int:
-        self._pickle(report, value, at, "")
+        self._pickle(report, value, at, "", DONE)
         return DONE
 
 
-class _PayloadWriter(_CallWriter):
+class _PayloadWriter(CallWriter):
     def _store(self, report: CallReport, value: object, at: int) -> int:
         from .encoding import encode
 
@@ -206,7 +219,7 @@ class _PayloadWriter(_CallWriter):
         self, report: CallReport, value: object, at: int, folder: str, reason: Exception
     ) -> int:
         try:
-            self._pickle(report, value, at, folder)
+            self._pickle(report, value, at, folder, PICKLED)
         except NotStorableError as second:
             raise NotStorableError(_both(report.call, reason, second)) from None
         self._notes[report.call] = str(reason)
@@ -219,7 +232,7 @@ class _PayloadWriter(_CallWriter):
         files.remove(layout.local(self.sink.output_dir, layout.relative(folder, file_name)))
 
 
-def _write_pickle(path: Path, value: object, call: int, record: str, sink: _RunSink) -> int:
+def _write_pickle(path: Path, value: object, call: int, record: str, sink: RunSink) -> int:
     from .pickling import write_pickle
 
     return write_pickle(path, value, call, record, sink.run_id, sink.run_json)
@@ -227,8 +240,8 @@ def _write_pickle(path: Path, value: object, call: int, record: str, sink: _RunS
 
 def _both(call: int, reason: Exception, second: Exception) -> str:
     return (
-        f"The result of call {call} can be stored neither in HDF5 nor as a pickle. {reason} {second} "
-        "Return arrays, numbers, text or picklable objects."
+        f"The result of call {call} can be stored neither in HDF5 nor as a pickle. {reason} {second}"
+        " Return arrays, numbers, text or picklable objects."
     )
 
 

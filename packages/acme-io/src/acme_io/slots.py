@@ -7,7 +7,7 @@ return different lengths; shorter rows are padded with the fill value.
 
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Slots:
     """
 
     shape: tuple[int | float | None, ...]
-    dtype: np.dtype[Any] = np.dtype("float")
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype("float"))
 
     def __post_init__(self) -> None:
         """Check both and bring them to their plain form."""
@@ -250,8 +250,8 @@ def _checked_entry(entry: object, shape: object) -> int | float | None:
         return None
     if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, numbers.Real):
         raise TypeError(
-            f"result_shape {shape!r}: {entry!r} is of type {type(entry).__name__}; entries are whole "
-            "numbers, one None and at most one np.inf."
+            f"result_shape {shape!r}: {entry!r} is of type {type(entry).__name__}; entries are "
+            "whole numbers, one None and at most one np.inf."
         )
     if entry == np.inf:
         return float("inf")

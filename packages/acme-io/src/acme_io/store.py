@@ -13,13 +13,19 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import files, layout
+from .batch_sinks import PartSink, StackedPartSink, StackedSink
 from .claim import Claim, refuse_claimed
 from .errors import OutputDirError, ResultsExistError
+from .ledger import Ledger
 from .options import StorageOptions
-from .record import DONE, FAILED, MISSING, PICKLED, CallTable, RunInfo, run_to_json
+from .record import CallTable, RunInfo, run_to_json
 from .sinks import BatchReceipt, PayloadSink, PickleSink, Sink
+
+if TYPE_CHECKING:
+    from .finishing import Finisher
 
 __all__ = ["RunStore", "check_output_dir"]
 
@@ -80,8 +86,8 @@ def _refuse_existing(folder: Path, name: str) -> None:
     found = next(existing_results(folder, name), None)
     if found is not None:
         raise ResultsExistError(
-            f"{folder} already holds results of {name!r} ({found.name}); they are never overwritten. "
-            "Use resume=True to go on with that run, or another output_dir."
+            f"{folder} already holds results of {name!r} ({found.name}); they are never "
+            "overwritten. Use resume=True to go on with that run, or another output_dir."
         )
 
 
@@ -101,6 +107,37 @@ def existing_results(folder: Path, name: str) -> Iterator[Path]:
                     and (place or parsed.kind == "pickle")
                 ):
                     yield Path(entry.path)
+
+
+def make_sink(output_dir: Path, name: str, options: StorageOptions, run: RunInfo) -> Sink:
+    """Choose the sink for a way of storing results."""
+    common = (output_dir, name, run.run_id, run_to_json(run))
+    if options.pickle:
+        return PickleSink(*common)
+    if options.slots is None:
+        return PartSink(*common) if options.single_file else PayloadSink(*common)
+    stacked = StackedPartSink if options.single_file else StackedSink
+    return stacked(*common, options.slots)
+
+
+def make_finisher(
+    output_dir: Path, name: str, options: StorageOptions, run: RunInfo, ledger: Ledger
+) -> "Finisher":
+    """Choose how payloads become one file."""
+    from . import finishing
+    from .payload import RunStamp
+
+    common = (output_dir, name, RunStamp(run.run_id, run_to_json(run)), ledger)
+    if options.pickle:
+        return finishing.PickleFinisher(*common)
+    if options.slots is None:
+        return (
+            finishing.SingleFinisher(*common)
+            if options.single_file
+            else finishing.LinkFinisher(*common)
+        )
+    stacked = finishing.StackSingleFinisher if options.single_file else finishing.StackFinisher
+    return stacked(*common, options.slots)
 
 
 class RunStore:
@@ -127,10 +164,8 @@ class RunStore:
         self.output_dir, self.name, self.options, self.run = output_dir, name, options, run
         self.container = None if options.pickle else output_dir / layout.container_name(name)
         self.created_output_dir = False
-        self._run_json = run_to_json(run)
-        self._status = bytearray([MISSING]) * run.n_calls
-        self._files: list[str | None] = [None] * run.n_calls
-        self._checksums = [0] * run.n_calls
+        self._ledger = Ledger(run.n_calls)
+        self._finisher: Finisher | None = None
         self._made: list[Path] = []
         self._claim: Claim | None = None
 
@@ -176,11 +211,14 @@ class RunStore:
             self._claim = Claim(self.output_dir, self.name)
             _refuse_existing(self.output_dir, self.name)
             if not self.options.pickle:
-                self._make(self.output_dir / layout.payload_folder(self.name))
+                self._make(self.output_dir / self._folder())
         except (PermissionError, NotADirectoryError) as error:
             raise OutputDirError(f"{self.output_dir} cannot be used: {error}") from error
-        kind = PickleSink if self.options.pickle else PayloadSink
-        self.sink = kind(self.output_dir, self.name, self.run.run_id, self._run_json)
+        self.sink = make_sink(self.output_dir, self.name, self.options, self.run)
+
+    def _folder(self) -> str:
+        make = layout.parts_folder if self.options.single_file else layout.payload_folder
+        return make(self.name)
 
     def _make(self, folder: Path) -> None:
         missing = []
@@ -194,15 +232,14 @@ class RunStore:
 
     def accept(self, receipt: BatchReceipt) -> None:
         """Take a batch's receipt; a later one for the same call replaces the earlier one."""
-        for at, call in enumerate(receipt.calls):
-            status = receipt.status[at]
-            if status == MISSING:
-                continue
-            self._status[call] = status
-            self._files[call] = (
-                receipt.files if isinstance(receipt.files, str) else receipt.files[at]
+        self._finish_with().taken(self._ledger.accept(receipt))
+
+    def _finish_with(self) -> "Finisher":
+        if self._finisher is None:
+            self._finisher = make_finisher(
+                self.output_dir, self.name, self.options, self.run, self._ledger
             )
-            self._checksums[call] = receipt.checksums[at]
+        return self._finisher
 
     def finish(self, table: CallTable) -> None:
         """Write the container, complete as far as the run went.
@@ -213,38 +250,20 @@ class RunStore:
             What became of the calls; where a file of a call was accepted, status and checksum are
             taken from there.
         """
-        from .container import Description, external_links, write_container
-        from .payload import RunStamp
-
-        full = self._completed(table)
-        stamp = RunStamp(self.run.run_id, self._run_json)
-        if self.container is None:
-            path = self.output_dir / layout.record_name(self.name)
-            write_container(path, "record", Description(stamp, "pickles", full))
-            return
-        links = (
-            (call, file, "/")
-            for call, file in enumerate(self._files)
-            if file is not None and full.status[call] == DONE
-        )
-        about = Description(stamp, "links", full)
-        write_container(self.container, "container", about, external_links(links))
-
-    def _completed(self, table: CallTable) -> CallTable:
-        full = table.copy()
-        for call, status in enumerate(self._status):
-            if status in (DONE, PICKLED) and full.status[call] != FAILED:
-                full.status[call] = status
-                full.checksum[call] = self._checksums[call]
-            elif status != FAILED and full.status[call] in (DONE, PICKLED):
-                full.status[call] = MISSING
-        return full
+        self._finish_with().finish(table)
 
     def payload_files(self) -> list[str | None]:
-        """Absolute paths of the payloads in the order of calls; None for calls without one."""
+        """List the payloads, absolute paths in the order of calls.
+
+        Returns
+        -------
+        list of (str or None)
+            One per call, None for calls without a result; stacked: the batch files in order; with a
+            single file: the container.
+        """
         return [
             None if file is None else str(layout.local(self.output_dir, file))
-            for file in self._files
+            for file in self._finish_with().payload_files()
         ]
 
     def close(self, *, discard: bool = False) -> None:
@@ -256,6 +275,8 @@ class RunStore:
             Remove everything that this run wrote, and folders that it made as far as they are
             empty then.
         """
+        if self._finisher is not None:
+            self._finisher.close()
         self._remove_temporary()
         if discard:
             self._discard()
@@ -263,17 +284,20 @@ class RunStore:
             self._claim.release()
             self._claim = None
         if discard:
-            for folder in reversed(self._made):
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+            self._remove_made()
+
+    def _remove_made(self) -> None:
+        for folder in reversed(self._made):
+            with contextlib.suppress(OSError):  # somebody else's files are in it
+                folder.rmdir()
 
     def _remove_temporary(self) -> None:
         """Remove what killed writers left: no other run writes here while we hold the claim."""
         if self._claim is None:
             return
-        for place in (self.output_dir, self.output_dir / layout.payload_folder(self.name)):
+        for place in ("", layout.payload_folder(self.name), layout.parts_folder(self.name)):
             with contextlib.suppress(OSError):
-                for entry in os.scandir(place):
+                for entry in os.scandir(self.output_dir / place):
                     if layout.is_temporary(entry.name, self.name):
                         files.remove(Path(entry.path))
 

@@ -1,0 +1,106 @@
+"""Open a file of acme-io to read it: check its seal first, then hand the same bytes to HDF5.
+
+Small files are read into memory and opened there. Large ones are read through a Python file object.
+Neither takes a lock, so no lock server and no write permission is needed, and it does not matter how
+else this process has opened the file: the HDF5 library refuses to open a file twice with different
+settings.
+"""
+
+import contextlib
+import io
+from pathlib import Path
+from types import TracebackType
+
+from h5py import h5f, h5fd, h5g, h5p
+
+from .errors import DamagedFileError
+from .hdf5 import memory_name
+from .seal import check_open_file
+
+__all__ = ["SealedFile"]
+
+SMALL = 4 << 20
+"""Bytes up to which a file is read into memory at once."""
+
+
+class SealedFile:
+    """A file whose seal is intact, open to read.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    check : str
+        What to check beforehand (`acme_io.seal.read_seal`).
+
+    Raises
+    ------
+    FileNotFoundError
+        It is not there.
+    UnknownFileError
+        acme-io did not write it.
+    DamagedFileError
+        It is cut short or has changed since it was written.
+
+    Attributes
+    ----------
+    seal : Seal
+        What the file is.
+    fid : h5py.h5f.FileID
+        The open file.
+    root : h5py.h5g.GroupID
+        Its root group.
+    """
+
+    def __init__(self, path: Path, check: str = "structure") -> None:
+        self.path = path
+        self._file: io.IOBase = open(path, "rb", buffering=1 << 16)  # noqa: SIM115
+        try:
+            size = self._file.seek(0, 2)
+            self._file.seek(0)
+            content = self._file.read() if size <= SMALL else None  # type: ignore[attr-defined]
+            source = self._file if content is None else io.BytesIO(content)
+            self.seal = check_open_file(source, path, check)
+            access = h5p.create(h5p.FILE_ACCESS)
+            access.set_fclose_degree(h5f.CLOSE_STRONG)
+            if content is None:
+                access.set_fileobj_driver(h5fd.fileobj_driver, self._file)
+            else:
+                self._file.close()
+                access.set_fapl_core(1 << 14, False)
+                access.set_file_image(content)
+            self.fid = self._open(access)
+            self.root = h5g.open(self.fid, b"/")
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self, access: h5p.PropFAID) -> h5f.FileID:
+        try:
+            return h5f.open(memory_name(), h5f.ACC_RDONLY, access)
+        except OSError as error:
+            raise DamagedFileError(f"HDF5 cannot open {self.path}: {error}") from error
+
+    def __enter__(self) -> "SealedFile":
+        """Return the file itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    def __del__(self) -> None:
+        """Close it when nobody refers to it any more; `Results` need no `with`."""
+        with contextlib.suppress(Exception):
+            self.close()
+
+    def close(self) -> None:
+        """Close the file; harmless when called again."""
+        if self.fid.valid:
+            self.fid.close()
+        self._file.close()
