@@ -43,11 +43,12 @@ def check_count(value: object, name: str, caller: str, *, least: int = 1) -> int
             f"({type(value).__name__}). "
             f"For example: {name}={max(least, 4)}"
         )
-    if value != value or value in (float("inf"), float("-inf")) or int(value) != value:
+    number = float(value)
+    if not number.is_integer():
         raise ArgumentValueError(f"<{caller}> `{name}` has to be a whole number, not {value!r}.")
-    if value < least:
+    if number < least:
         raise ArgumentValueError(f"<{caller}> `{name}` has to be at least {least}, not {value!r}.")
-    return int(value)
+    return int(number)
 
 
 def check_seconds(value: object, name: str, caller: str) -> float:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import functools
 import io
+import logging
 import multiprocessing
+import multiprocessing.util
 import os
 import socket
 import threading
@@ -30,6 +32,7 @@ from distributed.process import AsyncProcess, _asyncprocess_finalizer
 from distributed.worker import Worker
 
 from acme_cluster import _forkserver
+from acme_cluster.quiet import silenced
 from acme_cluster.security import lighten_accepting
 
 if TYPE_CHECKING:
@@ -80,7 +83,7 @@ class LocalNanny(Nanny):
             **self.worker_kwargs,
         }
         environ = {**self.env, **_forkserver.thread_limits(self.nthreads)}
-        return _LocalWorkerProcess(
+        return _LocalWorkerProcess(  # type: ignore[no-untyped-call]
             worker_kwargs=keywords,
             silence_logs=self.silence_logs,
             on_exit=self._on_worker_exit_sync,
@@ -104,13 +107,15 @@ class _LocalWorkerProcess(WorkerProcess):
         self.init_result_q = init_queue = _PipeQueue()
         self.child_stop_q = _PipeQueue()
         uid = uuid.uuid4().hex
-        self.process = _LocalAsyncProcess(target=self._target(uid), name="ACME worker")
+        self.process = _LocalAsyncProcess(  # type: ignore[no-untyped-call]
+            target=self._target(uid), name="ACME worker"
+        )
         self.process.daemon = True
         self.process.set_exit_callback(self._on_exit)
         self.running, self.stopped = asyncio.Event(), asyncio.Event()
         self.status = Status.starting
         try:
-            await self.process.start()
+            await self.process.start()  # type: ignore[no-untyped-call]
             message = await self._connected(uid, init_queue)
         finally:
             self.running.set()
@@ -134,7 +139,8 @@ class _LocalWorkerProcess(WorkerProcess):
 
     async def _connected(self, uid: str, init_queue: _PipeQueue) -> dict[str, Any] | None:
         try:
-            message: dict[str, Any] | None = await self._wait_until_connected(uid, init_queue)
+            message: dict[str, Any] | None
+            message = await self._wait_until_connected(uid, init_queue)  # type: ignore[no-untyped-call]
         except Exception:
             if self.process is not None:
                 await self.process.terminate()
@@ -180,12 +186,12 @@ class _LocalAsyncProcess(AsyncProcess):
     """Replaces the process that distributed prepared by the same one in our context."""
 
     def _start_threads(self) -> None:
-        prepared = self._process
-        self._process = CONTEXT.Process(
+        prepared: Any = self._process
+        self._process: Any = CONTEXT.Process(
             target=prepared._target, name=prepared.name, args=prepared._args
         )
         self._proc_finalizer = weakref.finalize(self, _asyncprocess_finalizer, self._process)
-        super()._start_threads()
+        super()._start_threads()  # type: ignore[no-untyped-call]
 
 
 def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
@@ -195,7 +201,8 @@ def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
     _forkserver.reseed()
     _forget_resource_tracker()
     lighten_accepting()
-    WorkerProcess._run(env={}, **arguments)
+    with silenced(logging.CRITICAL):
+        WorkerProcess._run(env={}, **arguments)
 
 
 def _forget_resource_tracker() -> None:
@@ -203,7 +210,7 @@ def _forget_resource_tracker() -> None:
         return
     from multiprocessing import resource_tracker
 
-    tracker = resource_tracker._resource_tracker
+    tracker: Any = resource_tracker._resource_tracker
     if tracker._fd is not None:
         os.close(tracker._fd)
         tracker._fd = None
@@ -275,10 +282,14 @@ CONTEXT = _WorkerContext()
 
 
 def _forked(process_obj: Any) -> Any:
-    from multiprocessing import forkserver, reduction, util
+    from multiprocessing import forkserver, reduction
     from multiprocessing.popen_forkserver import Popen
 
+    util: Any = multiprocessing.util
+
     class ForkedPopen(Popen):
+        _fds: list[int]
+
         def _launch(self, process_obj: Any) -> None:
             buffer = io.BytesIO()
             set_spawning_popen(self)

@@ -72,9 +72,10 @@ def _any_client() -> Client | None:
     from distributed import Client
 
     try:
-        return Client.current()
+        client: Client = Client.current()
     except ValueError:
         return None
+    return client
 
 
 def close_client(client: Client, timeout: float = 10) -> None:

@@ -32,7 +32,7 @@ def current_client() -> Client | None:
     from distributed import Client
 
     try:
-        client = Client.current()
+        client: Client = Client.current()
     except ValueError:
         return None
     if client.asynchronous:
@@ -45,7 +45,8 @@ def current_client() -> Client | None:
 
 def _live_workers(client: Client) -> dict[str, Any]:
     async def identity() -> dict[str, Any]:
-        answer: dict[str, Any] = await client.scheduler.identity()
+        scheduler: Any = client.scheduler
+        answer: dict[str, Any] = await scheduler.identity()
         return answer
 
     try:

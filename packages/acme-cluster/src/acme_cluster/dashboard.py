@@ -38,12 +38,10 @@ class QuietScheduler(Scheduler):
             return
         self.http_application = RoutingApplication(routes)
         self.http_application.add_application(_PagesOnDemand(self))
-        self.http_server = HTTPServer(self.http_application)
-        self.http_server.address = "127.0.0.1"
-        self.http_server.port = _listen(
-            self.http_server, int(dask.config.get("acme.dashboard-port", _FIRST_PORT))
-        )
-        self.services["dashboard"] = self.http_server
+        server: Any = HTTPServer(self.http_application)
+        server.address = "127.0.0.1"
+        server.port = _listen(server, int(dask.config.get("acme.dashboard-port", _FIRST_PORT)))
+        self.http_server = self.services["dashboard"] = server
 
 
 def _listen(server: HTTPServer, first: int) -> int:

@@ -50,7 +50,7 @@ class SiteError(ClusterError, ValueError):
 
 
 class SlurmUnavailableError(ClusterError, RuntimeError):
-    """This machine has no SLURM commands."""
+    """The machine has no SLURM commands."""
 
 
 class CommandError(ClusterError, OSError):

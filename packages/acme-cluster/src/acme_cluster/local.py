@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import dask
-from distributed import Client, LocalCluster, SpecCluster
+from distributed import Client, LocalCluster, SpecCluster, Status
 from distributed.system import MEMORY_LIMIT
 
 from acme_cluster import _forkserver, clients, endings
@@ -83,7 +83,7 @@ class LocalWorkers(LocalCluster):
     """
 
     def __init__(self, n_workers: int, memory: int, security: Security | None) -> None:
-        self.status = None
+        self.status = Status.undefined
         self.processes = True
         self.scratch = tempfile.mkdtemp(prefix="workers-", dir=_scratch_parent())
         self._quiet = contextlib.ExitStack()
@@ -136,7 +136,8 @@ class LocalWorkers(LocalCluster):
             A client of this cluster, when all workers are up.
         """
         self.worker_spec = dict.fromkeys(range(self.size), self.new_spec)
-        workers = asyncio.run_coroutine_threadsafe(self._all_up(), self.loop.asyncio_loop)
+        loop: Any = self.loop
+        workers = asyncio.run_coroutine_threadsafe(self._all_up(), loop.asyncio_loop)
         client = Client(self)
         try:
             workers.result()
@@ -146,7 +147,7 @@ class LocalWorkers(LocalCluster):
         return client
 
     async def _all_up(self) -> None:
-        await self._correct_state()
+        await self._correct_state()  # type: ignore[no-untyped-call]
 
     @contextlib.contextmanager
     def quietly(self) -> Iterator[None]:
@@ -162,10 +163,18 @@ class LocalWorkers(LocalCluster):
         timeout : float, optional
             Seconds after which to go on with the rest.
         """
-        with self.quietly():
-            answer = super().close(timeout)
-        self._tidy_up()
-        return answer
+        try:
+            with self.quietly():
+                return super().close(timeout)
+        finally:
+            self.status = Status.closed
+            self._tidy_up()
+
+    async def _close(self) -> None:
+        # A scheduler that has gone cannot be told to go; dask would try for half a minute.
+        if self.scheduler is not None and self.scheduler.status != Status.running:
+            self.shutdown_scheduler = False
+        await super()._close()  # type: ignore[no-untyped-call]
 
     def _tidy_up(self) -> None:
         self._quiet.close()
@@ -320,7 +329,7 @@ def _security() -> Security | None:
     return cluster_security(make_keys())
 
 
-def _announce(cluster: LocalWorkers) -> None:
+def _announce(cluster: Any) -> None:
     link = dashboard_link(cluster.scheduler)
     if link is None:
         return

@@ -94,7 +94,7 @@ def cluster_security(keys: KeyPair) -> MemorySecurity:
     for role in ("client", "scheduler", "worker"):
         roles[f"tls_{role}_cert"] = keys.certificate
         roles[f"tls_{role}_key"] = keys.key
-    return MemorySecurity(
+    return MemorySecurity(  # type: ignore[no-untyped-call]
         require_encryption=True,
         tls_ca_file=keys.certificate,
         tls_min_version=ssl.TLSVersion.TLSv1_3,
@@ -106,17 +106,20 @@ _contexts: dict[tuple[object, ...], ssl.SSLContext] = {}
 _contexts_lock = threading.Lock()
 
 
-class MemorySecurity(Security):  # type: ignore[misc]
+class MemorySecurity(Security):
     """distributed's `Security`, with keys that never touch a disk and contexts that are made once.
 
     OpenSSL reads keys from files only, for which distributed writes them into the temp folder for a
     moment; a process killed then leaves its key behind. Linux has files that live in memory.
     """
 
+    tls_min_version: ssl.TLSVersion
+    tls_max_version: ssl.TLSVersion | None
+
     def _get_tls_context(self, tls: Mapping[str, Any], purpose: ssl.Purpose) -> Any:
         parts = (tls.get("ca_file"), tls.get("cert"), tls.get("key"), tls.get("ciphers"))
         if not all(isinstance(part, str) and "\n" in part for part in parts[:3]):
-            return super()._get_tls_context(tls, purpose)
+            return super()._get_tls_context(tls, purpose)  # type: ignore[no-untyped-call]
         key = (*parts, purpose, self.tls_min_version, self.tls_max_version)
         with _contexts_lock:
             if key not in _contexts:
@@ -127,7 +130,7 @@ class MemorySecurity(Security):  # type: ignore[misc]
             return _contexts[key]
 
     def _make_context(
-        self, ca: str, certificate: str, key: str, ciphers: str | None, purpose: ssl.Purpose
+        self, ca: Any, certificate: Any, key: Any, ciphers: Any, purpose: ssl.Purpose
     ) -> ssl.SSLContext:
         context = ssl.create_default_context(purpose=purpose, cadata=ca)
         context.minimum_version = self.tls_min_version
@@ -153,19 +156,18 @@ def lighten_accepting() -> None:
     always has. Streams that tornado accepts get an empty one instead; streams that connect to
     somewhere are not touched.
     """
-    from tornado import iostream, tcpserver
+    from tornado import tcpserver
 
-    if issubclass(tcpserver.SSLIOStream, _Accepted) or not issubclass(
-        tcpserver.SSLIOStream, iostream.SSLIOStream
-    ):
+    accepted: Any = vars(tcpserver).get("SSLIOStream")
+    if accepted is None or issubclass(accepted, _Accepted):
         return
     unused = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
-    class AcceptedStream(_Accepted, tcpserver.SSLIOStream):  # type: ignore[misc]
+    class AcceptedStream(_Accepted, accepted):  # type: ignore[misc]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{"ssl_options": unused, **kwargs})
 
-    tcpserver.SSLIOStream = AcceptedStream
+    vars(tcpserver)["SSLIOStream"] = AcceptedStream
 
 
 class _Accepted:

@@ -51,7 +51,7 @@ def parse_memory(text: str | int | float) -> int:
         match = _SIZE.fullmatch(text)
         if match is None:
             raise ArgumentValueError(f"{text!r} is not a memory size. {_FORMS}")
-        number = float(match[1]) * 1024 ** _STEPS[match[2].upper()]
+        number: float = float(match[1]) * 1024 ** _STEPS[match[2].upper()]
     else:
         number = float(text)
     if not math.isfinite(number) or number <= 0:
