@@ -126,7 +126,7 @@ class Assembler:
 
 
 def write_records(root: Any, n_calls: int, records: Mapping[int, str]) -> None:
-    """Write the records of all calls into one attribute, and where each line begins into another."""
+    """Write the records of all calls into one attribute, and where each ends into another."""
     lines = [records.get(call, "") for call in range(n_calls)]
     ends = np.cumsum([len(line) + 1 for line in lines], dtype="<u8")  # records are ASCII
     write_text(root, "calls", "\n".join(lines).encode())

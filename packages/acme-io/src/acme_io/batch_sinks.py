@@ -1,6 +1,8 @@
 """Sinks whose files hold a whole batch: stacked rows, and the parts of a single file."""
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +118,7 @@ class _BatchWriter(CallWriter):
     def _drop(self) -> None:
         self._records, self._waiting = [], 0
 
-    def _write(self, calls: range, path: layout.Path) -> None:
+    def _write(self, calls: range, path: Path) -> None:
         raise NotImplementedError
 
     def _emergency(self, report: CallReport, value: object, at: int, reason: Exception) -> int:
@@ -139,7 +141,7 @@ class _StackedWriter(_BatchWriter):
     def __init__(self, sink: RunSink, calls: range, slots: Slots, *, part: bool = False) -> None:
         super().__init__(sink, calls, part=part)
         self._slots = slots
-        self._rows: dict[int, np.ndarray] = {}  # type: ignore[type-arg]
+        self._rows: dict[int, np.ndarray[Any, Any]] = {}
         self._extras: dict[int, list[Encoded]] = {}
         self._lengths = [0] * len(calls)
         self._has_extras = bytearray(len(calls))
@@ -165,7 +167,8 @@ class _StackedWriter(_BatchWriter):
             self._lengths[at] = form["length"] = row.shape[
                 axis - (axis > self._slots.stacking_axis)
             ]
-        self._checksums[at] = row_checksum(row) | _extras_checksum(extras) << 32
+        checksum = row_checksum(row) | _extras_checksum(extras) << 32
+        self._checksums[at] = form["checksum"] = checksum
         self._count(row.nbytes + sum(_size(one) for one in extras))
         if self._waiting < LARGEST_BATCH:  # the function may use its array again in the next call
             row, extras = row.copy(), [_own(one) for one in extras]
@@ -175,7 +178,7 @@ class _StackedWriter(_BatchWriter):
         self._records[-1] = call_to_json(report, DONE, form)
         return DONE
 
-    def _write(self, calls: range, path: layout.Path) -> None:
+    def _write(self, calls: range, path: Path) -> None:
         from .payload import RunStamp
         from .stacking import write_batch
 
@@ -239,7 +242,7 @@ class _PartWriter(_BatchWriter):
             encoded, form = encode(value)
         except NotStorableError as reason:
             return self._emergency(report, value, at, reason)
-        self._checksums[at] = data_checksum([one.array for one in encoded])
+        self._checksums[at] = form["checksum"] = data_checksum([one.array for one in encoded])
         self._count(sum(_size(one) for one in encoded))
         if self._waiting < LARGEST_BATCH:  # the function may use its array again in the next call
             encoded = [_own(one) for one in encoded]
@@ -247,7 +250,7 @@ class _PartWriter(_BatchWriter):
         self._records[-1] = stored_record(call_to_json(report, DONE, form), encoded)
         return DONE
 
-    def _write(self, calls: range, path: layout.Path) -> None:
+    def _write(self, calls: range, path: Path) -> None:
         from .parts import write_part
         from .payload import RunStamp
 

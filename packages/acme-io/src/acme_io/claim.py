@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import socket
-import sys
 import threading
 import time
 from pathlib import Path
@@ -167,11 +166,11 @@ def _file_system_time(path: Path) -> float:
 
 def _process_start(pid: int) -> str | None:
     """Something that tells a process from a later one with the same id; None if there is none."""
-    if sys.platform == "linux":
+    if Path("/proc/self/stat").exists():
         try:
             stat = Path(f"/proc/{pid}/stat").read_text()
         except OSError:
-            return None if not Path("/proc/self").exists() or not _runs(pid) else "unknown"
+            return None
         facts = stat.rpartition(")")[2].split()
         return None if facts[0] in "ZX" else facts[19]  # start time in clock ticks since boot
     return "running" if _runs(pid) else None

@@ -1,9 +1,9 @@
 """Summaries of arguments: small, JSON-able, and comparable between runs.
 
 A scalar or a short string is kept as it is. Anything else is summarised by type, shape, dtype and
-digest. The digest is canonical for arrays, numbers, text and lists, tuples, sets and dicts of these:
-equal values have equal digests, on any machine and in any process. For every other object there is none
-(`None`): such arguments are *not comparable*.
+digest. The digest is canonical for arrays, numbers, text, and for lists, tuples, sets and dicts of
+these: equal values have equal digests, on any machine and in any process. For every other object
+there is none (`None`): such arguments are *not comparable*.
 """
 
 import hashlib

@@ -85,7 +85,7 @@ def decode(arrays: Sequence[Array | None], form: dict[str, Form]) -> Any:
         return values
     if "named" in form:
         name, fields = form["named"]
-        return collections.namedtuple(name, fields)(*values)  # type: ignore[misc]
+        return collections.namedtuple(name, fields)(*values)
     return tuple(values)
 
 

@@ -22,6 +22,7 @@ from .payload import RunStamp
 from .record import DONE, CallTable, dumps
 from .seal import LARGE, Seal
 from .slots import Slots
+from .sources import ContainerPart
 from .stacking import (
     Run,
     StackedFile,
@@ -130,10 +131,6 @@ class _Stacked(_Base):
     ) -> None:
         super().__init__(output_dir, name, stamp, ledger)
         self.slots = slots
-
-    def _texts(self) -> dict[str, str]:
-        shape = ["inf" if n == np.inf else n for n in self.slots.shape]
-        return {"result_shape": dumps(shape), "result_dtype": self.slots.dtype.str}
 
     def _columns(self) -> dict[str, Array]:
         if self.slots.varying_axis is None:
@@ -307,8 +304,7 @@ class StackFinisher(_Stacked):
             for file, calls in self.ledger.stretches(everything)
             if file is not None
         ]
-        texts = self._texts()
-        texts["sources"] = dumps([[r.file, r.calls.start, r.calls.stop] for r in runs])
+        texts = {"sources": dumps([[r.file, r.calls.start, r.calls.stop] for r in runs])}
         extras = [
             (call, str(self.ledger.files[call]), f"/{layout.call_group(call)}")
             for call in everything
@@ -342,9 +338,14 @@ class StackSingleFinisher(_Stacked):
 
     def finish(self, table: CallTable) -> None:
         """Write the container and remove the parts."""
+        self.write(self.container, table)
+        files.remove_folder(self.output_dir / layout.parts_folder(self.name))
+
+    def write(self, path: Path, table: CallTable) -> None:
+        """Write all rows, wherever they lie, into one file."""
         full = self.ledger.completed(table)
         everything = range(self.ledger.n_calls)
-        about = self._about(full, self._texts(), self._columns())
+        about = self._about(full, {}, self._columns())
 
         ledger = self.ledger.snapshot()
 
@@ -354,9 +355,8 @@ class StackSingleFinisher(_Stacked):
             write_records(root, len(full), dict(enumerate(records)))
 
         seal = Seal("container", self.stamp.run_id, everything)
-        self._merge(self.container, seal, ledger, describe)
-        files.flush_folder(self.output_dir)
-        files.remove_folder(self.output_dir / layout.parts_folder(self.name))
+        self._merge(path, seal, ledger, describe)
+        files.flush_folder(path.parent)
 
     def payload_files(self) -> list[str | None]:
         """Return the container: it holds everything."""
@@ -412,7 +412,8 @@ class SingleFinisher(_Base):
                 self._trouble = error
 
     def _add(self, file: str, calls: list[int]) -> None:
-        part = PartFile(layout.local(self.output_dir, file))
+        path = layout.local(self.output_dir, file)
+        part = ContainerPart(path) if path == self.container else PartFile(path)
         try:
             for call in calls:
                 if call in self._added:

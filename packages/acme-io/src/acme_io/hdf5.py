@@ -113,7 +113,7 @@ def container_properties(block: int) -> h5p.PropFCID:
 def access_properties(*, dense: bool = False, memory: bool = False) -> h5p.PropFAID:
     """Access properties of a file to write: without locks, as nobody else opens temporary files."""
     access = h5p.create(h5p.FILE_ACCESS)
-    # Nothing newer than HDF5 1.8 (2008) can be needed to read a file, but for virtual datasets: 1.10.
+    # A reader needs HDF5 1.8 (2008), for virtual datasets 1.10.
     bounds = (h5f.LIBVER_V18, h5f.LIBVER_V110) if dense else (h5f.LIBVER_EARLIEST, h5f.LIBVER_V18)
     access.set_libver_bounds(*bounds)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
@@ -270,7 +270,7 @@ class Template:
 def as_bytes(array: Array) -> memoryview:
     """View an array's elements as bytes in C order, copied only if they are not in that order."""
     plain = np.ascontiguousarray(array)
-    return memoryview(plain.reshape(-1).view(np.uint8))
+    return plain.reshape(-1).view(np.uint8).data
 
 
 _TEMPLATES: "OrderedDict[tuple[Any, ...], Template]" = OrderedDict()

@@ -117,7 +117,7 @@ class Ledger:
 
 
 def calls_of(file: str) -> range:
-    """Read the calls of a batch or part file from its name."""
+    """Read the calls of a batch file from its name; acme-io has just read or written it."""
     parsed = layout.parse_payload_name(file.rpartition("/")[2])
     if parsed is None:
         raise ValueError(f"{file!r} is not the name of a payload.")

@@ -1,8 +1,8 @@
 """Open a file of acme-io to read it: check its seal first, then hand the same bytes to HDF5.
 
 Small files are read into memory and opened there. Large ones are read through a Python file object.
-Neither takes a lock, so no lock server and no write permission is needed, and it does not matter how
-else this process has opened the file: the HDF5 library refuses to open a file twice with different
+Neither takes a lock, so no lock server and no write permission is needed, and it does not matter
+how else this process has opened the file: the HDF5 library refuses to open one twice with different
 settings.
 """
 
@@ -10,6 +10,7 @@ import contextlib
 import io
 from pathlib import Path
 from types import TracebackType
+from typing import BinaryIO
 
 from h5py import h5f, h5fd, h5g, h5p
 
@@ -54,11 +55,11 @@ class SealedFile:
 
     def __init__(self, path: Path, check: str = "structure") -> None:
         self.path = path
-        self._file: io.IOBase = open(path, "rb", buffering=1 << 16)  # noqa: SIM115
+        self._file: BinaryIO = open(path, "rb", buffering=1 << 16)  # noqa: SIM115
         try:
             size = self._file.seek(0, 2)
             self._file.seek(0)
-            content = self._file.read() if size <= SMALL else None  # type: ignore[attr-defined]
+            content = self._file.read() if size <= SMALL else None
             source = self._file if content is None else io.BytesIO(content)
             self.seal = check_open_file(source, path, check)
             access = h5p.create(h5p.FILE_ACCESS)

@@ -1,6 +1,10 @@
 """How the results of one run are stored."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from .slots import Slots
 
@@ -42,3 +46,20 @@ class StorageOptions:
                 "result_shape and write_pickle=True exclude each other: pickles cannot be stacked. "
                 "Drop one of the two."
             )
+
+    def describe(self) -> dict[str, object]:
+        """Describe the options so that they can be written as JSON; `from_description` reads it."""
+        facts: dict[str, object] = {"single_file": self.single_file, "pickle": self.pickle}
+        if self.slots is not None:
+            shape = ["inf" if n == np.inf else n for n in self.slots.shape]
+            facts |= {"result_shape": shape, "result_dtype": self.slots.dtype.str}
+        return facts
+
+    @classmethod
+    def from_description(cls, facts: Mapping[str, Any]) -> "StorageOptions":
+        """Undo `describe`."""
+        slots = None
+        if "result_shape" in facts:
+            shape = tuple(np.inf if n == "inf" else n for n in facts["result_shape"])
+            slots = Slots(shape, np.dtype(facts["result_dtype"]))
+        return cls(slots, bool(facts.get("single_file")), bool(facts.get("pickle")))

@@ -96,7 +96,7 @@ class PartFile:
         sealed = SealedFile(path)
         self.seal, self.calls = sealed.seal, sealed.seal.calls
         try:
-            lines = read_text(sealed.root, "calls").rstrip().split("\n")
+            lines = read_text(sealed.root, "calls").rstrip(" ").split("\n")
             dataset = h5d.open(sealed.fid, DATA.encode())
             self._offset, size = dataset.get_offset(), dataset.shape[0]
         except (KeyError, RuntimeError, ValueError) as error:

@@ -26,7 +26,8 @@ from .errors import (
     PicklesRefusedError,
     UnknownFileError,
 )
-from .record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure, RunInfo
+from .record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure
+from .scan import names_in
 from .sources import (
     LinkedSource,
     PickleSource,
@@ -34,11 +35,14 @@ from .sources import (
     Source,
     StackedSource,
     read_container,
+    scanned_source,
 )
 
 __all__ = ["Call", "Results", "open_results"]
 
 Array = np.ndarray[Any, Any]
+
+_CHUNK = 64 << 20  # bytes
 
 
 def open_results(path: str | os.PathLike[str], allow_pickle: bool = False) -> "Results":
@@ -73,7 +77,15 @@ def _find_source(path: Path) -> Source:
     if not path.exists():
         raise FileNotFoundError(f"There are no results: {path} does not exist.")
     if path.is_dir():
-        path = _container_in(path)
+        container = _container_in(path)
+        if container is None:
+            return _scanned(path)
+        path = container
+    return container_source(path)
+
+
+def container_source(path: Path) -> Source:
+    """Make the source of a container or record."""
     container, _ = read_container(path)
     name = path.name.removesuffix(".h5")
     if container.layout == "pickles":
@@ -85,24 +97,44 @@ def _find_source(path: Path) -> Source:
     return LinkedSource(container, path.parent / layout.payload_folder(name), name)
 
 
-def _container_in(folder: Path) -> Path:
-    for place in (folder, folder.parent):
-        found = [p for p in sorted(place.glob("*.h5")) if _may_be_container(p, folder)]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(p.name for p in found)
-            raise UnknownFileError(
-                f"{folder} holds several results: {names}. Open one of these files."
-            )
-    raise UnknownFileError(f"{folder} holds no results of acme-io.")
+def _container_in(folder: Path) -> Path | None:
+    """Find the one container in an output directory, or beside a payload folder."""
+    found = [path for path in sorted(folder.glob("*.h5")) if is_container(path)]
+    if not found:
+        beside = [path for path in sorted(folder.parent.glob("*.h5")) if is_container(path)]
+        found = [p for p in beside if layout.payload_folder(p.stem) == folder.name]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise UnknownFileError(f"{folder} holds several results: {names}. Open one of these files.")
+    return found[0] if found else None
 
 
-def _may_be_container(path: Path, folder: Path) -> bool:
-    name = path.name.removesuffix(".h5")
-    if path.parent != folder and layout.payload_folder(name) != folder.name:
+def is_container(path: Path) -> bool:
+    """Whether a file is a container of ours, judged by its first bytes; a damaged one counts."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(256)
+    except OSError:
         return False
-    return layout.parse_payload_name(path.name) is None and not path.name.startswith(".")
+    return head.startswith(b"ACME-IO ") and any(
+        b'"kind":"%s"' % kind in head for kind in (b"container", b"record")
+    )
+
+
+def _scanned(folder: Path) -> Source:
+    """Read payloads that have no container: of a run that goes on, or was killed."""
+    for place in (folder, folder.parent):
+        names = names_in(place)
+        if place != folder:
+            names = [name for name in names if layout.payload_folder(name) == folder.name]
+        if len(names) > 1:
+            raise UnknownFileError(
+                f"{folder} holds results of several functions: {', '.join(names)}. Open the folder "
+                "with the payloads of one of them."
+            )
+        if names:
+            return scanned_source(place, names[0])
+    raise UnknownFileError(f"{folder} holds no results of acme-io.")
 
 
 class Call:
@@ -176,14 +208,17 @@ class Results(Sequence[Call]):
         The container.
     run : RunInfo
         Who computed what, when and with what.
+    table : CallTable
+        Start, seconds, peak memory, worker, attempts and checksum of every call, as columns.
+    finished : float
+        End of the run, seconds since 1970; NaN if it was not on record.
     """
 
     def __init__(self, source: Source, allow_pickle: bool) -> None:
         self._source, self._allow_pickle = source, allow_pickle
-        self.path, self.run = source.path, source.run
+        self.path, self.run, self.table = source.path, source.run, source.table
+        self.finished = source.container.finished
         self._present: Array | None = None
-
-    run: RunInfo
 
     def __repr__(self) -> str:
         """Say whose results these are."""
@@ -284,40 +319,79 @@ class Results(Sequence[Call]):
         ValueError
             The results differ in shape.
         """
+        return self._stack(range(len(self)), index, missing)
+
+    def _stack(self, calls: range, index: int, missing: str) -> Array:
         if missing not in ("raise", "mask"):
             raise ValueError(f'missing must be "raise" or "mask", not {missing!r}.')
         if isinstance(self._source, StackedSource) and index == 0:
-            return self._stack_rows(self._source, missing)
+            return self._stack_rows(self._source, calls, missing)
         rows: list[Any] = []
         absent: dict[int, Exception] = {}
-        for call in range(len(self)):
+        for at, call in enumerate(calls):
             try:
                 rows.append(self._value(call, index))
             except (MissingCallError, FailedCallError, DamagedFileError, OSError) as error:
                 if missing == "raise":
                     raise
-                absent[call] = error
+                absent[at] = error
                 rows.append(None)
         return _stacked(rows, absent, missing)
 
-    def _stack_rows(self, source: StackedSource, missing: str) -> Array:
+    def chunks(
+        self, index: int = 0, *, size: int | None = None, missing: str = "raise"
+    ) -> Iterator[tuple[range, Array]]:
+        """Stack the results piece by piece, for results that do not fit in memory.
+
+        Parameters
+        ----------
+        index : int
+            Which of several return values.
+        size : int, optional
+            Calls per piece; without it, pieces of about 64 MB, judged by the first result.
+        missing : str
+            As in `stack`.
+
+        Yields
+        ------
+        calls : range
+            The calls of the piece.
+        stacked : numpy.ndarray
+            Their results, as `stack` would put them together.
+        """
+        start = 0
+        while start < len(self):
+            step = size or self._chunk_size(index)
+            calls = range(start, min(start + max(step, 1), len(self)))
+            yield calls, self._stack(calls, index, missing)
+            start = calls.stop
+
+    def _chunk_size(self, index: int) -> int:
+        """Calls whose results take about 64 MB together."""
+        for call in np.flatnonzero(self._status == DONE):
+            row = np.asarray(self._value(int(call), index))
+            return max(_CHUNK // max(row.nbytes, 1), 1)
+        return len(self)
+
+    def _stack_rows(self, source: StackedSource, calls: range, missing: str) -> Array:
         """Read the stacked dataset, source by source."""
-        rows, absent = source.rows(range(len(self)))
-        for call in np.flatnonzero(source.table.status != DONE):
-            absent.setdefault(int(call), MissingCallError("it has no row"))
+        rows, absent = source.rows(calls)
+        for call in calls:
+            if source.table.status[call] != DONE:
+                absent.setdefault(call, MissingCallError("it has no row."))
         if absent and missing == "raise":
             listed = ", ".join(str(call) for call in sorted(absent)[:10])
             more = " …" if len(absent) > 10 else ""
             first = absent[min(absent)]
             raise MissingCallError(
-                f"{len(absent)} of {len(self)} calls have no row: {listed}{more}. The first: {first}. "
+                f"{len(absent)} of {len(calls)} calls have no row: {listed}{more}. First: {first} "
                 'Use stack(missing="mask") for a masked array.'
             )
         if missing == "raise":
             return rows
         mask = np.zeros(rows.shape, bool)
         where: list[Any] = [slice(None)] * rows.ndim
-        where[source.slots.stacking_axis] = sorted(absent)
+        where[source.slots.stacking_axis] = [call - calls.start for call in sorted(absent)]
         mask[tuple(where)] = True
         return np.ma.MaskedArray(rows, mask)
 

@@ -183,9 +183,9 @@ class CallTable:
         return twin
 
 
-def run_to_json(run: RunInfo) -> str:
-    """Write a run's identity as one line of JSON."""
-    return dumps(asdict(run))
+def run_to_json(run: RunInfo, storage: Mapping[str, object] | None = None) -> str:
+    """Write a run's identity, and how its results are stored, as one line of JSON."""
+    return dumps({**asdict(run), "storage": dict(storage or {})})
 
 
 def run_from_json(text: str) -> RunInfo:
@@ -193,6 +193,12 @@ def run_from_json(text: str) -> RunInfo:
     facts = json.loads(text)
     known = RunInfo.__dataclass_fields__
     return RunInfo(**{name: fact for name, fact in facts.items() if name in known})
+
+
+def storage_from_json(text: str) -> dict[str, Any]:
+    """Read from a run's identity how its results are stored."""
+    storage: dict[str, Any] = json.loads(text)["storage"]
+    return storage
 
 
 def call_to_json(
@@ -210,7 +216,7 @@ def call_to_json(
     status : int
         `DONE`, `FAILED` or `PICKLED`.
     form : mapping, optional
-        How the value was encoded (`acme_io.encoding`).
+        How the value was encoded (`acme_io.encoding`), and what else is to be on record.
     failure : Failure, optional
         Why the call failed.
     """

@@ -6,8 +6,8 @@ HDF5 leaves a *user block* at the start of a file to whoever writes it. Ours hol
 
 The number after the format version is the CRC-32 of the JSON text, `size` the size of the file,
 `data` the ranges of large datasets as `[offset, length, checksum]`, and `rest` the CRC-32 of all
-bytes after the user block that are in none of these ranges. A file is checked before HDF5 sees it: the
-library was not made for damaged files, and a damaged one can take the interpreter down.
+bytes after the user block that are in none of these ranges. A file is checked before HDF5 sees it:
+the library was not made for damaged files, and a damaged one can take the interpreter down.
 """
 
 import json
@@ -312,7 +312,7 @@ def _rest(file: Any, block: int, ranges: Sequence[tuple[int, int, int]], size: i
 
 
 def range_checksum(file: Any, offset: int, length: int) -> int:
-    """Checksum a range of a file as `checksum` does it, piece by piece; -1 if the file ends before."""
+    """Checksum a range of a file as `checksum` does it; -1 if the file ends before."""
     file.seek(offset)
     if length < LARGE:
         return zlib.crc32(file.read(length))

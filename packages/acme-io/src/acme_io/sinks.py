@@ -240,8 +240,8 @@ def _write_pickle(path: Path, value: object, call: int, record: str, sink: RunSi
 
 def _both(call: int, reason: Exception, second: Exception) -> str:
     return (
-        f"The result of call {call} can be stored neither in HDF5 nor as a pickle. {reason} {second}"
-        " Return arrays, numbers, text or picklable objects."
+        f"The result of call {call} can be stored neither in HDF5 nor as a pickle. {reason} "
+        f"{second} Return arrays, numbers, text or picklable objects."
     )
 
 

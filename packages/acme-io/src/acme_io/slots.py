@@ -5,7 +5,6 @@ at position i along it. One further entry may be `np.inf`: the varying axis, alo
 return different lengths; shorter rows are padded with the fill value.
 """
 
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -248,7 +247,7 @@ def _checked_shape(shape: object) -> tuple[int | float | None, ...]:
 def _checked_entry(entry: object, shape: object) -> int | float | None:
     if entry is None:
         return None
-    if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, numbers.Real):
+    if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, float, np.number)):
         raise TypeError(
             f"result_shape {shape!r}: {entry!r} is of type {type(entry).__name__}; entries are "
             "whole numbers, one None and at most one np.inf."
@@ -267,7 +266,7 @@ def _checked_dtype(dtype: object) -> np.dtype[Any]:
     if dtype is None:  # NumPy would silently read it as float
         raise TypeError("result_dtype None: pass a data type that NumPy knows, such as 'float'.")
     try:
-        known = np.dtype(dtype)  # type: ignore[call-overload]
+        known: np.dtype[Any] = np.dtype(dtype)  # type: ignore[call-overload]
     except (TypeError, ValueError, SyntaxError) as error:
         raise TypeError(
             f"result_dtype {dtype!r} is not a data type that NumPy knows; pass for instance "

@@ -160,6 +160,8 @@ class StackedFile:
         A batch file, a part file or a container with a dataset of its own.
     slots : Slots
         Shape and dtype of a row.
+    check : str
+        What to check beforehand (`acme_io.seal.read_seal`).
 
     Raises
     ------
@@ -167,9 +169,9 @@ class StackedFile:
         It cannot be opened, or is damaged.
     """
 
-    def __init__(self, path: Path, slots: Slots) -> None:
+    def __init__(self, path: Path, slots: Slots, check: str = "structure") -> None:
         self.path, self.slots = path, slots
-        self._sealed = SealedFile(path)
+        self._sealed = SealedFile(path, check)
         self.seal, self.fid = self._sealed.seal, self._sealed.fid
         self.calls = self.seal.calls
         try:
@@ -180,6 +182,10 @@ class StackedFile:
         if len(self._dataset.shape) != len(slots.shape):
             self.close()
             raise DamagedFileError(f"{path}: {RESULT} has shape {self._dataset.shape}.")
+
+    def __contains__(self, group: str) -> bool:
+        """Whether the file has a group of this name."""
+        return bool(self._sealed.root.links.exists(group.encode()))
 
     def rows(self, calls: range, length: int | None = None) -> Array:
         """Read the rows of consecutive calls, as they are stored.
@@ -309,7 +315,7 @@ def write_attributes(root: Any, texts: Mapping[str, str]) -> None:
 
 def records_of(source: StackedFile) -> list[str]:
     """Read the records of the calls of a batch or part file, one line per call."""
-    lines = read_text(h5g.open(source.fid, b"/"), "calls").rstrip().split("\n")
+    lines = read_text(h5g.open(source.fid, b"/"), "calls").rstrip(" ").split("\n")
     if len(lines) != len(source.calls):
         raise DamagedFileError(
             f"{source.path} has {len(lines)} records for {len(source.calls)} calls."

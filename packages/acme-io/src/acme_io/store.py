@@ -11,7 +11,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["RunStore", "check_output_dir"]
 
 
-def check_output_dir(path: str | os.PathLike[str], name: str, options: StorageOptions) -> None:
+def check_output_dir(
+    path: str | os.PathLike[str], name: str, options: StorageOptions, *, resume: bool = False
+) -> None:
     """Check that results can be written to a folder; nothing is made or changed.
 
     Parameters
@@ -41,6 +43,8 @@ def check_output_dir(path: str | os.PathLike[str], name: str, options: StorageOp
         The cleaned function name.
     options : StorageOptions
         How results are to be stored.
+    resume : bool
+        Results of this function are expected there.
 
     Raises
     ------
@@ -63,7 +67,8 @@ def check_output_dir(path: str | os.PathLike[str], name: str, options: StorageOp
         )
     if parent == folder:
         refuse_claimed(folder, name)
-        _refuse_existing(folder, name)
+        if not resume:
+            _refuse_existing(folder, name)
 
 
 def _nearest_existing(folder: Path) -> Path:
@@ -109,9 +114,18 @@ def existing_results(folder: Path, name: str) -> Iterator[Path]:
                     yield Path(entry.path)
 
 
+def remove_temporary_files(output_dir: Path, name: str) -> None:
+    """Remove what killed writers left. Only for who holds the claim: nobody else writes then."""
+    for place in ("", layout.payload_folder(name), layout.parts_folder(name)):
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(output_dir / place):
+                if layout.is_temporary(entry.name, name):
+                    files.remove(Path(entry.path))
+
+
 def make_sink(output_dir: Path, name: str, options: StorageOptions, run: RunInfo) -> Sink:
     """Choose the sink for a way of storing results."""
-    common = (output_dir, name, run.run_id, run_to_json(run))
+    common = (output_dir, name, run.run_id, run_to_json(run, options.describe()))
     if options.pickle:
         return PickleSink(*common)
     if options.slots is None:
@@ -127,7 +141,7 @@ def make_finisher(
     from . import finishing
     from .payload import RunStamp
 
-    common = (output_dir, name, RunStamp(run.run_id, run_to_json(run)), ledger)
+    common = (output_dir, name, RunStamp(run.run_id, run_to_json(run, options.describe())), ledger)
     if options.pickle:
         return finishing.PickleFinisher(*common)
     if options.slots is None:
@@ -166,6 +180,7 @@ class RunStore:
         self.created_output_dir = False
         self._ledger = Ledger(run.n_calls)
         self._finisher: Finisher | None = None
+        self._kept: CallTable | None = None
         self._made: list[Path] = []
         self._claim: Claim | None = None
 
@@ -204,12 +219,68 @@ class RunStore:
             raise
         return store
 
-    def _make_folders(self) -> None:
+    @classmethod
+    def resume(
+        cls,
+        output_dir: Path,
+        name: str,
+        options: StorageOptions,
+        run: RunInfo,
+        keep: Iterable[int],
+    ) -> "RunStore":
+        """Go on with an earlier run: claim its folder and keep calls that are finished.
+
+        Parameters
+        ----------
+        output_dir, name, options, run
+            As for `create`; the run has the id of the earlier one
+            (`acme_io.scan.finished_calls` finds it).
+        keep : iterable of int
+            Calls whose results are kept. All others are expected to run again.
+
+        Raises
+        ------
+        OutputDirError, ClaimError
+            As for `create`.
+        UnknownFileError
+            There is nothing to go on with.
+        ValueError
+            What is there belongs to another run, or is stored in another way.
+        """
+        from .scan import keep_only, scan
+
+        store = cls(Path(output_dir).absolute(), name, options, run)
+        check_output_dir(store.output_dir, name, options, resume=True)
+        try:
+            store._make_folders(resume=True)
+            remove_temporary_files(store.output_dir, name)
+            found = scan(store.output_dir, name)
+            if found.run.run_id != run.run_id or found.options != options:
+                raise ValueError(
+                    f"{store.output_dir} holds results of run {found.run.run_id}, stored as "
+                    f"{found.options}: run {run.run_id} with {options} cannot go on with them."
+                )
+            keep_only(found, keep)
+            store._ledger, store._kept = found.ledger, found.table
+            kept = [call for call, file in enumerate(found.ledger.files) if file is not None]
+            store._finish_with().taken(kept)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @property
+    def kept(self) -> "CallTable | None":
+        """What is on record of the calls that were kept; None for a run from its beginning."""
+        return self._kept
+
+    def _make_folders(self, *, resume: bool = False) -> None:
         try:
             self._make(self.output_dir)
             self.created_output_dir = self.output_dir in self._made
             self._claim = Claim(self.output_dir, self.name)
-            _refuse_existing(self.output_dir, self.name)
+            if not resume:
+                _refuse_existing(self.output_dir, self.name)
             if not self.options.pickle:
                 self._make(self.output_dir / self._folder())
         except (PermissionError, NotADirectoryError) as error:
@@ -277,7 +348,8 @@ class RunStore:
         """
         if self._finisher is not None:
             self._finisher.close()
-        self._remove_temporary()
+        if self._claim is not None:  # no other run writes here
+            remove_temporary_files(self.output_dir, self.name)
         if discard:
             self._discard()
         if self._claim is not None:
@@ -290,16 +362,6 @@ class RunStore:
         for folder in reversed(self._made):
             with contextlib.suppress(OSError):  # somebody else's files are in it
                 folder.rmdir()
-
-    def _remove_temporary(self) -> None:
-        """Remove what killed writers left: no other run writes here while we hold the claim."""
-        if self._claim is None:
-            return
-        for place in ("", layout.payload_folder(self.name), layout.parts_folder(self.name)):
-            with contextlib.suppress(OSError):
-                for entry in os.scandir(self.output_dir / place):
-                    if layout.is_temporary(entry.name, self.name):
-                        files.remove(Path(entry.path))
 
     def _discard(self) -> None:
         if self._claim is None:  # nothing was written

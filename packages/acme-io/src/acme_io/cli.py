@@ -1,0 +1,247 @@
+"""The `acme-io` command: look at results, check them, repair and merge them.
+
+Exit codes: 0 all is well; 1 something is wrong with the results (`verify` found damage, calls are
+missing for `merge` or `rebuild`); 2 wrong usage, or nothing to read.
+"""
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from .__about__ import __version__
+from .errors import AcmeIOError
+from .reader import Results, open_results
+
+__all__ = ["main"]
+
+_PATH_HELP = "a container, an output directory or a payload folder"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the `acme-io` command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What stands after the command's name; the process's own without it.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return run(options)
+    except BrokenPipeError:  # `acme-io ls … | head`
+        sys.stderr.close()
+        return 0
+    except (AcmeIOError, OSError, IndexError) as error:
+        if getattr(options, "json", False):
+            print(json.dumps({"error": str(error), "type": type(error).__name__}))
+        print(f"acme-io: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="acme-io",
+        description="Look at the results of parallel runs, check, rebuild and merge them.",
+        epilog="Exit codes: 0 all is well, 1 something is wrong with the results, 2 wrong usage.",
+    )
+    parser.add_argument("--version", action="version", version=f"acme-io {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    _command(commands, "info", _info, "what was computed, when, by whom", "info my_results")
+    ls = _command(commands, "ls", _ls, "list the calls", "ls my_results --status failed")
+    ls.add_argument("--status", choices=["done", "failed", "missing", "pickled"], help="only these")
+    show = _command(commands, "show", _show, "show one call", "show my_results 3")
+    show.add_argument("call", type=int, help="number of the call")
+    show.add_argument(
+        "--allow-pickle", action="store_true", help="load pickles; only from people you trust"
+    )
+    _command(
+        commands, "verify", _verify, "compare every byte with its checksum", "verify my_results"
+    )
+    rebuild = _command(
+        commands, "rebuild", _rebuild, "make the container from the payloads", "rebuild my_results"
+    )
+    rebuild.add_argument("--name", help="which function, where the folder has results of several")
+    merge = _command(
+        commands, "merge", _merge, "copy all into one file", "merge my_results all_results.h5"
+    )
+    merge.add_argument("target", help="the file to write; it must not exist")
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str, example: str
+) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}.",
+        epilog=f"Example: acme-io {example}",
+    )
+    command.add_argument("path", help=_PATH_HELP)
+    command.add_argument("--json", action="store_true", help="write JSON, for programs")
+    command.set_defaults(run=run)
+    return command
+
+
+def _print(options: argparse.Namespace, facts: object, text: str) -> None:
+    print(json.dumps(facts, indent=2, default=_plain) if options.json else text)
+
+
+def _plain(value: object) -> object:
+    """Make JSON of what is not JSON by itself."""
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.dtype.kind not in "cmMV" else [str(v) for v in value.flat]
+    if isinstance(value, np.generic) and value.dtype.kind in "biuf":
+        return value.item()
+    return str(value)
+
+
+def _time(seconds: float) -> str:
+    if not np.isfinite(seconds):
+        return "unknown"
+    return datetime.fromtimestamp(seconds).astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def _info(options: argparse.Namespace) -> int:
+    with open_results(options.path) as results:
+        facts = _about(results)
+    lines = [f"{key.replace('_', ' '):<12} {_line(value)}" for key, value in facts.items()]
+    _print(options, facts, "\n".join(lines))
+    return 0
+
+
+def _about(results: Results) -> dict[str, Any]:
+    run = results.run
+    return {
+        "function": f"{run.module}.{run.function}",
+        "path": str(results.path),
+        "run": run.run_id,
+        "started": _time(run.started),
+        "finished": _time(results.finished),
+        "host": run.host,
+        "user": run.user,
+        "calls": run.n_calls,
+        "status": dict(sorted(Counter(results.status).items())),
+        "seconds": round(float(np.nansum(results.table.seconds)), 3),
+        "seed": run.seed,
+        "options": dict(run.options),
+        "shared": dict(run.shared),
+        "versions": dict(run.versions),
+    }
+
+
+def _line(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {entry}" for key, entry in value.items()) or "none"
+    return str(value)
+
+
+def _ls(options: argparse.Namespace) -> int:
+    with open_results(options.path) as results:
+        table = results.table
+        rows: list[dict[str, Any]] = [
+            {
+                "call": call,
+                "status": status,
+                "seconds": float(table.seconds[call]),
+                "attempts": int(table.attempts[call]),
+                "failure": list(results.failures[call][:2]) if call in results.failures else None,
+            }
+            for call, status in enumerate(results.status)
+            if options.status in (None, status)
+        ]
+    for row in rows:
+        if not np.isfinite(row["seconds"]):
+            row["seconds"] = None
+    _print(options, rows, "\n".join(_row(row) for row in rows))
+    return 0
+
+
+def _row(row: dict[str, Any]) -> str:
+    seconds = "" if row["seconds"] is None else f"{row['seconds']:.3f} s"
+    failure = ": ".join(row["failure"]).splitlines()[0] if row["failure"] else ""
+    return f"{row['call']:>8}  {row['status']:<8} {seconds:>12}  {failure}".rstrip()
+
+
+def _show(options: argparse.Namespace) -> int:
+    with open_results(options.path, options.allow_pickle) as results:
+        call = results[options.call]
+        record = dict(call.record)
+        wrong = call.status in ("failed", "missing")
+        value = None if wrong else call.values
+    failure = record.pop("failure", None)
+    facts = {"record": record, "type": type(value).__name__, "value": value}
+    lines = [f"{key.replace('_', ' '):<12} {_line(entry)}" for key, entry in record.items()]
+    if failure is not None:
+        facts["failure"] = failure._asdict()
+        lines += [f"failure      {failure.type}: {failure.message}", failure.traceback]
+    if not wrong:
+        lines += ["", repr(value)]
+    _print(options, facts, "\n".join(lines))
+    return 1 if wrong else 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .verifying import verify
+
+    problems = verify(options.path)
+    facts = {"ok": not problems, "problems": [problem._asdict() for problem in problems]}
+    lines = [problem.reason + _calls(problem.calls) for problem in problems]
+    summary = f"{len(problems)} problems." if problems else "Every byte is as it was written."
+    _print(options, facts, "\n".join([*lines, summary]))
+    return 1 if problems else 0
+
+
+def _calls(calls: list[int]) -> str:
+    if not calls:
+        return ""
+    listed = ", ".join(str(call) for call in calls[:10])
+    return f" (calls {listed}{' …' if len(calls) > 10 else ''})"
+
+
+def _rebuild(options: argparse.Namespace) -> int:
+    from .rebuild import rebuild
+
+    made = rebuild(options.path, options.name)
+    facts = {
+        "container": None if made.container is None else str(made.container),
+        "calls": made.counts,
+        "damaged": made.damaged,
+    }
+    lines = [f"Wrote {made.container or 'the record'}: {_line(made.counts)}."]
+    lines += [f"Not used: {reason}" for reason in made.damaged.values()]
+    _print(options, facts, "\n".join(lines))
+    return 1 if made.damaged or made.counts["missing"] else 0
+
+
+def _merge(options: argparse.Namespace) -> int:
+    from .merging import merge
+
+    made = merge(options.path, options.target)
+    facts = {
+        "path": str(made.path),
+        "pickles": [str(path) for path in made.pickles],
+        "skipped": made.skipped,
+    }
+    lines = [f"Wrote {made.path}."]
+    lines += [f"Beside it, as HDF5 cannot hold it: {path}" for path in made.pickles]
+    lines += [f"Without call {call}: {reason}" for call, reason in made.skipped.items()]
+    _print(options, facts, "\n".join(lines))
+    return 1 if made.skipped else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

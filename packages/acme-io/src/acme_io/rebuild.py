@@ -1,0 +1,72 @@
+"""Make a container from the payloads that are there: after a crash, or when it was lost."""
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from . import layout
+from .claim import Claim
+from .errors import UnknownFileError
+from .record import STATUS_NAMES
+from .scan import names_in, scan
+from .store import make_finisher, remove_temporary_files
+
+__all__ = ["Rebuilt", "rebuild"]
+
+
+class Rebuilt(NamedTuple):
+    """What `rebuild` made of a folder.
+
+    Attributes
+    ----------
+    container : pathlib.Path or None
+        The container; None for a run that writes pickles, which has a record instead.
+    counts : dict of str to int
+        How many calls are `done`, `failed`, `missing`, `pickled`.
+    damaged : dict of str to str
+        Files that could not be used, with the reason.
+    """
+
+    container: Path | None
+    counts: dict[str, int]
+    damaged: dict[str, str]
+
+
+def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
+    """Make the container of a run from its payloads or parts.
+
+    Parameters
+    ----------
+    folder : path_like
+        The output directory.
+    name : str, optional
+        The cleaned function name, where the folder holds results of several functions.
+
+    Raises
+    ------
+    UnknownFileError
+        There are no payloads, or those of several functions.
+    ClaimError
+        A run is writing there.
+    """
+    output_dir = Path(folder).absolute()
+    names = names_in(output_dir) if name is None else [name]
+    if len(names) != 1:
+        what = f"results of several functions: {', '.join(names)}" if names else "no payloads"
+        raise UnknownFileError(f"{output_dir} holds {what}.")
+    claim = Claim(output_dir, names[0])
+    try:
+        remove_temporary_files(output_dir, names[0])
+        found = scan(output_dir, names[0])
+        finisher = make_finisher(output_dir, names[0], found.options, found.run, found.ledger)
+        try:
+            finisher.taken(range(found.run.n_calls))
+            finisher.finish(found.table)
+        finally:
+            finisher.close()
+    finally:
+        claim.release()
+    status = found.ledger.completed(found.table).status
+    counts = {word: int((status == code).sum()) for code, word in enumerate(STATUS_NAMES)}
+    container = None if found.options.pickle else output_dir / layout.container_name(names[0])
+    return Rebuilt(container, counts, found.damaged)

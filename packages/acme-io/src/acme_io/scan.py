@@ -1,0 +1,282 @@
+"""What lies in a folder: payloads found one by one, each with its own record.
+
+This is how a run is read, rebuilt or resumed that never came to write its container. Nothing is
+taken from file names but which files to look at: run, calls and results are what the files say.
+"""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from h5py import h5a
+
+from . import layout
+from .errors import UnknownFileError
+from .hdf5 import read_text
+from .ledger import Ledger
+from .opening import SealedFile
+from .options import StorageOptions
+from .pickling import read_pickle_record
+from .record import (
+    DONE,
+    FAILED,
+    PICKLED,
+    STATUS_NAMES,
+    CallTable,
+    RunInfo,
+    call_from_json,
+    run_from_json,
+    storage_from_json,
+)
+from .seal import Seal
+
+__all__ = ["Finished", "Scan", "finished_calls", "names_in", "scan"]
+
+logger = logging.getLogger(__name__)
+
+_STORED = (DONE, PICKLED)
+
+
+class _Found(NamedTuple):
+    file: str
+    seal: Seal
+    run_json: str
+    lines: list[str]
+
+
+@dataclass
+class Scan:
+    """What the payloads in a folder say about one run.
+
+    Attributes
+    ----------
+    run : RunInfo
+        The run; where files of several runs lie about, the one that was started last.
+    run_json : str
+        Its identity as the files carry it.
+    options : StorageOptions
+        How its results are stored.
+    ledger : Ledger
+        Where which call lies.
+    table : CallTable
+        What became of the calls, as far as the payloads know.
+    records : dict of int to dict
+        The records of the calls.
+    damaged : dict of str to str
+        Files that cannot be used, with the reason.
+    """
+
+    run: RunInfo
+    run_json: str
+    options: StorageOptions
+    ledger: Ledger
+    table: CallTable
+    records: dict[int, dict[str, Any]] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
+
+
+class Finished(NamedTuple):
+    """Calls of an earlier run that are finished: what resuming it builds on.
+
+    Attributes
+    ----------
+    run : RunInfo
+        The run's identity.
+    options : StorageOptions
+        How its results are stored.
+    records : dict of int to dict
+        The record of each finished call; its `arguments` are as `acme_io.describe` summarises them.
+    """
+
+    run: RunInfo
+    options: StorageOptions
+    records: dict[int, dict[str, Any]]
+
+
+def finished_calls(output_dir: str | os.PathLike[str], name: str) -> Finished | None:
+    """Find the calls of an earlier run whose results are there and whole.
+
+    Parameters
+    ----------
+    output_dir : path_like
+        The output directory.
+    name : str
+        The cleaned function name.
+
+    Returns
+    -------
+    Finished or None
+        None if there is nothing of this function. A call counts as finished when its own record
+        says so; whether function, options and arguments are still the same is for the caller to
+        compare.
+    """
+    try:
+        found = scan(Path(output_dir).absolute(), name)
+    except (UnknownFileError, FileNotFoundError):
+        return None
+    done = {call: r for call, r in found.records.items() if found.ledger.status[call] in _STORED}
+    return Finished(found.run, found.options, done)
+
+
+def names_in(folder: Path) -> list[str]:
+    """Names of the functions that have payloads, parts or pickles in a folder."""
+    names = set()
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder):
+            if entry.is_dir():
+                names |= {
+                    inner
+                    for make in (layout.payload_folder, layout.parts_folder)
+                    for inner in [_name_of(entry.name, make)]
+                    if inner
+                }
+            else:
+                parsed = layout.parse_payload_name(entry.name)
+                if parsed is not None and parsed.kind == "pickle":
+                    names.add(parsed.name)
+    return sorted(names)
+
+
+def _name_of(folder: str, make: Any) -> str | None:
+    before, after = make("\0").split("\0")
+    if folder.startswith(before) and folder.endswith(after) and len(folder) > len(before + after):
+        return folder[len(before) : len(folder) - len(after)]
+    return None
+
+
+def scan(output_dir: Path, name: str) -> Scan:
+    """Read the records of all payloads of a function in a folder.
+
+    Raises
+    ------
+    UnknownFileError
+        There is no usable payload.
+    """
+    damaged: dict[str, str] = {}
+    found = list(_look(output_dir, name, damaged))
+    if not found:
+        reasons = "".join(f" {reason}" for reason in list(damaged.values())[:3])
+        raise UnknownFileError(f"{output_dir} holds no whole results of {name!r}.{reasons}")
+    runs = {one.seal.run: one.run_json for one in found}
+    run_id = max(runs, key=lambda known: run_from_json(runs[known]).started)
+    for one in found:
+        if one.seal.run != run_id:
+            damaged[one.file] = f"{one.file} belongs to another run, {one.seal.run}."
+    run_json = runs[run_id]
+    run = run_from_json(run_json)
+    options = StorageOptions.from_description(storage_from_json(run_json))
+    result = Scan(run, run_json, options, Ledger(run.n_calls), CallTable(run.n_calls))
+    result.damaged = damaged
+    workers: dict[str, int] = {}
+    for one in found:
+        if one.seal.run == run_id:
+            _take(result, one, workers)
+    result.table.workers = list(workers)
+    return result
+
+
+def _look(output_dir: Path, name: str, damaged: dict[str, str]) -> Iterator[_Found]:
+    for folder in ("", layout.payload_folder(name), layout.parts_folder(name)):
+        for file_name in _listed(output_dir / folder):
+            parsed = layout.parse_payload_name(file_name)
+            if not folder and file_name == layout.container_name(name):
+                kind = "container"
+            elif parsed is None or parsed.name != name or (not folder and parsed.kind != "pickle"):
+                continue
+            else:
+                kind = parsed.kind
+            file = layout.relative(folder, file_name)
+            try:
+                yield from _read(output_dir, file, kind)
+            except (OSError, UnknownFileError, KeyError, ValueError) as error:
+                damaged[file] = str(error)
+
+
+def _listed(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
+
+def _read(output_dir: Path, file: str, kind: str) -> Iterator[_Found]:
+    path = layout.local(output_dir, file)
+    if kind == "pickle":
+        seal, record, run_json = read_pickle_record(path, check=True)
+        yield _Found(file, seal, run_json, [record])
+        return
+    with SealedFile(path) as sealed:
+        if kind == "container" and not h5a.exists(sealed.root, b"calls"):
+            return  # it only points to payloads, which speak for themselves
+        lines = read_text(sealed.root, "calls").rstrip(" ").split("\n")
+        yield _Found(file, sealed.seal, read_text(sealed.root, "run"), lines)
+
+
+def _take(result: Scan, found: _Found, workers: dict[str, int]) -> None:
+    """Enter the calls of one file, unless a newer evaluation of them is known."""
+    for call, line in zip(found.seal.calls, found.lines, strict=False):
+        if not line or call >= result.run.n_calls:
+            continue
+        record = call_from_json(line)
+        if record["status"] == STATUS_NAMES[PICKLED] and found.seal.kind != "pickle":
+            continue  # its result is in the pickle, which has a record of its own
+        longest = result.ledger.longest
+        longest[found.file] = max(longest.get(found.file, 0), int(record.get("length", 0)))
+        known = result.records.get(call)
+        if known is None or _age(record) > _age(known):
+            result.records[call] = record
+            _enter(result, found, call, record, workers)
+
+
+def _age(record: dict[str, Any]) -> tuple[bool, int, float]:
+    """Order evaluations of a call: one with a result beats one without, then the newest."""
+    stored = STATUS_NAMES.index(record["status"]) in _STORED
+    return (stored, int(record.get("attempt", 1)), float(record.get("started", 0.0)))
+
+
+def _enter(
+    result: Scan, found: _Found, call: int, record: dict[str, Any], workers: dict[str, int]
+) -> None:
+    ledger, table = result.ledger, result.table
+    status = STATUS_NAMES.index(record["status"])
+    ledger.status[call], table.status[call] = status, status
+    ledger.files[call] = found.file if status in _STORED else None
+    ledger.attempts[call] = table.attempts[call] = record.get("attempt", 1)
+    table.started[call], table.seconds[call] = record["started"], record["seconds"]
+    table.peak_memory[call] = record["peak_memory"]
+    table.worker[call] = workers.setdefault(str(record["worker"]), len(workers))
+    table.failures.pop(call, None)
+    if status == FAILED and "failure" in record:
+        table.failures[call] = record["failure"]
+    if status in _STORED:
+        checksum = int(record.get("checksum", found.seal.checksum))
+        ledger.checksums[call] = checksum
+        table.checksum[call] = checksum
+        ledger.lengths[call] = int(record.get("length", 0))
+        several = len(record.get("values", ())) > 1
+        ledger.extras[call] = several and _is_stacked(found.seal, result)
+
+
+def _is_stacked(seal: Seal, result: Scan) -> bool:
+    """Whether a file holds stacked rows."""
+    return result.options.slots is not None and seal.kind in ("batch", "part", "container")
+
+
+def keep_only(result: Scan, calls: Iterable[int]) -> None:
+    """Forget every call but these."""
+    kept = set(calls)
+    blank = CallTable(1)
+    for call in range(result.run.n_calls):
+        if call not in kept:
+            result.ledger.status[call] = 0
+            result.ledger.files[call] = None
+            result.ledger.extras[call] = 0
+            result.ledger.lengths[call] = 0
+            result.records.pop(call, None)
+            result.table.failures.pop(call, None)
+            for column, _ in CallTable.COLUMNS:
+                getattr(result.table, column)[call] = getattr(blank, column)[0]
