@@ -48,6 +48,8 @@ def limit_threads(n_cores: int) -> None:
     n_cores : int
         Number of threads that each pool may have.
     """
+    # Read when numba is imported, which no worker has done before its first call.
+    os.environ["NUMBA_NUM_THREADS"] = str(n_cores)
     wanted = dict.fromkeys(_THREAD_VARIABLES, str(n_cores))
     if wanted.items() <= _environment_at_start.items():
         return  # every library has read it, or will when it is loaded
