@@ -11,13 +11,14 @@ from . import layout
 from .assembly import Assembler
 from .container import Description
 from .errors import AcmeIOError, MissingCallError, ResultsExistError
-from .finishing import StackSingleFinisher
+from .finishing_stacked import StackSingleFinisher
 from .ledger import Ledger
 from .payload import RunStamp, data_checksum
 from .reader import open_results
 from .record import DONE, MISSING, PICKLED, CallTable, dumps
 from .seal import LARGE
-from .sources import PickleSource, Source, StackedSource
+from .sources import PickleSource, Source
+from .stacked_source import StackedSource
 
 __all__ = ["Merged", "merge"]
 

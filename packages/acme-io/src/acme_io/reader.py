@@ -17,26 +17,17 @@ from typing import Any, overload
 
 import numpy as np
 
-from . import layout
 from .encoding import decode, decode_value
 from .errors import (
     DamagedFileError,
     FailedCallError,
     MissingCallError,
     PicklesRefusedError,
-    UnknownFileError,
 )
+from .finding import find_source
 from .record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure
-from .scan import names_in
-from .sources import (
-    LinkedSource,
-    PickleSource,
-    SingleSource,
-    Source,
-    StackedSource,
-    read_container,
-    scanned_source,
-)
+from .sources import PickleSource, Source
+from .stacked_source import StackedSource
 
 __all__ = ["Call", "Results", "open_results"]
 
@@ -70,71 +61,7 @@ def open_results(path: str | os.PathLike[str], allow_pickle: bool = False) -> "R
     DamagedFileError
         The container has changed since it was written.
     """
-    return Results(_find_source(Path(path)), allow_pickle)
-
-
-def _find_source(path: Path) -> Source:
-    if not path.exists():
-        raise FileNotFoundError(f"There are no results: {path} does not exist.")
-    if path.is_dir():
-        container = _container_in(path)
-        if container is None:
-            return _scanned(path)
-        path = container
-    return container_source(path)
-
-
-def container_source(path: Path) -> Source:
-    """Make the source of a container or record."""
-    container, _ = read_container(path)
-    name = path.name.removesuffix(".h5")
-    if container.layout == "pickles":
-        return PickleSource(container, path.parent, name.removesuffix("_record"))
-    if container.layout == "stacked":
-        return StackedSource(container, name)
-    if container.layout == "single":
-        return SingleSource(container, name)
-    return LinkedSource(container, path.parent / layout.payload_folder(name), name)
-
-
-def _container_in(folder: Path) -> Path | None:
-    """Find the one container in an output directory, or beside a payload folder."""
-    found = [path for path in sorted(folder.glob("*.h5")) if is_container(path)]
-    if not found:
-        beside = [path for path in sorted(folder.parent.glob("*.h5")) if is_container(path)]
-        found = [p for p in beside if layout.payload_folder(p.stem) == folder.name]
-    if len(found) > 1:
-        names = ", ".join(path.name for path in found)
-        raise UnknownFileError(f"{folder} holds several results: {names}. Open one of these files.")
-    return found[0] if found else None
-
-
-def is_container(path: Path) -> bool:
-    """Whether a file is a container of ours, judged by its first bytes; a damaged one counts."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(256)
-    except OSError:
-        return False
-    return head.startswith(b"ACME-IO ") and any(
-        b'"kind":"%s"' % kind in head for kind in (b"container", b"record")
-    )
-
-
-def _scanned(folder: Path) -> Source:
-    """Read payloads that have no container: of a run that goes on, or was killed."""
-    for place in (folder, folder.parent):
-        names = names_in(place)
-        if place != folder:
-            names = [name for name in names if layout.payload_folder(name) == folder.name]
-        if len(names) > 1:
-            raise UnknownFileError(
-                f"{folder} holds results of several functions: {', '.join(names)}. Open the folder "
-                "with the payloads of one of them."
-            )
-        if names:
-            return scanned_source(place, names[0])
-    raise UnknownFileError(f"{folder} holds no results of acme-io.")
+    return Results(find_source(Path(path)), allow_pickle)
 
 
 class Call:
@@ -367,7 +294,7 @@ class Results(Sequence[Call]):
             start = calls.stop
 
     def _chunk_size(self, index: int) -> int:
-        """Calls whose results take about 64 MB together."""
+        """Count the calls whose results take about 64 MB together."""
         for call in np.flatnonzero(self._status == DONE):
             row = np.asarray(self._value(int(call), index))
             return max(_CHUNK // max(row.nbytes, 1), 1)

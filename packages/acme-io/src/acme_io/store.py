@@ -138,7 +138,7 @@ def make_finisher(
     output_dir: Path, name: str, options: StorageOptions, run: RunInfo, ledger: Ledger
 ) -> "Finisher":
     """Choose how payloads become one file."""
-    from . import finishing
+    from . import finishing, finishing_stacked
     from .payload import RunStamp
 
     common = (output_dir, name, RunStamp(run.run_id, run_to_json(run, options.describe())), ledger)
@@ -150,7 +150,11 @@ def make_finisher(
             if options.single_file
             else finishing.LinkFinisher(*common)
         )
-    stacked = finishing.StackSingleFinisher if options.single_file else finishing.StackFinisher
+    stacked = (
+        finishing_stacked.StackSingleFinisher
+        if options.single_file
+        else finishing_stacked.StackFinisher
+    )
     return stacked(*common, options.slots)
 
 

@@ -12,7 +12,9 @@ from .pickling import read_pickle_record
 from .reader import open_results
 from .record import DONE, PICKLED
 from .seal import read_seal
-from .sources import LinkedSource, PickleSource, SingleSource, StackedSource, read_container
+from .single_source import SingleSource
+from .sources import LinkedSource, PickleSource, Source, read_container
+from .stacked_source import StackedSource
 from .stacking import as_stored, row_checksum
 
 __all__ = ["Problem", "verify"]

@@ -1,0 +1,163 @@
+"""Sources of single files: the finished container, and the parts of one that was never finished."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from h5py import h5d, h5f, h5g
+
+from . import layout
+from .errors import DamagedFileError
+from .hdf5 import Field, read_column, read_text
+from .opening import SealedFile
+from .parts import PartFile
+from .record import PICKLED, call_from_json
+from .sources import Container, Source, StoredCall, read_field, read_values, without_lost_pickles
+
+__all__ = ["ContainerPart", "ContainerRecords", "PartSource", "SingleSource"]
+
+Array = np.ndarray[Any, Any]
+
+
+class ContainerRecords:
+    """The records of calls in a container that holds its data itself."""
+
+    def __init__(self, fid: h5f.FileID) -> None:
+        root = h5g.open(fid, b"/")
+        self._text = read_text(root, "calls")
+        self._ends = read_column(root, "calls_end")
+
+    def line(self, call: int) -> str:
+        """Return the record of a call as text; empty if there is none."""
+        start = int(self._ends[call - 1]) if call else 0
+        return self._text[start : int(self._ends[call])].strip()
+
+    def __getitem__(self, call: int) -> dict[str, Any]:
+        """Return the record of a call."""
+        line = self.line(call)
+        return call_from_json(line) if line else {"call": call}
+
+
+class SingleSource(Source):
+    """All calls in the container itself, each in a group of its own."""
+
+    def __init__(self, container: Container, name: str) -> None:
+        super().__init__(container, container.path.parent, name)
+        self._sealed: SealedFile | None = None
+        self._records: ContainerRecords | None = None
+
+    def _open(self) -> tuple[h5f.FileID, ContainerRecords]:
+        if self._sealed is None:
+            self._sealed = SealedFile(self.path, self.check)
+        if self._records is None:
+            try:
+                self._records = ContainerRecords(self._sealed.fid)
+            except (KeyError, ValueError) as error:
+                raise DamagedFileError(f"{self.path} lacks the records: {error}") from error
+        return self._sealed.fid, self._records
+
+    def present(self) -> Array:
+        """Status of every call; lost pickles count as missing."""
+        return without_lost_pickles(self)
+
+    def load(self, call: int) -> StoredCall:
+        """Read one call that is done."""
+        fid, records = self._open()
+        record = records[call]
+        try:
+            return StoredCall.of(record, read_values(fid, f"{layout.call_group(call)}/", record, 0))
+        except (KeyError, ValueError, RuntimeError, OSError) as error:
+            raise DamagedFileError(f"Call {call} in {self.path} is damaged: {error}") from error
+
+    def load_record(self, call: int) -> dict[str, Any]:
+        """Read the record of one call."""
+        if self.table.status[call] == PICKLED:
+            return self._pickle_record(call)
+        return self._open()[1][call]
+
+    def close(self) -> None:
+        """Close the container."""
+        if self._sealed is not None:
+            self._sealed.close()
+            self._sealed = None
+
+
+class ContainerPart:
+    """A finished single file, read as if it were a part: to go on with its run, or to copy it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The container.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sealed = SealedFile(path)
+        self.records = {}
+        records = ContainerRecords(self._sealed.fid)
+        for call in self._sealed.seal.calls:
+            if line := records.line(call):
+                self.records[call] = line
+
+    def __contains__(self, call: int) -> bool:
+        """Whether a call has a result here."""
+        return call in self.records
+
+    def datasets(self, call: int) -> list[tuple[Field, Array | None]]:
+        """Read the datasets of a call."""
+        group = h5g.open(self._sealed.fid, layout.call_group(call).encode())
+        found: list[tuple[Field, Array | None]] = []
+        for index in range(group.get_num_objs()):
+            name = layout.result_name(index)
+            found.append(read_field(h5d.open(group, name.encode()), name))
+        return found
+
+    def fields(self, call: int) -> list[Field]:
+        """Datasets of a call."""
+        return [field for field, _ in self.datasets(call)]
+
+    def arrays(self, call: int) -> list[Array | None]:
+        """Arrays of a call."""
+        return [array for _, array in self.datasets(call)]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._sealed.close()
+
+
+class PartSource(Source):
+    """Part files of a run that did not come to its end."""
+
+    def __init__(self, container: Container, name: str, files: list[str | None]) -> None:
+        super().__init__(container, container.path.parent, name)
+        self._files = files
+        self._part: tuple[str, PartFile] | None = None
+
+    def present(self) -> Array:
+        """Status of every call, as the parts were found."""
+        return self.table.status
+
+    def _part_of(self, call: int) -> PartFile:
+        file = str(self._files[call])
+        if self._part is None or self._part[0] != file:
+            self._part = (file, PartFile(layout.local(self.folder, file)))
+        return self._part[1]
+
+    def load_record(self, call: int) -> dict[str, Any]:
+        """Read the record of one call."""
+        if self.table.status[call] == PICKLED:
+            return self._pickle_record(call)
+        return call_from_json(self._part_of(call).records[call])
+
+    def load(self, call: int) -> StoredCall:
+        """Read one call that is done."""
+        part = self._part_of(call)
+        arrays = [None if array is None else array.copy() for array in part.arrays(call)]
+        return StoredCall(self.load_record(call), part.fields(call), arrays)
+
+    def close(self) -> None:
+        """Let go of the part that is open."""
+        if self._part is not None:
+            self._part[1].close()
+            self._part = None
