@@ -24,25 +24,46 @@ if TYPE_CHECKING:
     from acme_cluster.cleanup import cluster_cleanup
     from acme_cluster.clients import current_client, start_client
     from acme_cluster.local import local_cluster_setup
+    from acme_cluster.sites import choose_partition, detect_site, load_sites
     from acme_cluster.sizes import format_memory, parse_memory
+    from acme_cluster.slurm import (
+        cluster_setup,
+        esi_cluster_setup,
+        slurm_cluster_setup,
+        slurm_job_script,
+    )
 
 __all__ = [
     "__version__",
+    "choose_partition",
     "cluster_cleanup",
+    "cluster_setup",
     "current_client",
+    "detect_site",
+    "esi_cluster_setup",
     "format_memory",
+    "load_sites",
     "local_cluster_setup",
     "parse_memory",
+    "slurm_cluster_setup",
+    "slurm_job_script",
     "start_client",
     "warm_up",
 ]
 
 _HOMES = {
+    "choose_partition": "sites",
     "cluster_cleanup": "cleanup",
+    "cluster_setup": "slurm",
     "current_client": "clients",
+    "detect_site": "sites",
+    "esi_cluster_setup": "slurm",
     "format_memory": "sizes",
+    "load_sites": "sites",
     "local_cluster_setup": "local",
     "parse_memory": "sizes",
+    "slurm_cluster_setup": "slurm",
+    "slurm_job_script": "slurm",
     "start_client": "clients",
     "warm_up": "_forkserver",
 }

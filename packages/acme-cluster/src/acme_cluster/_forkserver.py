@@ -23,11 +23,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from typing import NoReturn
 
 __all__ = ["ForkServer", "available", "running", "thread_limits", "warm_up"]
 
@@ -182,6 +184,37 @@ def running(preload: Sequence[str] = ()) -> ForkServer:
         return _current
 
 
+def fork_here(folder: str, threads: int) -> None:
+    """Make the fork server a fork of this process, after it has imported everything once for both.
+
+    For a process that does nothing but look after workers, before it has threads.
+
+    Parameters
+    ----------
+    folder : str
+        Private folder of this process; the server puts its socket there and removes it at the end.
+    threads : int
+        Cores of one worker.
+    """
+    global _current
+    if not available():
+        return
+    os.environ.update(thread_limits(threads))
+    _preload(PRELOAD)
+    alive_read, alive_write = os.pipe()
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.path.join(folder, _SOCKET))
+        listener.listen(128)
+        pid = os.fork()
+        if pid == 0:
+            os.close(alive_write)
+            os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            _fork_requests(listener.detach(), alive_read, folder)
+    os.close(alive_read)
+    _current = ForkServer(pid, alive_write, folder)
+
+
 def stop() -> None:
     """Let go of the fork server; it ends with its last worker, and takes its folder with it."""
     global _current
@@ -284,9 +317,13 @@ def serve(listener: int, alive: int, folder: str, preload: Sequence[str]) -> Non
         Modules to import first.
     """
     _close_others({0, 1, 2, listener, alive})
+    _preload(preload)
+    _fork_requests(listener, alive, folder)
+
+
+def _fork_requests(listener: int, alive: int, folder: str) -> NoReturn:
     from multiprocessing import forkserver
 
-    _preload(preload)
     try:
         forkserver.main(listener, alive, [])
     finally:

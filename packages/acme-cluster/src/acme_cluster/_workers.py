@@ -38,7 +38,17 @@ from acme_cluster.security import lighten_accepting
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LocalNanny", "SilentWorker"]
+__all__ = ["MEMORY_RULES", "LocalNanny", "SilentWorker"]
+
+
+# dask would pause a worker above 80 % of its memory, for ever if the memory does not shrink, and
+# move results to disk that are not there: calls hand their results on at once. Only the last resort
+# stays, the end of the worker.
+MEMORY_RULES = {
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+}
 
 
 class SilentWorker(Worker):
@@ -49,7 +59,19 @@ class SilentWorker(Worker):
 
 
 class LocalNanny(Nanny):
-    """A nanny whose worker process comes from the fork server (or spawned where there is none)."""
+    """A nanny whose worker process comes from the fork server (or is spawned).
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `distributed.Nanny`.
+    cores : int, default 1
+        Cores that numerical libraries in the worker may use.
+    """
+
+    def __init__(self, *args: Any, cores: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cores = cores
 
     async def instantiate(self) -> Any:
         """Start the worker process and wait until it has connected.
@@ -82,7 +104,7 @@ class LocalNanny(Nanny):
             "contact_address": self.contact_address,
             **self.worker_kwargs,
         }
-        environ = {**self.env, **_forkserver.thread_limits(self.nthreads)}
+        environ = {**self.env, **_forkserver.thread_limits(self.cores)}
         return _LocalWorkerProcess(  # type: ignore[no-untyped-call]
             worker_kwargs=keywords,
             silence_logs=self.silence_logs,

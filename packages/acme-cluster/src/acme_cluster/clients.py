@@ -77,14 +77,18 @@ def start_client(
 ) -> Client:
     """Start the workers that fit this machine and return their client.
 
+    On a machine with SLURM they are jobs, of the site that the machine belongs to if it is a known
+    one; elsewhere they are local processes.
+
     Parameters
     ----------
     n_workers : int, optional
-        Number of workers; by default as many as usable cores, at most one per call.
+        Number of workers; by default locally one per usable core, on a batch system up to the
+        site's limit (100 unless it says otherwise), and nowhere more than one per call.
     n_calls : int, optional
         Number of calls that wait for them.
     partition : str, default "auto"
-        Of a batch system; without one there is nothing to choose.
+        Of the batch system, by default the site's or SLURM's default. Local workers have none.
     mem_per_worker : str, default "auto"
         Memory of one worker, such as "8GB".
     timeout : float, default 60
@@ -99,9 +103,15 @@ def start_client(
 
     Raises
     ------
-    TypeError, ValueError
-        An argument that cannot mean anything; nothing was started.
+    TypeError, ValueError, TimeoutError, RuntimeError, OSError
+        As for `local_cluster_setup` and `slurm_cluster_setup`.
     """
-    from acme_cluster.local import start_local
+    from acme_cluster import slurm_info
 
-    return start_local(n_workers, n_calls, mem_per_worker, interactive)
+    if not slurm_info.available():
+        from acme_cluster.local import start_local
+
+        return start_local(n_workers, n_calls, mem_per_worker, interactive)
+    from acme_cluster.slurm import start_for_calls
+
+    return start_for_calls(n_workers, n_calls, partition, mem_per_worker, timeout, interactive)

@@ -8,15 +8,17 @@ that everything that is open is closed on the way out.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import threading
+from collections.abc import Iterator
 from types import FrameType
 
 from acme_cluster.messages import shown
 
-__all__ = ["guard", "release"]
+__all__ = ["guard", "release", "uninterrupted"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +63,25 @@ def release(cluster: object) -> None:
             if signal.getsignal(number) is _end:
                 signal.signal(number, signal.SIG_DFL)
         _guarded.clear()
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Keep signals out of a short step that has to happen whole; they are delivered after it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        before[number] = signal.signal(number, lambda arrived, _frame: waiting.append(arrived))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        for number in dict.fromkeys(waiting):
+            signal.raise_signal(number)
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

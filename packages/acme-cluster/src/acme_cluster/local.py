@@ -25,7 +25,7 @@ from distributed.system import MEMORY_LIMIT
 
 from acme_cluster import _forkserver, clients, endings
 from acme_cluster._checks import check_bool, check_count, check_memory
-from acme_cluster._workers import LocalNanny, SilentWorker
+from acme_cluster._workers import MEMORY_RULES, LocalNanny, SilentWorker
 from acme_cluster.cleanup import close_client
 from acme_cluster.dashboard import QuietScheduler, dashboard_link, how_to_reach
 from acme_cluster.errors import DeclinedError, WorkerStartError
@@ -43,15 +43,6 @@ __all__ = ["LocalWorkers", "local_cluster_setup", "start_local", "usable_cores"]
 logger = logging.getLogger(__name__)
 
 _CALLER = "local_cluster_setup"
-
-# dask would pause a worker above 80 % of its memory, for ever if the memory does not shrink, and
-# move results to disk that are not there: calls hand their results on at once. Only the last resort
-# stays, the end at 95 %.
-_MEMORY_RULES = {
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-}
 
 _live: weakref.WeakSet[LocalWorkers] = weakref.WeakSet()
 
@@ -112,7 +103,7 @@ class LocalWorkers(LocalCluster):
                 "local_directory": self.scratch,
                 "worker_class": SilentWorker,
                 "dashboard": False,
-                "config": _MEMORY_RULES,
+                "config": MEMORY_RULES,
                 "silence_logs": logging.CRITICAL,
             },
         }

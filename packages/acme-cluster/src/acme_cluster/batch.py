@@ -1,0 +1,686 @@
+"""Clusters whose workers are jobs of a batch system, on dask-jobqueue.
+
+    Plan ──► job class (dask-jobqueue's header, our worker command) ──► job_script()
+      └────► BatchWorkers: scheduler here, one job a worker ──► upkeep: what became of jobs,
+      replacements
+                                      └──► close: one scancel for all jobs, then the scheduler, then
+                                      the keys
+
+dask-jobqueue knows how jobs are described and submitted. What is added here: keys in a private
+folder, a worker command of our own, an environment without the traces of a surrounding job, the
+replacement of workers that vanish, and an end that leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dask
+from distributed import Status
+from distributed.deploy.cluster import Cluster
+
+from acme_cluster import endings, slurm_info
+from acme_cluster.dashboard import QuietScheduler
+from acme_cluster.errors import CommandError, SlurmUnavailableError
+from acme_cluster.folders import HEARTBEAT, ClusterFolder, remove_abandoned, shared_base
+from acme_cluster.messages import shown
+from acme_cluster.quiet import silenced
+from acme_cluster.security import cluster_security, lighten_accepting, make_keys
+
+__all__ = ["SYSTEMS", "BatchWorkers", "Plan", "job_script", "start_cluster"]
+
+logger = logging.getLogger(__name__)
+
+# Batch system: module and class prefix in dask-jobqueue, and the command that cancels jobs.
+SYSTEMS = {
+    "slurm": ("slurm", "SLURM"),
+    "pbs": ("pbs", "PBS"),
+    "sge": ("sge", "SGE"),
+    "lsf": ("lsf", "LSF"),
+    "oar": ("oar", "OAR"),
+    "moab": ("moab", "Moab"),
+}
+
+# Submissions at a time: a controller that gets hundreds at once makes all of them wait.
+_AT_A_TIME = 8
+
+# How often a worker is replaced that dies again and again, and the time after which a worker that
+# lived so long counts as a good one.
+_TRIES = 3
+_GOOD_AFTER = 600.0
+
+_UPKEEP_INTERVAL = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that describes the jobs of one cluster. All values have been checked.
+
+    Attributes
+    ----------
+    caller : str
+        The function that the user called, for messages.
+    system : str
+        A key of `SYSTEMS`.
+    n_workers : int
+        Number of jobs.
+    partition : str or None
+        Partition or queue; None for the system's default.
+    cores, processes, memory : int
+        Cores of a job, worker processes in it, and bytes of the whole job.
+    account, walltime : str or None
+        As the batch system wants them.
+    directives : tuple of str
+        Further options of the job script.
+    prologue : tuple of str
+        Lines of shell before the worker.
+    log_directory : str or None
+        Where jobs print to; None for a folder below the shared one.
+    shared_directory : str or None
+        Base for keys; None for the default.
+    interface : str or None
+        Network interface of scheduler and workers.
+    scheduler_port : int
+        0 for any.
+    worker_ports, nanny_ports : str or None
+        Ranges such as "10000:10099".
+    death_timeout : float
+        Seconds that a worker looks for its scheduler.
+    limits : slurm_info.Limits
+        What the partition's QoS allows, to explain why jobs wait.
+    """
+
+    caller: str
+    system: str
+    n_workers: int
+    partition: str | None
+    cores: int
+    processes: int
+    memory: int
+    account: str | None = None
+    walltime: str | None = None
+    directives: tuple[str, ...] = ()
+    prologue: tuple[str, ...] = ()
+    log_directory: str | None = None
+    shared_directory: str | None = None
+    interface: str | None = None
+    scheduler_port: int = 0
+    worker_ports: str | None = None
+    nanny_ports: str | None = None
+    death_timeout: float = 60.0
+    limits: slurm_info.Limits = field(default_factory=slurm_info.Limits)
+
+    def worker_command(self, scheduler: str, name: str, folder: Path | None) -> str:
+        """Return the shell command that a job runs.
+
+        Parameters
+        ----------
+        scheduler : str
+            Its address.
+        name : str
+            Name of the worker.
+        folder : pathlib.Path or None
+            The cluster's, with its keys.
+
+        Returns
+        -------
+        str
+            It replaces the shell, so that the batch system's signals reach the worker.
+        """
+        command = [sys.executable, "-m", "acme_cluster.job_worker", scheduler, "--name", name]
+        command += ["--processes", str(self.processes)]
+        command += ["--cores", str(max(1, self.cores // self.processes))]
+        command += ["--memory", str(self.memory // self.processes)]
+        command += ["--death-timeout", f"{self.death_timeout:g}"]
+        options = {
+            "--folder": folder,
+            "--interface": self.interface,
+            "--worker-ports": self.worker_ports,
+            "--nanny-ports": self.nanny_ports,
+        }
+        for option, value in options.items():
+            command += [option, str(value)] if value is not None else []
+        return "exec " + shlex.join(command)
+
+
+def _job_options(plan: Plan, log_directory: str | None) -> dict[str, Any]:
+    """Return the keywords of dask-jobqueue's job class for a plan."""
+    megabytes = plan.memory // 2**20
+    directives = list(plan.directives)
+    options: dict[str, Any] = {
+        "cores": plan.cores,
+        "processes": plan.processes,
+        "memory": f"{plan.memory} B",
+        "walltime": plan.walltime,
+        "log_directory": log_directory,
+        "job_script_prologue": [*_import_path(), *plan.prologue],
+        "job_name": "acme",
+        "python": sys.executable,
+        "interface": plan.interface,
+    }
+    if plan.system == "slurm":
+        # To the megabyte: dask-jobqueue would round up, beyond a limit that the job was made to
+        # fit.
+        options |= {"job_mem": f"{megabytes}M", "job_cpu": plan.cores, "account": plan.account}
+        if plan.walltime is None:
+            # dask-jobqueue's own default of half an hour; without it the partition's holds.
+            options["job_directives_skip"] = ["-t 00:30:00"]
+    elif plan.system in ("pbs", "moab"):
+        options["account"] = plan.account
+        options["resource_spec"] = f"select=1:ncpus={plan.cores}:mem={megabytes}mb"
+    elif plan.system == "sge":
+        options["project"] = plan.account
+        options["resource_spec"] = f"h_vmem={megabytes // plan.cores}M"
+    else:
+        options["project"] = plan.account
+    if plan.system == "lsf":
+        options |= {"mem": plan.memory, "ncpus": plan.cores}
+    options["queue"] = plan.partition
+    options["job_extra_directives"] = directives
+    return options
+
+
+def _import_path() -> list[str]:
+    # Where this package is used from a folder that only this process knows, jobs have to be told.
+    here = str(Path(__file__).resolve().parents[1])
+    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    if "site-packages" in here or "dist-packages" in here or here in known:
+        return []
+    return [f"export PYTHONPATH={shlex.quote(here)}${{PYTHONPATH:+:$PYTHONPATH}}"]
+
+
+# --------------------------------------------------------------------------------------------------
+
+
+class _Gate:
+    """Lets a few submissions through at a time, and none once the cluster ends."""
+
+    def __init__(self) -> None:
+        self.open = True
+        self.refusal: str | None = None
+        self._turns: asyncio.Semaphore | None = None
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        if self._turns is None:
+            self._turns = asyncio.Semaphore(_AT_A_TIME)
+        async with self._turns:
+            if not self.open:
+                raise OSError("The cluster is ending.")
+            yield
+
+
+class _BatchJob:
+    """What our jobs have in addition to dask-jobqueue's, whatever the batch system."""
+
+    status: Any
+    job_id: str | None
+
+    def __init__(self, scheduler: Any = None, name: Any = None, **options: Any) -> None:
+        plan: Plan = options.pop("plan")
+        folder: Path | None = options.pop("folder", None)
+        self.gate: _Gate = options.pop("gate", None) or _Gate()
+        for handled_by_us in ("protocol", "security"):
+            options.pop(handled_by_us, None)
+        super().__init__(scheduler, name, **options)  # type: ignore[call-arg]
+        self._command_template = plan.worker_command(str(scheduler), str(name), folder)
+        self.seen_online = 0.0
+
+    async def start(self) -> None:
+        """Submit the job. A refusal is noted, for whoever waits for the workers."""
+        try:
+            async with self.gate.turn():
+                await super().start()  # type: ignore[misc]
+        except (OSError, ValueError, RuntimeError) as error:
+            if self.gate.open and self.gate.refusal is None:
+                self.gate.refusal = str(error)
+            self.status = Status.running
+
+    @staticmethod
+    async def _call(cmd: Sequence[str], *, shell: bool = False, **keywords: Any) -> str:
+        """Run a command of the batch system, without the traces of a surrounding job."""
+        environ = slurm_info.clean_environment()
+        pipe = asyncio.subprocess.PIPE
+        line = ["sh", "-c", " ".join(cmd)] if shell else list(cmd)
+        process = await asyncio.create_subprocess_exec(
+            *line, stdout=pipe, stderr=pipe, env=environ, **keywords
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), 60)
+        except TimeoutError:
+            process.kill()
+            raise CommandError(cmd, None, "nothing within 60 s") from None
+        if process.returncode:
+            raise CommandError(cmd, process.returncode, (out + err).decode(errors="replace"))
+        return out.decode(errors="replace")
+
+    @classmethod
+    async def _close_job(cls, job_id: str | None, cancel_command: str) -> None:
+        if job_id:
+            with contextlib.suppress(OSError):
+                await cls._call([*shlex.split(cancel_command), job_id])
+
+
+def job_class(system: str) -> Any:
+    """Return our job class for a batch system.
+
+    Parameters
+    ----------
+    system : str
+        A key of `SYSTEMS`.
+
+    Returns
+    -------
+    type
+        A subclass of dask-jobqueue's job class.
+    """
+    module, prefix = SYSTEMS[system]
+    base = getattr(importlib.import_module(f"dask_jobqueue.{module}"), f"{prefix}Job")
+    extra = {"submit_command": "sbatch --parsable"} if system == "slurm" else {}
+    return type(f"{prefix}WorkerJob", (_BatchJob, base), extra)
+
+
+def job_script(plan: Plan) -> str:
+    """Return the job script of a plan without submitting or starting anything.
+
+    Parameters
+    ----------
+    plan : Plan
+        The jobs.
+
+    Returns
+    -------
+    str
+        As it will be submitted, but for the scheduler's address, the worker's name and the folder
+        of the cluster.
+    """
+    folder = shared_base(plan.shared_directory) / "clusters" / "CLUSTER"
+    options = _job_options(plan, None)
+    job = job_class(plan.system)(
+        "tls://SCHEDULER:PORT", "NAME", plan=plan, folder=folder, **options
+    )
+    return str(job.job_script())
+
+
+# -------------------------------------------------------------------------------------------------
+
+
+class BatchWorkers:
+    """A cluster of jobs; mixed into dask-jobqueue's cluster class of the batch system.
+
+    Parameters
+    ----------
+    plan : Plan
+        The jobs.
+
+    Attributes
+    ----------
+    job_plan : Plan
+        As given.
+    deaths : list of str
+        What became of workers that vanished, in words, oldest first.
+    """
+
+    loop: Any
+    workers: dict[Any, Any]
+    worker_spec: dict[Any, Any]
+    scheduler: Any
+
+    def __init__(self, plan: Plan) -> None:
+        self.job_plan = plan
+        self.deaths: list[str] = []
+        self._given_up: str | None = None
+        self._gate = _Gate()
+        self._looks = _Looks()
+        self._budget = _TRIES * plan.n_workers
+        self._upkeep: asyncio.Task[None] | None = None
+        self._quiet = contextlib.ExitStack()
+        base = shared_base(plan.shared_directory)
+        remove_abandoned(base)
+        keys = make_keys()
+        self.folder = ClusterFolder.create(base, keys)
+        self._logs, self._own_logs = _log_folder(plan, base, self.folder)
+        self._quiet.enter_context(silenced(logging.CRITICAL))
+        lighten_accepting()
+        options = {
+            "dashboard": False,
+            "allowed_failures": 0,
+            "port": plan.scheduler_port,
+            "protocol": "tls://",
+            "local_directory": str(self.folder.path / "scheduler"),
+        }
+        # Locks on a shared file system can hang, and nobody else uses this folder.
+        no_locks = dask.config.set({"distributed.worker.use-file-locking": False})
+        try:
+            with no_locks:
+                super().__init__(  # type: ignore[call-arg]
+                    n_workers=0,
+                    job_cls=job_class(plan.system),
+                    security=cluster_security(keys),
+                    silence_logs="critical",
+                    scheduler_options=options,
+                    scheduler_cls=QuietScheduler,
+                    protocol="tls://",
+                    plan=plan,
+                    folder=self.folder.path,
+                    gate=self._gate,
+                    **_job_options(plan, str(self._logs)),
+                )
+        except BaseException:
+            self._tidy_up()
+            raise
+        endings.guard(self)
+        self._ask_for(plan.n_workers)
+        self.loop.add_callback(self._start_upkeep)
+
+    def _ask_for(self, jobs: int) -> None:
+        scale: Any = self.scale  # type: ignore[attr-defined]
+        scale(jobs=jobs)
+
+    def _get_worker_security(self, _security: object) -> None:
+        """Write no keys into the current folder: they are in the cluster's own."""
+
+    # ----- what became of the jobs
+
+    def job_ids(self) -> list[str]:
+        """Return the ids of all jobs that were submitted and not replaced.
+
+        Returns
+        -------
+        list of str
+            In no order.
+        """
+        return [job.job_id for job in list(self.workers.values()) if job.job_id]
+
+    def online(self) -> int:
+        """Count the workers that have connected.
+
+        Returns
+        -------
+        int
+            Worker processes.
+        """
+        return len(self.scheduler.workers) if self.scheduler is not None else 0
+
+    @property
+    def refused(self) -> str | None:
+        """Why there will be no more workers; None as long as there may be."""
+        return self._given_up or self._gate.refusal
+
+    @property
+    def still_growing(self) -> bool:
+        """Whether there are jobs that wait or run without being online yet."""
+        return self.status == Status.running and self.refused is None and bool(self.job_ids())
+
+    status: Any
+
+    def why_waiting(self) -> str | None:
+        """Say why jobs are not running.
+
+        Returns
+        -------
+        str or None
+            The reasons that SLURM gives, in words; None if no job waits, or nothing is known.
+        """
+        if self.refused is not None:
+            return self.refused
+        if self.job_plan.system != "slurm":
+            return None
+        try:
+            states = slurm_info.job_states(self.job_ids())
+        except (CommandError, SlurmUnavailableError) as error:
+            return str(error).splitlines()[0]
+        waiting = [state.reason for state in states.values() if state.state == "PENDING"]
+        words = sorted({slurm_info.explain(reason, self.job_plan.limits) for reason in waiting})
+        return "; ".join(words) or None
+
+    def hopeless(self) -> bool:
+        """Tell whether jobs were refused, or wait for what will not happen by itself.
+
+        Returns
+        -------
+        bool
+            True if waiting is of no use.
+        """
+        if self.refused is not None:
+            return True
+        reason = self.why_waiting() or ""
+        return reason.partition(":")[0] in slurm_info.HOPELESS
+
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        # Not SpecCluster's: it cancels a job whose worker is away for a moment, and replaces
+        # nothing.
+        Cluster._update_worker_status(self, op, msg)  # type: ignore[arg-type]
+
+    def _start_upkeep(self) -> None:
+        self._upkeep = asyncio.ensure_future(self._look_after())
+
+    async def _look_after(self) -> None:
+        beat = 0.0
+        while self.status == Status.running:
+            await asyncio.sleep(_UPKEEP_INTERVAL)
+            if time.monotonic() - beat > HEARTBEAT:
+                self.folder.beat()
+                beat = time.monotonic()
+            try:
+                await self._replace_lost()
+            except OSError as error:
+                # A controller that does not answer now may do so in a minute; jobs run on
+                # meanwhile.
+                logger.debug("Jobs could not be looked at: %s", error)
+
+    def _missing(self) -> dict[Any, Any]:
+        online = {str(state.name) for state in self.scheduler.workers.values()}
+        missing = {}
+        for name, job in list(self.workers.items()):
+            if any(worker == str(name) or worker.startswith(f"{name}-") for worker in online):
+                job.seen_online = job.seen_online or time.monotonic()
+            elif job.job_id:
+                missing[name] = job
+        return missing
+
+    async def _replace_lost(self) -> None:
+        if self.job_plan.system != "slurm":
+            return
+        missing = self._missing()
+        if self._looks.due(missing) and missing:
+            queue = slurm_info.parse_jobs(await self._squeue())
+            # Jobs that SLURM has put back into its queue come back by themselves.
+            lost = {n: j for n, j in missing.items() if _has_ended(queue.get(j.job_id))}
+            for name, job in lost.items():
+                await self._bury(name, job)
+        if len(self.worker_spec) < self.job_plan.n_workers and self._work_waits():
+            self._replenish()
+
+    def _work_waits(self) -> bool:
+        scheduler = self.scheduler
+        busy = any(worker.processing for worker in scheduler.workers.values())
+        return bool(busy or scheduler.queued or scheduler.unrunnable)
+
+    async def _squeue(self) -> str:
+        command = ["squeue", "--all", "--noheader", "--me", "--format=%i|%T|%r"]
+        return await _BatchJob._call(command)
+
+    async def _bury(self, name: Any, job: Any) -> None:
+        ending = await asyncio.get_running_loop().run_in_executor(
+            None, slurm_info.end_of_job, job.job_id
+        )
+        lived = time.monotonic() - job.seen_online if job.seen_online else 0.0
+        if lived > _GOOD_AFTER:
+            self._budget = min(self._budget + 1, _TRIES * self.job_plan.n_workers)
+        self.deaths.append(f"job {job.job_id}: {ending}")
+        self.workers.pop(name, None)
+        self.worker_spec.pop(name, None)
+        with _shown_outside_calls():
+            logger.warning(
+                "<%s> WARNING: A worker was lost: job %s, %s",
+                self.job_plan.caller,
+                job.job_id,
+                ending,
+            )
+
+    def _replenish(self) -> None:
+        count = min(self.job_plan.n_workers - len(self.worker_spec), self._budget)
+        if count > 0:
+            self._budget -= count
+            self._ask_for(len(self.worker_spec) + count)
+        elif self._given_up is None:
+            self._given_up = f"workers died again and again ({self.deaths[-1]})"
+            with _shown_outside_calls():
+                logger.error(
+                    "<%s> ERROR: No more workers are started: %s. What the jobs printed is in %s",
+                    self.job_plan.caller,
+                    self._given_up,
+                    self._logs,
+                )
+
+    # ----- the end
+
+    @contextlib.contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Silence dask while this cluster ends: that connections close is what is wanted."""
+        with silenced(logging.CRITICAL + 1):
+            yield
+
+    def close(self, timeout: float | None = None) -> Any:
+        """Cancel all jobs, stop the scheduler, remove the keys.
+
+        Parameters
+        ----------
+        timeout : float, optional
+            Seconds after which to go on with the rest.
+        """
+        if self.status == Status.closed:
+            return None
+        self._gate.open = False
+        try:
+            with self.quietly():
+                # First and by itself: whatever fails later, no job stays in the queue. A second
+                # Ctrl-C waits.
+                with endings.uninterrupted():
+                    self._cancel_jobs()
+                return super().close(timeout)  # type: ignore[misc]
+        finally:
+            with endings.uninterrupted():
+                # Jobs whose submission was under way at the first look.
+                self._cancel_jobs()
+                self.status = Status.closed
+                self._tidy_up()
+
+    def _cancel_jobs(self) -> None:
+        jobs = {id(job): job for job in [*self.workers.values(), *getattr(self, "_created", ())]}
+        ids = [job.job_id for job in jobs.values() if job.job_id]
+        if not ids:
+            return
+        command = shlex.split(next(iter(jobs.values())).cancel_command)
+        try:
+            slurm_info.run(*command, *ids)
+        except (CommandError, SlurmUnavailableError) as error:
+            # scancel complains about jobs that have ended; only those that are still there matter.
+            logger.debug("Cancelling jobs: %s", error)
+        for job in jobs.values():
+            job.job_id = None
+
+    async def _close(self) -> None:
+        if self._upkeep is not None:
+            self._upkeep.cancel()
+        if self.scheduler is not None and self.scheduler.status != Status.running:
+            self.shutdown_scheduler = False
+        # The jobs are cancelled: there is no worker to retire in order.
+        self.worker_spec = {}
+        self.workers = {}
+        with contextlib.suppress(AssertionError):
+            await super()._close()  # type: ignore[misc]
+
+    def _tidy_up(self) -> None:
+        self._quiet.close()
+        endings.release(self)
+        scratch = str(self.folder.path)
+        sys.path[:] = [entry for entry in sys.path if not entry.startswith(scratch)]
+        self.folder.remove()
+        if self._own_logs and not self.deaths:
+            _remove_logs(self._logs)
+
+
+class _Looks:
+    """Decides when to ask the batch system about workers that are not online: soon, then less and less often."""
+
+    def __init__(self) -> None:
+        self._names: set[Any] = set()
+        self._wait = 0.0
+        self._next = 0.0
+
+    def due(self, missing: Mapping[Any, Any]) -> bool:
+        now = time.monotonic()
+        # Jobs that have never been online are waiting in the queue, which may take hours.
+        lost = {name for name, job in missing.items() if job.seen_online}
+        if lost - self._names:
+            self._wait, self._next = 0.0, now
+        self._names = lost
+        if now < self._next:
+            return False
+        self._wait = min(30.0, max(2.0, 2 * self._wait)) if lost else 30.0
+        self._next = now + self._wait
+        return True
+
+
+def _has_ended(state: slurm_info.JobState | None) -> bool:
+    return state is None or state.state not in {
+        "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "COMPLETING",
+        "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "REQUEUE_FED",
+    }  # fmt: skip
+
+
+@contextlib.contextmanager
+def _shown_outside_calls() -> Iterator[None]:
+    # Workers die whenever they do, also while the user's program is between two calls of ours.
+    with shown(logging.WARNING):
+        yield
+
+
+def _log_folder(plan: Plan, base: Path, folder: ClusterFolder) -> tuple[Path, bool]:
+    if plan.log_directory is not None:
+        path = Path(os.path.expandvars(plan.log_directory)).expanduser()
+        path.mkdir(parents=True, exist_ok=True)
+        return path, False
+    path = base / "logs" / folder.path.name
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path, True
+
+
+def _remove_logs(path: Path) -> None:
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
+    for parent in (path.parent, path.parent.parent):
+        with contextlib.suppress(OSError):
+            parent.rmdir()
+
+
+def start_cluster(plan: Plan) -> Any:
+    """Start a scheduler here and submit the jobs of a plan.
+
+    Parameters
+    ----------
+    plan : Plan
+        The jobs.
+
+    Returns
+    -------
+    BatchWorkers
+        A cluster that is also dask-jobqueue's; its jobs may still be waiting.
+    """
+    module, prefix = SYSTEMS[plan.system]
+    base = getattr(importlib.import_module(f"dask_jobqueue.{module}"), f"{prefix}Cluster")
+    return type(f"{prefix}Workers", (BatchWorkers, base), {})(plan)

@@ -1,0 +1,644 @@
+"""Workers on a SLURM cluster.
+
+arguments ──► site (what is known of this cluster) ──► Plan (checked, capped by SLURM's own
+limits)
+          ──► batch.start_cluster ──► waiting ──► Client
+"""
+
+from __future__ import annotations
+
+import logging
+import platform
+import socket
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from acme_cluster import batch, clients, slurm_info
+from acme_cluster._checks import check_bool, check_count, check_memory, check_seconds
+from acme_cluster.cleanup import close_client
+from acme_cluster.dashboard import dashboard_link, how_to_reach
+from acme_cluster.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    DeclinedError,
+    SlurmUnavailableError,
+)
+from acme_cluster.local import local_cluster_setup
+from acme_cluster.messages import shown
+from acme_cluster.prompts import can_ask, confirm
+from acme_cluster.sites import Site, changed, detect_site, generic_site, site_named
+from acme_cluster.sizes import format_memory
+from acme_cluster.waiting import wait_for_workers
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["cluster_setup", "esi_cluster_setup", "slurm_cluster_setup", "slurm_job_script"]
+
+logger = logging.getLogger(__name__)
+
+
+def slurm_cluster_setup(
+    partition: str = "auto",
+    cores_per_worker: int | None = 1,
+    n_workers: int = 1,
+    processes_per_worker: int = 1,
+    mem_per_worker: str | int | None = "auto",
+    n_workers_startup: int = 1,
+    timeout: float = 60,
+    interactive: bool = True,
+    interactive_wait: float = 10,
+    start_client: bool = True,
+    job_extra: Sequence[str] = (),
+    *,
+    account: str | None = None,
+    walltime: str | None = None,
+    qos: str | None = None,
+    gres: str | None = None,
+    log_directory: str | None = None,
+    interface: str | None = None,
+    site: str | None = None,
+) -> Client | Any:
+    """Start workers as jobs of a SLURM cluster.
+
+    Parameters
+    ----------
+    partition : str, default "auto"
+        Where to run; "auto" is the site's default or SLURM's, which is named in the log.
+    cores_per_worker : int, default 1
+        Cores of one job. They are for one call at a time: numerical libraries may use that many
+        threads. None for as many as belong to the memory.
+    n_workers : int, default 1
+        Number of jobs.
+    processes_per_worker : int, default 1
+        Worker processes in one job, which share its cores and memory; each runs one call at a time.
+    mem_per_worker : str or int, default "auto"
+        Memory of one job, such as "8GB"; "auto" is what the partition is made for. What is more
+        than the partition gives is cut to that, with a warning.
+    n_workers_startup : int, default 1
+        Workers to wait for; the others come while work is already going on.
+    timeout : float, default 60
+        Seconds to wait for them.
+    interactive : bool, default True
+        Ask at the terminal, if there is one, how to go on when they did not come.
+    interactive_wait : float, default 10
+        Seconds to wait for the answer.
+    start_client : bool, default True
+        Return a client; otherwise the cluster.
+    job_extra : sequence of str, optional
+        Further options of `sbatch`, such as "--constraint=fast".
+    account, walltime, qos, gres : str, optional
+        As for `sbatch`.
+    log_directory : str, optional
+        Where the jobs print to; by default a folder that is removed at the end unless a worker was
+        lost.
+    interface : str, optional
+        Network interface between here and the nodes, such as "ib0".
+    site : str, optional
+        Name of a site; by default the one that this machine belongs to, if any.
+
+    Returns
+    -------
+    distributed.Client or dask_jobqueue.SLURMCluster
+        A client of the new cluster; or the current client (its cluster), if it has live workers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument that cannot mean anything here. Nothing was submitted.
+    TimeoutError
+        No worker came in time; the jobs were cancelled.
+    RuntimeError
+        There is no SLURM here, or it refused the jobs.
+    OSError
+        A command of SLURM failed; the message has command, exit code and output.
+
+    See Also
+    --------
+    slurm_job_script : the script of the jobs, without submitting anything
+    cluster_setup : the same for any site and batch system
+
+    Notes
+    -----
+    Connections are encrypted and authenticated with keys made for this cluster, in a folder below
+    `~/.acme` that only this user can read. Workers that vanish while work waits are replaced, not
+    for ever.
+    """
+    caller = "slurm_cluster_setup"
+    with shown():
+        _need_slurm(caller)
+        where = site_named(site) if site is not None else detect_site() or generic_site()
+        where = changed(
+            where, account=account, walltime=walltime, qos=qos, gres=gres,
+            log_directory=log_directory, interface=interface,
+        )  # fmt: skip
+        return _set_up(
+            caller, where, partition, cores_per_worker, n_workers, processes_per_worker,
+            mem_per_worker, n_workers_startup, timeout, interactive, interactive_wait,
+            start_client, job_extra,
+        )  # fmt: skip
+
+
+def esi_cluster_setup(
+    partition: str = "auto",
+    n_workers: int = 2,
+    mem_per_worker: str | int | None = "auto",
+    cores_per_worker: int | None = None,
+    n_workers_startup: int = 1,
+    timeout: float = 60,
+    interactive: bool = True,
+    interactive_wait: float = 120,
+    start_client: bool = True,
+    job_extra: Sequence[str] = (),
+    **options: Any,
+) -> Client | Any:
+    """Start workers on the cluster of the Ernst Strüngmann Institute.
+
+    Parameters
+    ----------
+    partition : str, default "auto"
+        Such as "8GBXS" or, from a POWER machine, "E880".
+    n_workers : int, default 2
+        Number of jobs.
+    mem_per_worker : str or int, default "auto"
+        Memory of one job; by default all that the partition is made for.
+    cores_per_worker : int, optional
+        Cores of one job; by default as many as belong to its memory.
+    n_workers_startup, timeout, interactive, interactive_wait, start_client, job_extra
+        As for :func:`slurm_cluster_setup`.
+    **options
+        Further keywords of :func:`slurm_cluster_setup`.
+
+    Returns
+    -------
+    distributed.Client or dask_jobqueue.SLURMCluster
+        As for :func:`slurm_cluster_setup`. Where there is no SLURM, a client of local workers, if
+        the user agrees at the terminal.
+
+    Raises
+    ------
+    TypeError, ValueError, TimeoutError, RuntimeError, OSError
+        As for :func:`slurm_cluster_setup`.
+    """
+    caller = "esi_cluster_setup"
+    with shown():
+        if not slurm_info.available():
+            return _local_instead(caller, n_workers, interactive)
+        processes = options.pop("processes_per_worker", 1)
+        return _set_up(
+            caller, changed(site_named("esi"), **_site_options(options, caller)), partition,
+            cores_per_worker, n_workers, processes, mem_per_worker, n_workers_startup,
+            timeout, interactive, interactive_wait, start_client, job_extra,
+        )  # fmt: skip
+
+
+def cluster_setup(
+    site: str | None = None,
+    *,
+    partition: str = "auto",
+    n_workers: int = 1,
+    mem_per_worker: str | int | None = "auto",
+    cores_per_worker: int | None = None,
+    processes_per_worker: int = 1,
+    n_workers_startup: int = 1,
+    timeout: float = 60,
+    interactive: bool = True,
+    interactive_wait: float = 10,
+    start_client: bool = True,
+    job_extra: Sequence[str] = (),
+    **options: Any,
+) -> Client | Any:
+    """Start workers at a site, whatever its batch system.
+
+    Parameters
+    ----------
+    site : str, optional
+        Name of a site, shipped or from dask's configuration; by default the one that this machine
+        belongs to.
+    partition, n_workers, mem_per_worker, cores_per_worker, processes_per_worker
+        As for :func:`slurm_cluster_setup`; defaults come from the site.
+    n_workers_startup, timeout, interactive, interactive_wait, start_client, job_extra
+        As for :func:`slurm_cluster_setup`.
+    **options
+        `account`, `walltime`, `qos`, `gres`, `log_directory` or `interface` in place of the site's.
+
+    Returns
+    -------
+    distributed.Client or dask_jobqueue cluster
+        As for :func:`slurm_cluster_setup`.
+
+    Raises
+    ------
+    TypeError, ValueError, TimeoutError, RuntimeError, OSError
+        As for :func:`slurm_cluster_setup`.
+    """
+    caller = "cluster_setup"
+    with shown():
+        where = site_named(site) if site is not None else detect_site()
+        if where is None:
+            raise ArgumentValueError(
+                f"<{caller}> This machine ({socket.gethostname()}) belongs to no known site. Name one "
+                "(site=...), or use slurm_cluster_setup() or local_cluster_setup()."
+            )
+        if where.system == "slurm":
+            _need_slurm(caller)
+        return _set_up(
+            caller, changed(where, **_site_options(options, caller)), partition, cores_per_worker,
+            n_workers, processes_per_worker, mem_per_worker, n_workers_startup, timeout,
+            interactive, interactive_wait, start_client, job_extra,
+        )  # fmt: skip
+
+
+def slurm_job_script(
+    partition: str = "auto",
+    cores_per_worker: int | None = 1,
+    *,
+    processes_per_worker: int = 1,
+    mem_per_worker: str | int | None = "auto",
+    job_extra: Sequence[str] = (),
+    site: str | None = None,
+    **options: Any,
+) -> str:
+    """Return the job script that a setup with these arguments would submit; nothing is started.
+
+    Parameters
+    ----------
+    partition, cores_per_worker, processes_per_worker, mem_per_worker, job_extra
+        As for :func:`slurm_cluster_setup`.
+    site : str, optional
+        Name of a site, of any batch system.
+    **options
+        As for :func:`cluster_setup`.
+
+    Returns
+    -------
+    str
+        Address of the scheduler, name of the worker and folder of the cluster are placeholders.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`slurm_cluster_setup`.
+    """
+    caller = "slurm_job_script"
+    where = site_named(site) if site is not None else detect_site() or generic_site()
+    where = changed(where, **_site_options(options, caller))
+    plan = make_plan(
+        caller,
+        where,
+        partition,
+        cores_per_worker,
+        1,
+        processes_per_worker,
+        mem_per_worker,
+        job_extra,
+    )
+    return batch.job_script(plan)
+
+
+# ----------------------------------------------------------------------------------------- shared b
+
+
+def _need_slurm(caller: str) -> None:
+    if not slurm_info.available():
+        raise SlurmUnavailableError(
+            f"<{caller}> This machine ({socket.gethostname()}) has no SLURM: `sbatch` was not found. "
+            "Run this on a login node of the cluster, or use local_cluster_setup()."
+        )
+
+
+def _local_instead(caller: str, n_workers: int, interactive: bool) -> Client:
+    check_bool(interactive, "interactive", caller)
+    host = socket.gethostname()
+    if interactive and can_ask():
+        if not confirm(f"<{caller}> {host} has no SLURM. Start local workers instead?"):
+            raise DeclinedError(f"<{caller}> No workers were started: declined at the prompt.")
+    else:
+        logger.warning("<%s> WARNING: %s has no SLURM, starting local workers", caller, host)
+    return local_cluster_setup(n_workers=n_workers, interactive=interactive)
+
+
+_OPTIONS = ("account", "walltime", "qos", "gres", "log_directory", "interface")
+
+
+def _site_options(options: dict[str, Any], caller: str) -> dict[str, str]:
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise ArgumentTypeError(
+                f"<{caller}> There is no option `{name}`. Further options are {', '.join(_OPTIONS)}."
+            )
+        if value is not None and not isinstance(value, str):
+            raise ArgumentTypeError(f"<{caller}> `{name}` has to be text, not {value!r}.")
+    return options
+
+
+def _set_up(
+    caller: str,
+    site: Site,
+    partition: str,
+    cores: int | None,
+    n_workers: int,
+    processes: int,
+    memory: str | int | None,
+    startup: int,
+    timeout: float,
+    interactive: bool,
+    interactive_wait: float,
+    want_client: bool,
+    job_extra: Sequence[str],
+) -> Any:
+    startup = check_count(startup, "n_workers_startup", caller, least=0)
+    timeout = check_seconds(timeout, "timeout", caller)
+    interactive_wait = check_seconds(interactive_wait, "interactive_wait", caller)
+    check_bool(interactive, "interactive", caller)
+    check_bool(want_client, "start_client", caller)
+    plan = make_plan(caller, site, partition, cores, n_workers, processes, memory, job_extra)
+    current = clients.current_client()
+    if current is not None:
+        logger.info("<%s> INFO: Attaching to global parallel computing client %s", caller, current)
+        return current if want_client else current.cluster
+    return start_plan(
+        plan, startup=startup, timeout=timeout, interactive=interactive,
+        interactive_wait=interactive_wait, want_client=want_client,
+    )  # fmt: skip
+
+
+def start_plan(
+    plan: batch.Plan,
+    *,
+    startup: int,
+    timeout: float,
+    interactive: bool,
+    interactive_wait: float,
+    want_client: bool = True,
+) -> Any:
+    """Submit the jobs of a plan and wait for the first workers.
+
+    Parameters
+    ----------
+    plan : batch.Plan
+        The jobs.
+    startup : int
+        Workers to wait for.
+    timeout, interactive, interactive_wait
+        As for :func:`slurm_cluster_setup`.
+    want_client : bool, default True
+        Return a client; otherwise the cluster.
+
+    Returns
+    -------
+    distributed.Client or cluster
+        Whatever goes wrong on the way, no job is left behind.
+    """
+    from distributed import Client
+
+    cluster = batch.start_cluster(plan)
+    client = None
+    try:
+        total = plan.n_workers * plan.processes
+        wait_for_workers(
+            cluster, plan.caller, needed=min(startup, total), total=total, timeout=timeout,
+            interactive=interactive, interactive_wait=interactive_wait,
+        )  # fmt: skip
+        _announce(plan.caller, cluster)
+        if not want_client:
+            return cluster
+        client = Client(cluster)
+    except BaseException:
+        if client is not None:
+            close_client(client)
+        cluster.close(timeout=10)
+        raise
+    return client
+
+
+def _announce(caller: str, cluster: Any) -> None:
+    link = dashboard_link(cluster.scheduler)
+    if link is None:
+        return
+    logger.info("<%s> Cluster dashboard accessible at %s", caller, link)
+    hint = how_to_reach(link, caller)
+    if hint is not None:
+        logger.info("%s", hint)
+
+
+# --------------------------------------------------------------------------------------------------
+
+
+def make_plan(
+    caller: str,
+    site: Site,
+    partition: str,
+    cores: int | None,
+    n_workers: int,
+    processes: int,
+    memory: str | int | None,
+    job_extra: Sequence[str],
+) -> batch.Plan:
+    """Check what was asked for, fill in what was not, and cut it to what the batch system gives.
+
+    Parameters
+    ----------
+    caller : str
+        For messages.
+    site : Site
+        What is known of the cluster.
+    partition, cores, n_workers, processes, memory, job_extra
+        As for :func:`slurm_cluster_setup`.
+
+    Returns
+    -------
+    batch.Plan
+        Ready to be submitted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`slurm_cluster_setup`.
+    """
+    n_workers = check_count(n_workers, "n_workers", caller)
+    processes = check_count(processes, "processes_per_worker", caller)
+    wanted_memory = check_memory(memory, "mem_per_worker", caller)
+    if cores is not None:
+        cores = check_count(cores, "cores_per_worker", caller)
+    directives = _directives(site, job_extra, caller)
+    if not isinstance(partition, str) or not partition:
+        raise ArgumentTypeError(
+            f"<{caller}> `partition` has to be the name of one, not {partition!r}."
+        )
+    if site.system == "slurm":
+        known, limits = _slurm_partition(caller, site, partition)
+        name: str | None = known.name
+        cores, size = _fit(caller, site, known, limits, cores, wanted_memory, processes)
+    else:
+        limits = slurm_info.Limits()
+        name = site.default_partition if partition == "auto" else partition
+        cores, size = _without_slurm(caller, site, name, cores, wanted_memory, processes)
+    _check_architecture(caller, site, name)
+    return batch.Plan(
+        caller=caller, system=site.system, n_workers=n_workers, partition=name, cores=cores,
+        processes=processes, memory=size, account=site.account, walltime=site.walltime,
+        directives=directives, prologue=site.prologue, log_directory=site.path(site.log_directory),
+        shared_directory=site.path(site.shared_directory), interface=site.interface,
+        scheduler_port=site.scheduler_port, worker_ports=site.worker_ports,
+        nanny_ports=site.nanny_ports, limits=limits,
+    )  # fmt: skip
+
+
+def _directives(site: Site, job_extra: object, caller: str) -> tuple[str, ...]:
+    if isinstance(job_extra, str) or not isinstance(job_extra, Iterable):
+        raise ArgumentTypeError(
+            f"<{caller}> `job_extra` has to be a list of options, not {job_extra!r}. "
+            "For example: job_extra=['--constraint=fast']"
+        )
+    extra = list(job_extra)
+    for option in extra:
+        if not isinstance(option, str):
+            raise ArgumentTypeError(f"<{caller}> `job_extra` has to hold texts, not {option!r}.")
+        if not option.startswith("-") or "\n" in option:
+            raise ArgumentValueError(
+                f"<{caller}> `job_extra` has to hold options that begin with '-', not {option!r}."
+            )
+    own = [f"--qos={site.qos}"] if site.qos and site.system == "slurm" else []
+    own += [f"--gres={site.gres}"] if site.gres and site.system == "slurm" else []
+    return (*own, *site.job_extra, *extra)
+
+
+def _slurm_partition(
+    caller: str, site: Site, wanted: str
+) -> tuple[slurm_info.Partition, slurm_info.Limits]:
+    known = slurm_info.partitions()
+    accounts = frozenset({site.account.lower()}) if site.account else slurm_info.my_accounts()
+    usable = [p.name for p in known.values() if p.up and not p.hidden and p.open_to(accounts)]
+    if wanted == "auto":
+        wanted = _default_partition(caller, site, known, usable)
+    partition = known.get(wanted)
+    listed = f"Partitions that you can use: {', '.join(usable) or 'none'}."
+    if partition is None:
+        raise ArgumentValueError(f"<{caller}> There is no partition {wanted!r}. {listed}")
+    if not partition.up:
+        raise ArgumentValueError(f"<{caller}> The partition {wanted!r} is down. {listed}")
+    if not partition.open_to(accounts):
+        raise ArgumentValueError(
+            f"<{caller}> The partition {wanted!r} is not open to your accounts "
+            f"({', '.join(sorted(accounts))}). {listed}"
+        )
+    qos = slurm_info.qos_limits()
+    names = [name.lower() for name in (partition.qos, site.qos) if name]
+    return partition, _tightest([qos[name] for name in names if name in qos])
+
+
+def _default_partition(
+    caller: str, site: Site, known: dict[str, slurm_info.Partition], usable: list[str]
+) -> str:
+    if site.default_partition is not None:
+        chosen, whose = site.default_partition, f"the default of {site.name}"
+    else:
+        defaults = [partition.name for partition in known.values() if partition.default]
+        chosen, whose = next(iter(defaults or usable), ""), "SLURM's default"
+    if not chosen:
+        raise ArgumentValueError(f"<{caller}> SLURM has no partition that you can use. Name one.")
+    logger.info("<%s> INFO: Using partition %s (%s)", caller, chosen, whose)
+    return chosen
+
+
+def _tightest(limits: Sequence[slurm_info.Limits]) -> slurm_info.Limits:
+    def least(name: str) -> int | None:
+        values = [getattr(limit, name) for limit in limits]
+        return min((value for value in values if value is not None), default=None)
+
+    return slurm_info.Limits(least("memory"), least("cpus"), least("jobs"))
+
+
+def _fit(
+    caller: str,
+    site: Site,
+    partition: slurm_info.Partition,
+    limits: slurm_info.Limits,
+    cores: int | None,
+    memory: int | None,
+    processes: int,
+) -> tuple[int, int]:
+    """Return cores and bytes of one job: as asked for, else as the site or SLURM has it, within the limits."""
+    rule = site.rule(partition.name)
+    most_cores = _most_cores(partition, limits)
+    asked_cores = cores or rule.cores or site.cores_per_worker
+    most = _most_memory(partition, limits, asked_cores)
+    if memory is None:
+        memory = _usual_memory(site, partition, limits, asked_cores or 1)
+    elif most is not None and memory > most:
+        logger.warning(
+            "<%s> WARNING: A worker may have at most %s in partition %s, not %s; using that",
+            caller, format_memory(most), partition.name, format_memory(memory),
+        )  # fmt: skip
+    memory = min(memory, most) if most is not None else memory
+    if asked_cores is None:
+        per_core = partition.memory_per_cpu
+        asked_cores = max(1, round(memory / per_core)) if per_core else 1
+    asked_cores = max(asked_cores, processes if cores is None else asked_cores)
+    if most_cores is not None and asked_cores > most_cores:
+        logger.warning(
+            "<%s> WARNING: A worker may have at most %d cores in partition %s, not %d; using that",
+            caller, most_cores, partition.name, asked_cores,
+        )  # fmt: skip
+        asked_cores = most_cores
+    return asked_cores, memory
+
+
+def _most_cores(partition: slurm_info.Partition, limits: slurm_info.Limits) -> int | None:
+    per_node = partition.cpus // partition.nodes if partition.nodes else None
+    values = [limits.cpus, partition.max_cpus_per_node, per_node]
+    return min((value for value in values if value), default=None)
+
+
+def _most_memory(
+    partition: slurm_info.Partition, limits: slurm_info.Limits, cores: int | None
+) -> int | None:
+    per_node = partition.memory // partition.nodes if partition.memory and partition.nodes else None
+    per_cpu = partition.max_memory_per_cpu
+    # With a limit per core SLURM adds cores to a job that asks for more; where they are given, they
+    # bind.
+    by_cores = per_cpu * cores if per_cpu and cores else None
+    values = [limits.memory, partition.max_memory_per_node, by_cores, per_node]
+    return min((value for value in values if value), default=None)
+
+
+def _usual_memory(
+    site: Site, partition: slurm_info.Partition, limits: slurm_info.Limits, cores: int
+) -> int:
+    rule = site.rule(partition.name)
+    if rule.memory or site.mem_per_worker:
+        return int(rule.memory or site.mem_per_worker or 0)
+    if limits.memory:
+        # A partition with a limit per job is made for jobs of that size.
+        return limits.memory
+    if partition.memory_per_cpu:
+        return partition.memory_per_cpu * cores
+    if partition.memory_per_node:
+        return partition.memory_per_node
+    if partition.memory and partition.cpus:
+        return partition.memory // partition.cpus * cores
+    return 2 * 2**30 * cores
+
+
+def _without_slurm(
+    caller: str, site: Site, name: str | None, cores: int | None, memory: int | None, processes: int
+) -> tuple[int, int]:
+    rule = site.rule(name)
+    size = memory or rule.memory or site.mem_per_worker
+    if size is None:
+        raise ArgumentValueError(
+            f"<{caller}> How much memory does a worker need? This batch system does not say what is "
+            "usual. Pass mem_per_worker='8GB', or set it in the site's description."
+        )
+    return cores or rule.cores or site.cores_per_worker or processes, size
+
+
+def _check_architecture(caller: str, site: Site, partition: str | None) -> None:
+    theirs, ours = site.rule(partition).architecture, platform.machine()
+    if theirs is not None and theirs != ours:
+        fitting = [name for name, rule in site.partitions.items() if rule.architecture == ours]
+        raise ArgumentValueError(
+            f"<{caller}> The nodes of {partition} are {theirs} machines, and this one is {ours}: its Python cannot "
+            f"run there. Start from a {theirs} machine, or use {', '.join(fitting) or 'another partition'}."
+        )

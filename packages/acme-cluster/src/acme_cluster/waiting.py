@@ -1,0 +1,153 @@
+"""Waiting until the first workers of a cluster are online, and asking how to go on if they are not."""
+
+from __future__ import annotations
+
+import logging
+import select
+import sys
+import time
+from typing import Any, Protocol
+
+from acme_cluster.errors import DeclinedError, WorkerStartError, WorkerTimeoutError
+from acme_cluster.prompts import can_ask
+
+__all__ = ["wait_for_workers"]
+
+logger = logging.getLogger(__name__)
+
+_LOOK_EVERY = 0.05
+_REASON_EVERY = 10.0
+
+
+class Growing(Protocol):
+    """What is waited for."""
+
+    def online(self) -> int:
+        """Count the workers that are there."""
+
+    def why_waiting(self) -> str | None:
+        """Say why others are not."""
+
+    def hopeless(self) -> bool:
+        """Tell whether there is nothing to wait for."""
+
+    @property
+    def refused(self) -> str | None:
+        """Why no job was accepted."""
+
+
+def wait_for_workers(
+    cluster: Growing,
+    caller: str,
+    *,
+    needed: int,
+    total: int,
+    timeout: float,
+    interactive: bool,
+    interactive_wait: float,
+) -> None:
+    """Wait until enough workers are online.
+
+    Parameters
+    ----------
+    cluster : Growing
+        Whose workers.
+    caller : str
+        Function in whose name messages are written.
+    needed : int
+        Workers to wait for; 0 returns at once.
+    total : int
+        Workers that were asked for.
+    timeout : float
+        Seconds to wait before asking, or giving up.
+    interactive : bool
+        Whether to ask at the terminal, if there is one.
+    interactive_wait : float
+        Seconds to wait for the answer; then it goes on with the workers that there are.
+
+    Raises
+    ------
+    TimeoutError
+        No worker came in time, and nobody was there to ask, or the answer was to give up.
+    RuntimeError
+        The batch system refused the jobs, or the user chose to stop.
+    """
+    while not _wait(cluster, caller, needed, total, timeout):
+        there = cluster.online()
+        reason = cluster.why_waiting()
+        because = f" The queue says: {reason}." if reason else ""
+        if not (interactive and can_ask()):
+            if there == 0:
+                raise WorkerTimeoutError(
+                    f"<{caller}> No worker came online within {timeout:g} seconds.{because} "
+                    "Wait longer (timeout=...), or choose another partition."
+                )
+            logger.warning(
+                "<%s> WARNING: Only %d of %d workers are online after %g seconds, going on with them.%s",
+                caller, there, total, timeout, because,
+            )  # fmt: skip
+            return
+        choice = _ask(caller, there, total, timeout, because, interactive_wait)
+        if choice == "c" and there:
+            return
+        if choice == "a" or (choice == "c" and not there):
+            raise DeclinedError(f"<{caller}> No cluster was started: stopped at the prompt.")
+
+
+def _wait(cluster: Growing, caller: str, needed: int, total: int, timeout: float) -> bool:
+    if cluster.online() >= needed:
+        return True
+    from tqdm.auto import tqdm
+
+    end = time.monotonic() + timeout
+    told = time.monotonic() + 2.0
+    bar: Any = tqdm(
+        total=total,
+        desc=f"<{caller}> workers online",
+        bar_format="{desc}: {n_fmt}/{total_fmt} [{elapsed}]{postfix}",
+        leave=False,
+        mininterval=0.2,
+        file=sys.stderr,
+        disable=None,
+    )
+    with bar:
+        while (there := cluster.online()) < needed:
+            if cluster.refused is not None:
+                raise WorkerStartError(
+                    f"<{caller}> The batch system refused the job: {cluster.refused}"
+                )
+            now = time.monotonic()
+            if now >= end:
+                return False
+            if now >= told:
+                told = now + _REASON_EVERY
+                _tell(cluster, caller, bar)
+            bar.n = there
+            bar.refresh()
+            time.sleep(_LOOK_EVERY)
+    return True
+
+
+def _tell(cluster: Growing, caller: str, bar: Any) -> None:
+    reason = cluster.why_waiting()
+    if reason and reason != getattr(bar, "reason_told", None):
+        bar.reason_told = reason
+        bar.clear()
+        logger.info("<%s> INFO: Jobs are waiting. %s", caller, reason)
+    if cluster.hopeless() and cluster.online() == 0 and reason:
+        raise WorkerStartError(f"<{caller}> The jobs will not start as they are. {reason}")
+
+
+def _ask(caller: str, there: int, total: int, timeout: float, because: str, patience: float) -> str:
+    default = "c" if there else "a"
+    go_on = f", [c]ontinue with {there}" if there else ""
+    print(
+        f"<{caller}> {there} of {total} workers are online after {timeout:g} seconds.{because}\n"
+        f"[k]eep waiting{go_on} or [a]bort? ({default} after {patience:g} seconds) ",
+        end="", file=sys.stderr, flush=True,
+    )  # fmt: skip
+    if patience > 0 and not select.select([sys.stdin], [], [], patience)[0]:
+        print(default, file=sys.stderr)
+        return default
+    answer = sys.stdin.readline().strip().lower()[:1]
+    return answer if answer in ("k", "c", "a") else default
