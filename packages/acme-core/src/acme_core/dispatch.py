@@ -78,7 +78,8 @@ def dispatch(
         ticket = RunTicket(
             run.info.run_id, os.getcwd(), tuple(sys.path), handover.pack(transport.dumps(order))
         )
-        with Progress(distribution.n_calls, progress) as shown, _sigterm_as_exception():
+        n_done = run.ledger.n_done
+        with Progress(distribution.n_calls, progress, n_done) as shown, _sigterm_as_exception():
 
             def accept(outcome: BatchOutcome, again: set[int]) -> None:
                 done, failed = run.ledger.accept(outcome)
@@ -91,6 +92,7 @@ def dispatch(
                 handover,
                 retries=retries,
                 stop_at_failure=order.stop_at_failure,
+                todo=run.ledger.todo(),
                 accept=accept,
             ).run()
     finally:

@@ -15,7 +15,7 @@ each of its calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,14 @@ class Distribution:
     def draws(self) -> bool:
         """Whether items are read while the run goes on, in call order and only once."""
         return any(isinstance(s, Drawn) for s in self.sources)
+
+    def drawn(self) -> Distribution:
+        """Return the same with all items read from their iterators."""
+        sources = tuple(
+            Distributed(s.items(0, self.n_calls)) if isinstance(s, Drawn) else s
+            for s in self.sources
+        )
+        return replace(self, sources=sources)
 
     def sizes(self) -> dict[str, int]:
         """Memory that each argument takes, in bytes, by parameter name or place."""

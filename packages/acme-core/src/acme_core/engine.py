@@ -88,6 +88,8 @@ class Engine:
         How often a failed call is tried again.
     stop_at_failure : bool
         Whether the first failed call ends the run.
+    todo : sequence of range
+        The calls that are to run, in order.
     accept : callable
         Gets every outcome, in the order in which they come back, and those of its failed calls
         that will be tried again.
@@ -102,6 +104,7 @@ class Engine:
         *,
         retries: int = 0,
         stop_at_failure: bool = False,
+        todo: Sequence[range],
         accept: Callable[[BatchOutcome, set[int]], None],
     ) -> None:
         self._client = client
@@ -112,7 +115,8 @@ class Engine:
         self._stop_at_failure = stop_at_failure
         self._accept = accept
         self._sizer = BatchSizer()
-        self._next_call = 0
+        self._todo = deque(todo)
+        self._n_todo = sum(map(len, todo))
         self._again: deque[_Batch] = deque()
         self._suspects: deque[_Batch] = deque()
         self._in_flight: dict[Any, tuple[Future, _Batch, Parcel]] = {}
@@ -143,7 +147,7 @@ class Engine:
     def _work_left(self) -> int:
         """Return the number of calls that are in no batch in flight."""
         waiting = sum(b.n_calls for b in (*self._again, *self._suspects))
-        return self._distribution.n_calls - self._next_call + waiting
+        return self._n_todo + waiting
 
     # -- out -------------------------------------------------------------------------------
 
@@ -167,10 +171,13 @@ class Engine:
                 self._again.appendleft(batch.part(size, batch.n_calls))
                 batch = batch.part(0, size)
             return batch
-        first, stop = self._next_call, min(self._next_call + size, self._distribution.n_calls)
-        columns = tuple(map(transport.frozen_column, self._distribution.columns(first, stop)))
-        self._next_call = stop
-        return _Batch(first, columns, stop - first)
+        calls = self._todo.popleft()
+        if len(calls) > size:
+            self._todo.appendleft(calls[size:])
+            calls = calls[:size]
+        self._n_todo -= len(calls)
+        columns = self._distribution.columns(calls.start, calls.stop)
+        return _Batch(calls.start, tuple(map(transport.frozen_column, columns)), len(calls))
 
     def _submit(self, batch: _Batch) -> None:
         parcel = self._handover.pack(transport.dumps(batch.columns))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,10 @@ WORKER = "this process"
 
 
 def run_here(
-    order: RunOrder, distribution: Distribution, accept: Callable[[BatchOutcome], object]
+    order: RunOrder,
+    distribution: Distribution,
+    todo: Sequence[range],
+    accept: Callable[[BatchOutcome], object],
 ) -> None:
     """Evaluate all calls, one after the other; the exception of a call comes out as it is.
 
@@ -26,11 +30,13 @@ def run_here(
         The run, with the function itself.
     distribution : Distribution
         The arguments.
+    todo : sequence of range
+        The calls that are to run, in order.
     accept : callable
         Gets the outcome of each call.
     """
     order = replace(order, shared=_frozen_where_possible(order.shared))
-    for call in range(distribution.n_calls):
+    for call in itertools.chain.from_iterable(todo):
         accept(run_one_here(order, distribution, call))
 
 

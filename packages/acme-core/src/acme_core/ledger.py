@@ -35,11 +35,12 @@ class Ledger:
     """
 
     def __init__(self, n_calls: int, store: RunStore | None, slots: Slots | None) -> None:
-        self.table = CallTable(n_calls)
+        kept = None if store is None else store.kept
+        self.table = CallTable(n_calls) if kept is None else kept.copy()
         self._store = store
         self._slots = slots
         self._values: list[Any] | None = [None] * n_calls if store is None else None
-        self._workers: dict[str, int] = {}
+        self._workers = {worker: i for i, worker in enumerate(self.table.workers)}
         self._texts: dict[str, str] = {}
         self._first_failure: CallFailure | None = None
         self._n_notes = 0
@@ -53,6 +54,14 @@ class Ledger:
     def n_done(self) -> int:
         """How many calls have a result."""
         return int(np.isin(self.table.status, (DONE, PICKLED)).sum())
+
+    def todo(self) -> list[range]:
+        """Return the calls without a result, as stretches in order."""
+        missing = np.flatnonzero(~np.isin(self.table.status, (DONE, PICKLED)))
+        if not missing.size:
+            return []
+        stretches = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1)
+        return [range(int(part[0]), int(part[-1]) + 1) for part in stretches]
 
     @property
     def cause(self) -> BaseException | None:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from acme_io.record import Failure
     from distributed import Client
 
+    from acme_core.distribution import Place
+
 logger = logging.getLogger(__name__)
 
 _NEEDED_BY_WORKERS = ("acme_core.worker", "acme_io.payload", "acme_io.encoding")
@@ -174,7 +176,8 @@ class ParallelMap:
         )
         self._func = func
         self._distribution = distribute(func, args, kwargs, n_inputs)
-        check_folder(self._options, func)
+        # Results of this function may be there: compute(resume=True) wants them.
+        check_folder(self._options, func, resume=True)
         self._run: Run | None = None
         self._started_client = False
         self._n_runs = 0
@@ -193,6 +196,7 @@ class ParallelMap:
         on_error: str = "raise",
         retries: int = 0,
         seed: int | None = None,
+        resume: bool = False,
     ) -> list[Any] | None:
         """Run all calls.
 
@@ -210,6 +214,9 @@ class ParallelMap:
         seed : int, optional
             Makes the generators that the calls get as ``rng``; drawn where it is not given, and
             on record.
+        resume : bool
+            Whether to go on with an earlier run in the same ``output_dir``: only calls that are
+            not done run. Where there is none, all do.
 
         Returns
         -------
@@ -228,18 +235,29 @@ class ParallelMap:
             If the output directory holds results of this function already.
         """
         _check_compute_options(debug, on_error, retries, seed)
+        self._check_resume(resume)
         if self._distribution.read_once:
             raise ValueError(
                 "<ParallelMap> the items of a generator can be drawn once, and an earlier "
                 "compute() did so. To compute again pass a list."
             )
         with self._messages():
-            seed = draw_seed() if seed is None else int(seed)
-            if self._options.dryrun and not self._rehearse(seed):
+            seed = None if seed is None else int(seed)
+            if resume:
+                self._distribution = self._distribution.drawn()
+            if self._options.dryrun and not self._rehearse(draw_seed() if seed is None else seed):
                 return None
-            if debug:
-                return self._debug(seed)
-            return self._compute(on_error, retries, seed)
+            check_folder(self._options, self._func, resume=resume)
+            shared = {} if debug else self._packed_shared()
+            if not (debug or resume):
+                _warm_up()
+            run = Run(self._func, self._distribution, self._options, seed, resume=resume)
+            try:
+                if debug:
+                    return self._debug(run)
+                return self._compute(run, shared, on_error, retries)
+            finally:
+                run.close()
 
     def cleanup(self) -> None:
         """Stop the workers that were started for this object, or all if ``stop_client=True``."""
@@ -321,6 +339,15 @@ class ParallelMap:
         slots = None if self._options.write_worker_results else self._options.slots
         return RunOrder(self._func, template, template.shared, seed, slots=slots)
 
+    def _check_resume(self, resume: object) -> None:
+        if not isinstance(resume, bool):
+            raise TypeError(f"<ParallelMap> resume must be True or False, not {resume!r}.")
+        if resume and self._options.output_dir is None:
+            raise ValueError(
+                "<ParallelMap> resume=True needs the output_dir of the run to go on with: "
+                "ParallelMap(..., output_dir=...)."
+            )
+
     def _rehearse(self, seed: int) -> bool:
         """Run one call here; `False` if the user does not want the others after that."""
         from acme_core.rehearsal import rehearse, wants_to_go_on
@@ -331,46 +358,45 @@ class ParallelMap:
         rehearse(name, self._order(seed), self._distribution, storage, info)
         return wants_to_go_on(name, self._options.setup_interactive)
 
-    def _debug(self, seed: int) -> list[Any]:
+    def _debug(self, run: Run) -> list[Any]:
         """Run all calls here; an exception of the function comes out as it is."""
         from acme_core.here import run_here
 
-        run = self._run = Run(self._func, self._distribution, self._options, seed)
-        order = self._order(seed)
-        if run.store is not None:
-            order = replace(order, sink=run.store.sink)
+        self._run = run
+        order = self._with_sink(self._order(run.seed), run)
         try:
-            try:
-                run_here(order, self._distribution, run.ledger.accept)
-            finally:
-                run.finish()
-            return self._results_or_error(run, "raise")
+            run_here(order, self._distribution, run.ledger.todo(), run.ledger.accept)
         finally:
-            run.close()
+            run.finish()
+        return self._results_or_error(run, "raise")
 
-    def _compute(self, on_error: str, retries: int, seed: int) -> list[Any]:
-        """Run all calls on workers."""
-        from acme_cluster import warm_up
-
-        warm_up(_NEEDED_BY_WORKERS)
-        order = self._pickle_check(self._order(seed))
-        run = self._run = Run(self._func, self._distribution, self._options, seed)
+    def _compute(
+        self, run: Run, shared: dict[Place, Any], on_error: str, retries: int
+    ) -> list[Any]:
+        """Run all calls on workers; no workers are started if all are done already."""
+        client = None
         try:
-            started = False
-            try:
+            if run.ledger.todo():
+                _warm_up()
                 client = self._client()
-                self._n_runs += 1
-                started = True
-            finally:
-                if not started:
-                    run.close(discard=True)
-            if run.store is not None:
-                order = replace(order, sink=run.store.sink)
-            order = replace(order, stop_at_failure=on_error == "stop")
+        except BaseException:
+            run.close(discard=True)
+            raise
+        self._run = run
+        if client is None:
+            run.finish()
+        else:
+            self._n_runs += 1
+            order = replace(
+                self._with_sink(self._order(run.seed), run),
+                shared=shared,
+                stop_at_failure=on_error == "stop",
+            )
             self._run_calls(client, run, order, retries)
-            return self._results_or_error(run, on_error)
-        finally:
-            run.close()
+        return self._results_or_error(run, on_error)
+
+    def _with_sink(self, order: RunOrder, run: Run) -> RunOrder:
+        return order if run.store is None else replace(order, sink=run.store.sink)
 
     def _run_calls(self, client: Client, run: Run, order: RunOrder, retries: int) -> None:
         from acme_core.dispatch import dispatch
@@ -391,7 +417,8 @@ class ParallelMap:
             where = f" in {run.output_dir}" if run.output_dir else ""
             logger.warning(
                 f"<ParallelMap> WARNING: the run ended early ({type(error).__name__}). "
-                f"{done} of {self.n_inputs} calls are done{' and kept' + where if where else ''}."
+                f"{done} of {self.n_inputs} calls are done{' and kept' + where if where else ''}. "
+                + _how_to_resume(run)
             )
             raise
         run.finish()
@@ -419,20 +446,20 @@ class ParallelMap:
         else:
             lines.append("Results of the other calls: the exception's .results")
         lines.append(
-            "To look into it: compute(debug=True) runs the calls here, one after the other; "
-            'compute(on_error="keep") returns the others, compute(retries=2) tries again.'
+            "To look into it: compute(debug=True) runs the calls here, one after the other. "
+            + _how_to_resume(run)
         )
         return lines
 
-    def _pickle_check(self, order: RunOrder) -> RunOrder:
-        """Pack what travels with the run, and say now what cannot."""
+    def _packed_shared(self) -> dict[Place, Any]:
+        """Pack the shared arguments, and say now what cannot travel to workers."""
         # Large arrays go to files of their own, once it is known where the workers are.
         shared = {
             place: value if is_mappable(value) else self._packed(place, value)
-            for place, value in order.shared.items()
+            for place, value in self._distribution.template.shared.items()
         }
         try:
-            transport.dumps(order.func)
+            transport.dumps(self._func)
         except Exception as error:
             raise UnpicklableError(
                 f"<ParallelMap> {function_name(self._func)} cannot be sent to the workers: "
@@ -440,7 +467,7 @@ class ParallelMap:
                 "generators inside the function instead of using those of the surrounding code; "
                 "compute(debug=True) runs it here."
             ) from error
-        return replace(order, shared=shared)
+        return shared
 
     def _packed(self, place: Any, value: Any) -> Any:
         name = self._distribution.template.names[place]
@@ -482,6 +509,21 @@ class ParallelMap:
         self.client = client
         self.n_workers = len(client.nthreads())
         return client
+
+
+def _warm_up() -> None:
+    from acme_cluster import warm_up
+
+    warm_up(_NEEDED_BY_WORKERS)
+
+
+def _how_to_resume(run: Run) -> str:
+    if run.output_dir is None:
+        return "With results on disk a run can be resumed."
+    return (
+        "To run only what is not done: the same ParallelMap(...) with "
+        f"output_dir={run.output_dir!r}, and compute(resume=True)."
+    )
 
 
 def _check_compute_options(debug: Any, on_error: Any, retries: Any, seed: Any) -> None:

@@ -22,16 +22,19 @@ class Progress:
         Number of calls of the run.
     shown : bool
         Whether to show anything.
+    done : int
+        Calls that an earlier run has finished.
     """
 
-    def __init__(self, total: int, shown: bool = True) -> None:
+    def __init__(self, total: int, shown: bool = True, done: int = 0) -> None:
         self._total = total
-        self._done = self._failed = 0
+        self._before = self._done = done
+        self._failed = 0
         self._began = self._last_line = time.monotonic()
         self._bar: Any = None
         self._lines = shown and not _shows_bars()
         if shown and not self._lines:
-            self._bar = _bar(total)
+            self._bar = _bar(total, done)
 
     def __enter__(self) -> Progress:
         return self
@@ -62,8 +65,10 @@ class Progress:
         self._last_line = time.monotonic()
         elapsed = self._last_line - self._began
         ended = self._done + self._failed
-        rate = ended / elapsed if elapsed > 0 else 0.0
-        left = f", {(self._total - ended) / rate:.0f} s left" if 0 < ended < self._total else ""
+        rate = (ended - self._before) / elapsed if elapsed > 0 else 0.0
+        left = (
+            f", {(self._total - ended) / rate:.0f} s left" if rate and ended < self._total else ""
+        )
         logger.info(
             f"<ParallelMap> INFO: {self._done} of {self._total} calls done, {self._failed} failed, "
             f"{rate:.1f} calls/s, {elapsed:.1f} s{left}"
@@ -79,9 +84,9 @@ def _shows_bars() -> bool:
         return False
 
 
-def _bar(total: int) -> Any:
+def _bar(total: int, done: int) -> Any:
     from tqdm import tqdm
 
     if "ipykernel" in sys.modules and "ipywidgets" in sys.modules:
         from tqdm.notebook import tqdm
-    return tqdm(total=total, unit="call", desc="<ParallelMap>", dynamic_ncols=True)
+    return tqdm(total=total, initial=done, unit="call", desc="<ParallelMap>", dynamic_ncols=True)

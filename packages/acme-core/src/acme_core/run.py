@@ -23,6 +23,7 @@ from acme_io.store import RunStore, check_output_dir
 from acme_core.distribution import Distribution
 from acme_core.ledger import Ledger
 from acme_core.options import MapOptions
+from acme_core.resuming import find_resumption
 from acme_core.signatures import function_module, function_name
 
 if TYPE_CHECKING:
@@ -96,13 +97,17 @@ class Run:
         Its arguments.
     options : MapOptions
         Where results go.
-    seed : int
-        Of the generators of the calls.
+    seed : int or None
+        Of the generators of the calls; drawn, or taken from the earlier run, where it is `None`.
+    resume : bool
+        Whether to go on with the run that is in the output directory.
 
     Raises
     ------
     OSError
         If the output directory cannot be used, or holds results of this function.
+    ValueError
+        If the run to be resumed was another one.
     """
 
     def __init__(
@@ -110,17 +115,43 @@ class Run:
         func: Callable[..., Any],
         distribution: Distribution,
         options: MapOptions,
-        seed: int,
+        seed: int | None,
+        *,
+        resume: bool = False,
     ) -> None:
-        self.info = describe_run(func, distribution, options, seed)
+        seed_given = seed is not None
+        self.info = describe_run(func, distribution, options, draw_seed() if seed is None else seed)
         self.name = clean_name(self.info.function)
         self.store: RunStore | None = None
         self._log: logging.Handler | None = None
+        self._resumed = False
         if options.write_worker_results:
             folder = options.output_dir or new_output_dir()
-            self.store = RunStore.create(folder, self.name, options.storage, self.info)
+            earlier = None
+            if resume:
+                earlier = find_resumption(
+                    folder,
+                    self.name,
+                    self.info,
+                    options.storage,
+                    distribution,
+                    seed_given=seed_given,
+                )
+            if earlier is None:
+                self.store = RunStore.create(folder, self.name, options.storage, self.info)
+            else:
+                self.info, self._resumed = earlier.info, True
+                self.store = RunStore.resume(
+                    folder, self.name, options.storage, self.info, earlier.done
+                )
         self.logfile = self._open_log(options.logfile)
         self.ledger = Ledger(distribution.n_calls, self.store, options.slots)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+        assert self.info.seed is not None
+        return self.info.seed
 
     @property
     def output_dir(self) -> str | None:
@@ -167,7 +198,8 @@ class Run:
             if discard and self.logfile is not None and os.path.exists(self.logfile):
                 os.unlink(self.logfile)
         if self.store is not None:
-            self.store.close(discard=discard)
+            # What an earlier run has computed is not ours to discard.
+            self.store.close(discard=discard and not self._resumed)
 
     def _open_log(self, wanted: Any) -> str | None:
         if wanted is False or (wanted is None and self.store is None):
@@ -188,14 +220,16 @@ class Run:
         return str(wanted)
 
 
-def check_folder(options: MapOptions, func: Callable[..., Any]) -> None:
+def check_folder(options: MapOptions, func: Callable[..., Any], *, resume: bool) -> None:
     """Check that a run could write its results; writes nothing.
 
     Raises
     ------
     OSError
-        If the output directory cannot be used, or holds results of this function.
+        If the output directory cannot be used, or holds results of this function and they are
+        not to be resumed.
     """
     if options.write_worker_results:
         name = clean_name(function_name(func))
-        check_output_dir(options.output_dir or new_output_dir(), name, options.storage)
+        folder = options.output_dir or new_output_dir()
+        check_output_dir(folder, name, options.storage, resume=resume)
