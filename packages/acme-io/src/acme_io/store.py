@@ -10,7 +10,9 @@
 """
 
 import contextlib
+import errno
 import os
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +62,7 @@ def check_output_dir(
     if not parent.is_dir():
         what = "is a file" if parent == folder else f"cannot be made: {parent} is a file"
         raise OutputDirError(f"The output directory {folder} {what}. Pass a folder as output_dir.")
-    if not os.access(parent, os.W_OK | os.X_OK) or _is_read_only(parent):
+    if not os.access(parent, os.W_OK | os.X_OK) or not _takes_entries(parent):
         raise OutputDirError(
             f"The output directory {folder} cannot be written: no permission to write to {parent}, "
             "or its file system is read-only. Pass another output_dir."
@@ -79,12 +81,26 @@ def _nearest_existing(folder: Path) -> Path:
     return folder
 
 
-def _is_read_only(folder: Path) -> bool:
-    if not hasattr(os, "statvfs"):
+def _takes_entries(folder: Path) -> bool:
+    """Whether something can be made in a folder; what permission bits say may not hold.
+
+    An unnamed file leaves no trace. Where a file system has none (NFS for instance), a folder is
+    made and removed again.
+    """
+    unnamed = getattr(os, "O_TMPFILE", None)
+    if unnamed is not None:
+        try:
+            os.close(os.open(folder, unnamed | os.O_WRONLY, 0o600))
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+                return False
+        else:
+            return True
+    try:
+        os.rmdir(tempfile.mkdtemp(prefix=".acme-", dir=folder))
+    except OSError:
         return False
-    with contextlib.suppress(OSError):
-        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
-    return False
+    return True
 
 
 def _refuse_existing(folder: Path, name: str) -> None:
@@ -120,7 +136,7 @@ def remove_temporary_files(output_dir: Path, name: str) -> None:
         with contextlib.suppress(OSError):
             for entry in os.scandir(output_dir / place):
                 if layout.is_temporary(entry.name, name):
-                    files.remove(Path(entry.path))
+                    files.remove(entry.path)
 
 
 def make_sink(output_dir: Path, name: str, options: StorageOptions, run: RunInfo) -> Sink:
