@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from . import layout
-from .encoding import Encoded, encode, encode_value
+from .encoding import Encoded, clean_copy, encode, encode_value
 from .errors import NotStorableError
 from .record import DONE, FAILED, PICKLED, CallReport, Failure, call_to_json
 from .sinks import BatchReceipt, CallWriter, RunSink, Writer
@@ -212,7 +212,7 @@ def _size(encoded: Encoded) -> int:
 def _own(encoded: Encoded) -> Encoded:
     """Copy the array of an encoded value."""
     array = encoded.array
-    return Encoded(None if array is None else array.copy(), encoded.form, encoded.text)
+    return Encoded(None if array is None else clean_copy(array), encoded.form, encoded.text)
 
 
 def _form(value: object, others: tuple[object, ...], extras: list[Encoded]) -> dict[str, object]:

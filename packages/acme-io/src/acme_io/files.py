@@ -13,7 +13,7 @@ from typing import Any
 
 from .layout import temporary_name
 
-__all__ = ["flush_folder", "publish", "remove", "temporary_path", "write_whole"]
+__all__ = ["flush_folder", "remove", "remove_folder", "temporary_path", "write_whole"]
 
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _MODE = 0o666  # less the umask, which the system takes off
@@ -23,21 +23,25 @@ _TOKEN_PID = -1
 _COUNT = 0
 
 
-def temporary_path(path: Path) -> Path:
-    """Return a name in the same folder under which to write the file; no process shares it."""
+AnyPath = str | os.PathLike[str]
+
+
+def temporary_path(path: AnyPath) -> str:
+    """Return a path in the same folder under which to write the file; no process shares it."""
     global _TOKEN, _TOKEN_PID, _COUNT
     if os.getpid() != _TOKEN_PID:  # the first time, and after a fork
         _TOKEN, _TOKEN_PID = secrets.token_hex(6), os.getpid()
     _COUNT += 1
-    return path.with_name(temporary_name(path.name, f"{_TOKEN}{_COUNT:x}"))
+    folder, name = os.path.split(path)
+    return os.path.join(folder, temporary_name(name, f"{_TOKEN}{_COUNT:x}"))
 
 
-def write_whole(path: Path, pieces: Sequence[Any], *, flush: bool = False) -> None:
+def write_whole(path: AnyPath, pieces: Sequence[Any], *, flush: bool = False) -> None:
     """Write a file from pieces of bytes; under its own name it is whole or not there.
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : path_like
         The final name. A file that has it is replaced.
     pieces : sequence of buffer
         The content.
@@ -72,14 +76,6 @@ def _write_all(handle: int, pieces: Sequence[Any]) -> None:
             view = view[os.write(handle, view[: 1 << 30]) :]
 
 
-def publish(temporary: Path, path: Path, *, flush: bool = False) -> None:
-    """Give a finished temporary file its name."""
-    if flush:
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
 def flush_folder(folder: Path) -> None:
     """Wait until the names in a folder are on the disk, where the system can."""
     if os.name != "posix":
@@ -92,7 +88,7 @@ def flush_folder(folder: Path) -> None:
             os.close(handle)
 
 
-def remove(path: Path) -> None:
+def remove(path: AnyPath) -> None:
     """Remove a file if it is there."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)

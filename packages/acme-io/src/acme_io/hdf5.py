@@ -10,6 +10,7 @@ This works because the files keep the original layout of HDF5, whose metadata ca
 """
 
 import itertools
+import math
 import os
 import secrets
 from collections import OrderedDict
@@ -64,7 +65,7 @@ class Field(NamedTuple):
         """Size of the data in bytes."""
         if self.shape is None:
             return 0
-        return self.dtype.itemsize * int(np.prod(self.shape, dtype=np.int64))
+        return self.dtype.itemsize * math.prod(self.shape)
 
     def key(self) -> tuple[Any, ...]:
         """Make a key that tells dtypes apart that NumPy holds equal."""
@@ -163,7 +164,7 @@ def read_column(where: Any, name: str) -> Array:
     return column
 
 
-def path_bytes(path: Path) -> bytes:
+def path_bytes(path: str | Path) -> bytes:
     """Encode a path as the HDF5 library expects it on this system."""
     return os.fspath(path).encode("utf-8") if os.name == "nt" else os.fsencode(path)
 

@@ -131,7 +131,7 @@ def is_temporary(file_name: str, name: str) -> bool:
 
 def relative(folder: str, file: str) -> str:
     """Path of a file in a folder beside the container, with forward slashes on every system."""
-    return str(PurePosixPath(folder, file))
+    return f"{folder}/{file}" if folder else file
 
 
 def local(output_dir: Path, relative_path: str) -> Path:

@@ -59,7 +59,7 @@ def padded(text: str) -> bytes:
 
 
 def write_file(
-    path: Path,
+    path: str | Path,
     kind: str,
     stamp: RunStamp,
     calls: range,
@@ -73,7 +73,7 @@ def write_file(
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : path_like
         Its final name; a file that has it is replaced.
     kind : str
         Kind of file, for the seal.
@@ -151,7 +151,7 @@ class Data(NamedTuple):
 
 
 def build_file(
-    path: Path,
+    path: str | Path,
     seal: Seal,
     block: int,
     lay_out: Callable[[Any], Iterable[Data]],
@@ -166,7 +166,7 @@ def build_file(
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : path_like
         Final name of the file.
     seal : Seal
         Gets completed.
@@ -195,7 +195,7 @@ def build_file(
 
 
 def _lay_out(
-    path: Path, block: int, lay_out: Callable[[Any], Iterable[Data]], *, dense: bool
+    path: str, block: int, lay_out: Callable[[Any], Iterable[Data]], *, dense: bool
 ) -> list[Data]:
     fid = create_on_disk(path, block, dense=dense)
     try:
@@ -204,7 +204,7 @@ def _lay_out(
         fid.close()
 
 
-def create_on_disk(path: Path, block: int, *, dense: bool) -> h5f.FileID:
+def create_on_disk(path: str, block: int, *, dense: bool) -> h5f.FileID:
     """Create an HDF5 file through the library."""
     # The folder's own error is clearer than what HDF5 makes of it; the mode follows the umask.
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))

@@ -37,13 +37,13 @@ class _Counting:
 
 
 def write_pickle(
-    path: Path, value: object, call: int, record: str, run_id: str, run_json: str
+    path: str | Path, value: object, call: int, record: str, run_id: str, run_json: str
 ) -> int:
     """Pickle one call's value; under its own name the file is whole or not there.
 
     Parameters
     ----------
-    path : pathlib.Path
+    path : path_like
         Final name; a file that has it is replaced.
     value : object
         What the call returned.

@@ -12,6 +12,7 @@ A writer never raises because of one call: what goes wrong with storing a value 
 the receipt. Receipts hold no data; they are what the client builds the container from.
 """
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -126,6 +127,9 @@ class CallWriter:
     def __init__(self, sink: RunSink, calls: range) -> None:
         n = len(calls)
         self.sink, self.calls = sink, calls
+        # Strings: thousands of small files a second leave no time for path objects.
+        self._folder = layout.payload_folder(sink.name)
+        self._base = str(sink.output_dir) + os.sep
         self._status = bytearray([MISSING]) * n
         self._files: list[str | None] = [None] * n
         self._checksums, self._attempts = [0] * n, [0] * n
@@ -174,12 +178,10 @@ class CallWriter:
 
     def _pickle(self, report: CallReport, value: object, at: int, folder: str, status: int) -> None:
         sink, name = self.sink, layout.pickle_name(self.sink.name, report.call)
-        relative = layout.relative(folder, name)
         record = call_to_json(report, status, None)
-        self._checksums[at] = _write_pickle(
-            layout.local(sink.output_dir, relative), value, report.call, record, sink
-        )
-        self._files[at] = relative
+        path = os.path.join(self._base + folder, name)
+        self._checksums[at] = _write_pickle(path, value, report.call, record, sink)
+        self._files[at] = layout.relative(folder, name)
 
 
 class _PickleWriter(CallWriter):
@@ -192,47 +194,45 @@ class _PayloadWriter(CallWriter):
     def _store(self, report: CallReport, value: object, at: int) -> int:
         from .encoding import encode
 
-        folder = layout.payload_folder(self.sink.name)
         try:
             encoded, form = encode(value)
         except NotStorableError as reason:
-            return self._emergency(report, value, at, folder, reason)
+            return self._emergency(report, value, at, reason)
         from .hdf5 import Field
         from .payload import RunStamp, write_file
 
         sink, call = self.sink, report.call
-        relative = layout.relative(folder, layout.payload_name(sink.name, range(call, call + 1)))
+        calls = range(call, call + 1)
+        name = layout.payload_name(sink.name, calls)
         self._checksums[at] = write_file(
-            layout.local(sink.output_dir, relative),
+            f"{self._base}{self._folder}{os.sep}{name}",
             "payload",
             RunStamp(sink.run_id, sink.run_json),
-            range(call, call + 1),
+            calls,
             call_to_json(report, DONE, form),
             [Field.of(layout.result_name(i), one) for i, one in enumerate(encoded)],
             [one.array for one in encoded],
         )
-        self._files[at] = relative
-        self._remove_twin(folder, layout.pickle_name(sink.name, call))
+        self._files[at] = layout.relative(self._folder, name)
+        self._remove_twin(layout.pickle_name(sink.name, call))
         return DONE
 
-    def _emergency(
-        self, report: CallReport, value: object, at: int, folder: str, reason: Exception
-    ) -> int:
+    def _emergency(self, report: CallReport, value: object, at: int, reason: Exception) -> int:
         try:
-            self._pickle(report, value, at, folder, PICKLED)
+            self._pickle(report, value, at, self._folder, PICKLED)
         except NotStorableError as second:
             raise NotStorableError(_both(report.call, reason, second)) from None
         self._notes[report.call] = str(reason)
         calls = range(report.call, report.call + 1)
-        self._remove_twin(folder, layout.payload_name(self.sink.name, calls))
+        self._remove_twin(layout.payload_name(self.sink.name, calls))
         return PICKLED
 
-    def _remove_twin(self, folder: str, file_name: str) -> None:
+    def _remove_twin(self, file_name: str) -> None:
         """Remove what an earlier evaluation of the call left in the other format."""
-        files.remove(layout.local(self.sink.output_dir, layout.relative(folder, file_name)))
+        files.remove(f"{self._base}{self._folder}{os.sep}{file_name}")
 
 
-def _write_pickle(path: Path, value: object, call: int, record: str, sink: RunSink) -> int:
+def _write_pickle(path: str, value: object, call: int, record: str, sink: RunSink) -> int:
     from .pickling import write_pickle
 
     return write_pickle(path, value, call, record, sink.run_id, sink.run_json)

@@ -1,0 +1,162 @@
+"""Runs without workers: the sinks, stores and readers of acme-io driven in this process."""
+
+import itertools
+import pickle
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acme_io.options import StorageOptions
+from acme_io.record import DONE, FAILED, CallReport, CallTable, Failure, RunInfo
+from acme_io.sinks import BatchReceipt
+from acme_io.store import RunStore
+
+_NUMBERS = itertools.count()
+
+
+def new_run(n_calls: int, **changes: Any) -> RunInfo:
+    facts: dict[str, Any] = {
+        "run_id": f"run-{next(_NUMBERS)}",
+        "function": "f",
+        "module": "__main__",
+        "n_calls": n_calls,
+        "started": time.time(),
+        "host": "laptop",
+        "pid": 1,
+        "user": "me",
+        "versions": {"acme-io": "0.1.0"},
+        "options": {"n_inputs": n_calls},
+        "seed": 7,
+        "shared": {"y": 4},
+    }
+    return RunInfo(**{**facts, **changes})
+
+
+def report(call: int, attempt: int = 1, **arguments: object) -> CallReport:
+    return CallReport(
+        call, 1e9 + call, 0.5, 1000, f"worker-{call % 2}", attempt, arguments or {"x": call}
+    )
+
+
+@dataclass
+class Outcome:
+    """What a run left behind."""
+
+    output_dir: Path
+    files: list[str | None]
+    container: Path | None
+    receipts: list[BatchReceipt] = field(default_factory=list)
+
+    @property
+    def errors(self) -> dict[int, Exception]:
+        return {call: e for receipt in self.receipts for call, e in receipt.errors.items()}
+
+    @property
+    def notes(self) -> dict[int, str]:
+        return {call: n for receipt in self.receipts for call, n in receipt.notes.items()}
+
+
+def write_batch(store: RunStore, func: Callable[[int], object], calls: range, attempt: int = 1):
+    """Let one batch take the way that it takes on a worker."""
+    sink = pickle.loads(pickle.dumps(store.sink))
+    writer = sink.open(calls)
+    table = CallTable(store.run.n_calls)
+    for call in calls:
+        try:
+            value = func(call)
+        except Exception as error:
+            failure = Failure(type(error).__name__, str(error), "Traceback …")
+            writer.fail(report(call, attempt), failure)
+        else:
+            writer.put(report(call, attempt), value)
+    del table
+    return pickle.loads(pickle.dumps(writer.close()))
+
+
+def run(
+    output_dir: Path,
+    func: Callable[[int], object],
+    n_calls: int,
+    options: StorageOptions | None = None,
+    *,
+    batch: int = 4,
+    retries: Iterable[int] = (),
+    name: str = "f",
+    only: range | None = None,
+) -> Outcome:
+    """Compute `func` for every call and finish the run."""
+    store = RunStore.create(output_dir, name, options or StorageOptions(), new_run(n_calls))
+    calls = range(n_calls) if only is None else only
+    batches = [range(a, min(a + batch, calls.stop)) for a in range(calls.start, calls.stop, batch)]
+    receipts = []
+    for one, attempt in [*((b, 1) for b in batches), *((range(r, r + 1), 2) for r in retries)]:
+        receipts.append(write_batch(store, func, one, attempt))
+        store.accept(receipts[-1])
+    store.finish(table_of(n_calls, receipts))
+    outcome = Outcome(store.output_dir, store.payload_files(), store.container, receipts)
+    store.close()
+    return outcome
+
+
+def table_of(n_calls: int, receipts: Iterable[BatchReceipt]) -> CallTable:
+    """Fill the table as the client does it from receipts."""
+    table = CallTable(n_calls)
+    table.workers = ["worker-0", "worker-1"]
+    for receipt in receipts:
+        for at, call in enumerate(receipt.calls):
+            table.status[call] = receipt.status[at] and (
+                DONE if receipt.status[at] != FAILED else FAILED
+            )
+            table.seconds[call], table.worker[call] = 0.5, call % 2
+            table.attempts[call] += 1
+            if receipt.status[at] == FAILED:
+                error = receipt.errors.get(call, ZeroDivisionError("division by zero"))
+                table.failures[call] = Failure(type(error).__name__, str(error), "Traceback …")
+    return table
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal in value, type, dtype and shape; NaN equals NaN."""
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, (list, tuple)):
+        return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, (np.ndarray, np.generic)):
+        if a.dtype != b.dtype or a.shape != b.shape:
+            return False
+        if a.dtype.hasobject or a.dtype.names:
+            return bool(np.all(a == b))
+        if a.dtype.kind in "fc":
+            return bool(np.array_equal(a, b, equal_nan=True))
+        return np.asarray(a).tobytes() == np.asarray(b).tobytes()
+    return bool(a == b or (a != a and b != b))
+
+
+@pytest.fixture(name="run")
+def run_fixture(tmp_path: Path) -> Callable[..., Outcome]:
+    """`run` with an output directory of its own every time."""
+    numbers = itertools.count()
+
+    def start(func: Callable[[int], object], n_calls: int, *args: Any, **kwargs: Any) -> Outcome:
+        return run(tmp_path / f"out{next(numbers)}", func, n_calls, *args, **kwargs)
+
+    return start
+
+
+@pytest.fixture
+def tools() -> Iterator[Any]:
+    """The helpers above, for tests that drive stores step by step."""
+
+    class Tools:
+        pass
+
+    for helper in (new_run, report, run, same, table_of, write_batch):
+        setattr(Tools, helper.__name__, staticmethod(helper))
+    yield Tools
