@@ -40,6 +40,11 @@ STAND_INS = {
     r"memory consumption was \d+\.\d+ MB": "memory consumption was <megabytes>",
     r"\d+\.\d+ s\b": "<seconds>",
 }
+# The pages tell what happens on one machine. Should it have a batch system, that is not found, nor
+# by the examples in docstrings; and somebody may be using the dashboard's default port.
+os.environ["PATH"] = str(Path(sys.executable).parent)
+os.environ["DASK_ACME__DASHBOARD_PORT"] = "0"
+
 WORKDIR = "/my/current/workdir"
 FOLDERS = "/path/to"
 

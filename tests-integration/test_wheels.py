@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -28,7 +29,9 @@ with h5py.File(pmap.results_container, "r") as h5f:
 
 def run(*command: str | Path, cwd: Path) -> str:
     """What a command prints; its whole output in the message when it fails."""
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=600)
+    # hatch tells what it runs which environment that is; the copy is a project of its own.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("HATCH_ENV")}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=600)
     if done.returncode:
         pytest.fail(f"{command} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done.stdout
