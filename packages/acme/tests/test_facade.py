@@ -15,9 +15,11 @@ HOME = {
     "ParallelMap": "acme_core",
     "cluster_cleanup": "acme_cluster",
     "each": "acme_core",
+    "esi_cluster_setup": "acme_cluster",
     "local_cluster_setup": "acme_cluster",
     "open_results": "acme_io",
     "shared": "acme_core",
+    "slurm_cluster_setup": "acme_cluster",
 }
 HEAVY = ("bokeh", "dask", "dask_jobqueue", "distributed", "h5py", "numpy", "tornado")
 

@@ -6,6 +6,8 @@
 `ComputeError`                          raised when calls failed; it carries the others
 `open_results`                          reads what a run left on disk, call by call
 `local_cluster_setup`                   starts workers on this machine
+`slurm_cluster_setup`                   starts workers as jobs of a SLURM cluster
+`esi_cluster_setup`                     … of the cluster of the ESI in Frankfurt
 `cluster_cleanup`                       stops workers
 ======================================  ==================================================
 
@@ -32,7 +34,12 @@ from typing import TYPE_CHECKING
 from acme.__about__ import __version__
 
 if TYPE_CHECKING:
-    from acme_cluster import cluster_cleanup, local_cluster_setup
+    from acme_cluster import (
+        cluster_cleanup,
+        esi_cluster_setup,
+        local_cluster_setup,
+        slurm_cluster_setup,
+    )
     from acme_core import ComputeError, ParallelMap, each, shared
     from acme_io import open_results
 
@@ -42,9 +49,11 @@ __all__ = [
     "__version__",
     "cluster_cleanup",
     "each",
+    "esi_cluster_setup",
     "local_cluster_setup",
     "open_results",
     "shared",
+    "slurm_cluster_setup",
 ]
 
 # Public name -> the package it is loaded from at its first use.
@@ -53,9 +62,11 @@ _HOME = {
     "ParallelMap": "acme_core",
     "cluster_cleanup": "acme_cluster",
     "each": "acme_core",
+    "esi_cluster_setup": "acme_cluster",
     "local_cluster_setup": "acme_cluster",
     "open_results": "acme_io",
     "shared": "acme_core",
+    "slurm_cluster_setup": "acme_cluster",
 }
 
 
