@@ -27,15 +27,17 @@ class Assembler:
     ----------
     path : pathlib.Path
         Final name of the container.
+    run_id : str
+        The run's id.
     n_calls : int
         Number of calls of the run.
     n_large : int
         How many large datasets a call is expected to have; room in the seal is kept for them.
     """
 
-    def __init__(self, path: Path, n_calls: int, n_large: int) -> None:
+    def __init__(self, path: Path, run_id: str, n_calls: int, n_large: int) -> None:
         self._path, self._temporary = path, files.temporary_path(path)
-        self._block = block_size(n_calls * n_large)
+        self._block = block_size(n_calls * n_large, run_id)
         self._ranges: list[tuple[int, int, int]] = []
         self._kinds: dict[Any, tuple[Any, Any]] = {}
         self._in_groups = h5p.create(h5p.LINK_CREATE)
@@ -107,8 +109,9 @@ class Assembler:
             describe_container(self._root, about)
             write_records(self._root, len(about.table), records)
             self._fid.close()
-            seal = Seal("container", about.stamp.run_id, range(len(about.table)))
-            seal_file(seal, self._file, self._block, self._ranges)
+            n_calls = len(about.table)
+            seal = Seal("container", about.stamp.run_id, range(n_calls), self._block)
+            seal_file(seal, self._file, self._ranges)
             os.fsync(self._file.fileno())
             self._file.close()
             os.replace(self._temporary, self._path)

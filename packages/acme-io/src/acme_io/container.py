@@ -61,7 +61,7 @@ def write_container(
     fill : callable
         Puts the members into the root group (an `h5py.h5g.GroupID`).
     """
-    block = block_size(0)
+    block = block_size(0, about.stamp.run_id)
     properties = container_properties(block)
     access = access_properties(dense=True, memory=True)
     fid = h5f.create(memory_name(), h5f.ACC_TRUNC, properties, access)
@@ -69,9 +69,9 @@ def write_container(
     describe_container(root, about)
     fill(root)
     pieces = [b"\0" * block, file_image(fid, block)]
-    seal = Seal(kind, about.stamp.run_id, range(len(about.table)))
+    seal = Seal(kind, about.stamp.run_id, range(len(about.table)), block)
     seal_pieces(seal, pieces, ())
-    files.write_whole(path, [seal.block(block), *pieces[1:]], flush=True)
+    files.write_whole(path, [seal.written(), *pieces[1:]], flush=True)
     files.flush_folder(path.parent)
 
 

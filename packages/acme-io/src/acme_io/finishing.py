@@ -156,13 +156,16 @@ class SingleFinisher(BaseFinisher):
                 fields = part.fields(call)
                 if self._assembler is None:
                     n_large = sum(field.nbytes >= LARGE for field in fields)
-                    self._assembler = Assembler(self.container, self.ledger.n_calls, n_large)
+                    self._assembler = self._assembler_for(n_large)
                 checksum = self.ledger.checksums[call]
                 self._assembler.add(call, fields, part.arrays(call), checksum)
                 self._added[call] = file
                 self._records[call] = part.records[call]
         finally:
             part.close()
+
+    def _assembler_for(self, n_large: int) -> Assembler:
+        return Assembler(self.container, self.stamp.run_id, self.ledger.n_calls, n_large)
 
     def finish(self, table: CallTable) -> None:
         """Complete the container and remove the parts."""
@@ -179,7 +182,7 @@ class SingleFinisher(BaseFinisher):
             for file, calls in self._by_file(sorted(wanted)).items():
                 self._add(file, calls)
         if self._assembler is None:
-            self._assembler = Assembler(self.container, self.ledger.n_calls, 0)
+            self._assembler = self._assembler_for(0)
         full = self.ledger.completed(table)
         self._assembler.finish(self._about(full), self._records)
         self._assembler = None

@@ -196,8 +196,7 @@ class StackFinisher(_Stacked):
             # The batch files are all there, and the reader takes any number of them.
             logger.warning("Calls %s to %s stay in several files: %s", calls[0], calls[-1], error)
             return
-        before = ledger.files[calls.start : calls.stop]
-        self.ledger.move(calls, before, file, ledger.longest_row(calls))
+        self.ledger.move(calls, ledger, file)
         self._live.add(file)
         self._live -= self.ledger.unused()
 

@@ -36,6 +36,7 @@ class Ledger:
         self.extras = bytearray(n_calls)
         self.longest: dict[str, int] = {}  # of each file with rows of different lengths
         self.superseded: set[str] = set()
+        self.entries = [0] * n_calls  # counts what was accepted for a call
 
     def accept(self, receipt: BatchReceipt) -> list[int]:
         """Take a receipt, in place of earlier ones of the same calls; returns what it changes."""
@@ -53,6 +54,7 @@ class Ledger:
             self.checksums[call], self.lengths[call] = receipt.checksums[at], length
             self.attempts[call] = receipt.attempts[at] if receipt.attempts else 1
             self.extras[call] = receipt.extras[at] if receipt.extras else 0
+            self.entries[call] += 1
             changed.append(call)
         return changed
 
@@ -61,11 +63,12 @@ class Ledger:
         if former is not None and former != file:
             self.superseded.add(former)
 
-    def move(self, calls: range, before: list[str | None], file: str, longest: int) -> None:
-        """Note that rows now lie in another file, but for those that changed since `before`."""
-        self.longest[file] = longest
-        for call, former in zip(calls, before, strict=True):
-            if former is not None and self.files[call] == former and self.status[call] == DONE:
+    def move(self, calls: range, before: "Ledger", file: str) -> None:
+        """Note that rows now lie in another file, but for those that came in since `before`."""
+        self.longest[file] = before.longest_row(calls)
+        for call in calls:
+            had_row = before.status[call] == DONE and before.files[call] is not None
+            if had_row and self.entries[call] == before.entries[call]:
                 self._drop(call, file)
                 self.files[call] = file
 
@@ -80,7 +83,7 @@ class Ledger:
         twin.n_calls, twin.status, twin.extras = self.n_calls, self.status[:], self.extras[:]
         twin.files, twin.checksums = list(self.files), list(self.checksums)
         twin.attempts, twin.lengths = list(self.attempts), list(self.lengths)
-        twin.longest = dict(self.longest)
+        twin.longest, twin.entries = dict(self.longest), list(self.entries)
         return twin
 
     def unused(self) -> set[str]:

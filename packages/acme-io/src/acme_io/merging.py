@@ -101,11 +101,13 @@ def _merge_calls(source: Source, goal: Path, table: CallTable, skipped: dict[int
                 continue
             if assembler is None:
                 n_large = sum(field.nbytes >= LARGE for field in found.fields)
-                assembler = Assembler(goal, len(table), n_large)
+                assembler = Assembler(goal, source.run.run_id, len(table), n_large)
             table.checksum[number] = checksum = data_checksum(found.arrays)
             assembler.add(number, found.fields, found.arrays, checksum)
             records[number] = dumps(found.record)
-        assembler = Assembler(goal, len(table), 0) if assembler is None else assembler
+        assembler = (
+            Assembler(goal, source.run.run_id, len(table), 0) if assembler is None else assembler
+        )
         assembler.finish(Description(_stamp(source), "single", table), records)
     except BaseException:
         if assembler is not None:

@@ -98,9 +98,9 @@ def write_file(
     structure = Structure(
         tuple(fields),
         (("run", len(texts[0])), ("calls", len(texts[1]))),
-        block_size(n_large),
+        block_size(n_large, stamp.run_id),
     )
-    seal = Seal(kind, stamp.run_id, calls)
+    seal = Seal(kind, stamp.run_id, calls, structure.block)
     # Groups carry call numbers: no other file would have the same structure.
     flat = not any("/" in field.path for field in fields)
     if flat and sum(field.nbytes for field in fields) <= LARGEST_TEMPLATE:
@@ -109,7 +109,7 @@ def write_file(
             pieces = [b"\0" * structure.block, *template.fill(texts, arrays)]
             ranges = [(o, n) for o, n, number in template.slots if number >= 2 and n >= LARGE]
             seal_pieces(seal, pieces, ranges)
-            pieces[0] = seal.block(structure.block)
+            pieces[0] = seal.written()
             files.write_whole(path, _joined(pieces), flush=flush)
             return seal.checksum
 
@@ -122,7 +122,7 @@ def write_file(
         ]
 
     dense = any(len(text) > LARGEST_ATTRIBUTE for text in texts)
-    build_file(path, seal, structure.block, lay_out, dense=dense, flush=flush)
+    build_file(path, seal, lay_out, dense=dense, flush=flush)
     return seal.checksum
 
 
@@ -153,7 +153,6 @@ class Data(NamedTuple):
 def build_file(
     path: str | Path,
     seal: Seal,
-    block: int,
     lay_out: Callable[[Any], Iterable[Data]],
     *,
     dense: bool,
@@ -169,9 +168,7 @@ def build_file(
     path : path_like
         Final name of the file.
     seal : Seal
-        Gets completed.
-    block : int
-        Size of the user block, bytes.
+        Gets completed; knows the size of its user block.
     lay_out : callable
         Makes all members and attributes of the root group that it is given, and says where which
         data goes.
@@ -182,10 +179,10 @@ def build_file(
     """
     temporary = files.temporary_path(path)
     try:
-        plan = _lay_out(temporary, block, lay_out, dense=dense)
+        plan = _lay_out(temporary, seal.block, lay_out, dense=dense)
         with open(temporary, "rb+", buffering=0) as file:
             ranges = [found for data in plan if (found := _put(file, data)) is not None]
-            seal_file(seal, file, block, ranges)
+            seal_file(seal, file, ranges)
             if flush:
                 os.fsync(file.fileno())
         os.replace(temporary, path)

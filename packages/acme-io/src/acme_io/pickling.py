@@ -76,7 +76,7 @@ def write_pickle(
             _dump(value, out)
             lines = f"\n{record}\n{run_json}\n".encode()
             out.write(lines)
-            seal = Seal("pickle", run_id, range(call, call + 1), out.size, out.crc)
+            seal = Seal("pickle", run_id, range(call, call + 1), 0, out.size, out.crc)
             trailer = lines + seal.line()
             file.write(seal.line() + b"%0*d" % (_DIGITS, len(trailer)))
         os.replace(temporary, path)

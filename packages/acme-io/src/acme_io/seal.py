@@ -2,7 +2,7 @@
 
 HDF5 leaves a *user block* at the start of a file to whoever writes it. Ours holds one line::
 
-    ACME-IO 1 5d41402a {"kind":"payload","run":"…","calls":[3,3],"size":2568,"rest":…,"data":[]}
+    ACME-IO 1 5d41402a {"kind":"payload","run":"…","calls":[3,3],"block":512,"size":2568,"rest":…}
 
 The number after the format version is the CRC-32 of the JSON text, `size` the size of the file,
 `data` the ranges of large datasets as `[offset, length, checksum]`, and `rest` the CRC-32 of all
@@ -28,7 +28,7 @@ MAGIC = b"ACME-IO "
 SMALLEST_BLOCK = 512
 """Bytes; HDF5 wants a power of two of at least this."""
 
-_WITHOUT_RANGES = 384
+_WITHOUT_RANGES = 240  # bytes of a seal at most, but for run and ranges
 _PER_RANGE = 48  # three numbers of up to 14 digits, brackets and commas
 
 LARGE = 32 * 1024
@@ -89,9 +89,10 @@ class LargeChecksum:
         return zlib.crc32(self._left, self._crc)
 
 
-def block_size(n_ranges: int) -> int:
-    """Size of a user block whose seal lists `n_ranges` large datasets, bytes."""
-    needed, size = _WITHOUT_RANGES + _PER_RANGE * n_ranges, SMALLEST_BLOCK
+def block_size(n_ranges: int, run: str) -> int:
+    """Size in bytes of a user block whose seal names a run and lists `n_ranges` large datasets."""
+    without = _WITHOUT_RANGES + len(json.dumps(run))
+    needed, size = without + _PER_RANGE * n_ranges, SMALLEST_BLOCK
     while size < needed:
         size *= 2
     return size
@@ -109,6 +110,8 @@ class Seal:
         The run's id.
     calls : range
         The calls in the file.
+    block : int
+        Size of the user block in bytes; 0 for a pickle, which has its seal at the end.
     size : int
         Size of the file in bytes.
     rest : int
@@ -122,6 +125,7 @@ class Seal:
     kind: str
     run: str
     calls: range
+    block: int = 0
     size: int = 0
     rest: int = 0
     data: list[tuple[int, int, int]] = field(default_factory=list)
@@ -135,6 +139,7 @@ class Seal:
                 "kind": self.kind,
                 "run": self.run,
                 "calls": [first, last],
+                "block": self.block,
                 "size": self.size,
                 "rest": self.rest,
                 "data": self.data,
@@ -143,9 +148,9 @@ class Seal:
         ).encode()
         return b"%s%d %08x %s\n" % (MAGIC, self.version, zlib.crc32(text), text)
 
-    def block(self, size: int) -> bytes:
-        """Write the whole user block of `size` bytes."""
-        return self.line().ljust(size, b"\0")
+    def written(self) -> bytes:
+        """Write the whole user block."""
+        return self.line().ljust(self.block, b"\0")
 
     @property
     def checksum(self) -> int:
@@ -176,6 +181,7 @@ class Seal:
                 facts["kind"],
                 facts["run"],
                 range(first, last + 1),
+                facts["block"],
                 facts["size"],
                 facts["rest"],
                 [(o, n, c) for o, n, c in facts["data"]],
@@ -218,9 +224,7 @@ def seal_pieces(seal: Seal, pieces: Sequence[Any], ranges: Iterable[tuple[int, i
     seal.size, seal.rest, seal.data = position, rest, data
 
 
-def seal_file(
-    seal: Seal, file: BinaryIO, block: int, ranges: Sequence[tuple[int, int, int]]
-) -> None:
+def seal_file(seal: Seal, file: BinaryIO, ranges: Sequence[tuple[int, int, int]]) -> None:
     """Complete a seal for an open file and write it into its user block.
 
     Parameters
@@ -229,17 +233,16 @@ def seal_file(
         The seal to complete.
     file : binary file
         Open for reading and writing; everything but the user block is there.
-    block : int
-        Size of the user block.
     ranges : sequence of (int, int, int)
         Offset, length and checksum of each large dataset.
     """
     # Ranges that find no place in the user block simply count as part of the rest.
-    seal.data = sorted(ranges)[: (block - _WITHOUT_RANGES) // _PER_RANGE]
+    room = seal.block - _WITHOUT_RANGES - len(json.dumps(seal.run))
+    seal.data = sorted(ranges)[: room // _PER_RANGE]
     seal.size = file.seek(0, 2)
-    seal.rest = _rest(file, block, seal.data, seal.size)
+    seal.rest = _rest(file, seal.block, seal.data, seal.size)
     file.seek(0)
-    file.write(seal.block(block))
+    file.write(seal.written())
 
 
 def read_seal(path: Path, *, check: str = "structure") -> Seal:
@@ -269,19 +272,19 @@ def read_seal(path: Path, *, check: str = "structure") -> Seal:
 def check_open_file(file: Any, path: Path, check: str) -> Seal:
     """Do the work of `read_seal` on a file that is open."""
     head = file.read(SMALLEST_BLOCK)
-    block = SMALLEST_BLOCK
-    while head.startswith(MAGIC) and not head.rstrip(b"\0").endswith(b"\n"):
-        more = file.read(block)
+    while head.startswith(MAGIC) and b"\n" not in head:
+        more = file.read(len(head))
         if not more:
             raise _damaged(path, "it ends within its seal")
-        head, block = head + more, 2 * block
+        head += more
     seal = Seal.parse(head[: head.find(b"\n") + 1], path)
+    head += file.read(max(seal.block - len(head), 0))
     size = file.seek(0, 2)
     if size != seal.size:
         raise _damaged(path, f"it has {size} bytes instead of {seal.size}")
-    if head[head.find(b"\n") + 1 :].strip(b"\0"):
+    if head[head.find(b"\n") + 1 : seal.block].strip(b"\0"):
         raise _damaged(path, "its first bytes have changed")
-    if check != "size" and _rest(file, block, seal.data, size) != seal.rest:
+    if check != "size" and _rest(file, seal.block, seal.data, size) != seal.rest:
         raise _damaged(path, "its content has changed since it was written")
     if check == "all":
         for offset, length, known in seal.data:

@@ -17,7 +17,7 @@ from .errors import DamagedFileError
 from .hdf5 import Field, add_dataset, hdf5_type, read_text, write_text
 from .opening import SealedFile
 from .payload import Data, RunStamp, build_file, write_file
-from .seal import LARGE, Seal, block_size, checksum
+from .seal import Seal, block_size, checksum
 from .slots import Slots, fill_value
 
 __all__ = ["Run", "StackedFile", "row_checksum", "stored_dtype", "virtual_stack", "write_batch"]
@@ -253,7 +253,7 @@ def write_stacked(
     """
     shape = slots.full_shape(len(seal.calls), longest)
     field = Field(RESULT, stored_dtype(slots), shape)
-    block = block_size(-(-field.nbytes // LARGE) if field.nbytes < 1 << 20 else 1)
+    seal.block = block_size(1, seal.run)
 
     def lay_out(root: Any) -> list[Data]:
         describe(root)
@@ -270,7 +270,7 @@ def write_stacked(
         contents = (_filled(rows, len(calls), blank) for calls, rows in pieces())
         return [Data(dataset.get_offset(), field.nbytes, contents)]
 
-    build_file(path, seal, block, lay_out, dense=True, flush=True)
+    build_file(path, seal, lay_out, dense=True, flush=True)
 
 
 def _blank(slots: Slots, row_shape: tuple[int, ...]) -> Array:
