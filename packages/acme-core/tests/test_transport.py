@@ -16,9 +16,13 @@ plain = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=F
 nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
 
 
+def no_file(array):
+    raise AssertionError("nothing here is large")
+
+
 @given(st.lists(nested, max_size=20))
 def test_columns_come_out_as_they_went_in(items):
-    column = pickle.loads(transport.dumps(transport.frozen_column(items)))
+    column = pickle.loads(transport.dumps(transport.frozen_column(items, no_file)))
     assert list(column) == items
 
 
@@ -34,7 +38,7 @@ def test_frozen_values_are_equal_but_never_the_same_mutable(value):
 
 def test_calls_given_the_same_object_do_not_share_it():
     one = [1]
-    first, second = transport.frozen_column([one, one])
+    first, second = transport.frozen_column([one, one], no_file)
     first.append(2)
     assert second == [1]
 
@@ -50,11 +54,33 @@ def test_immutable_values_cost_nothing(value):
 
 
 def test_item_that_cannot_be_sent_fails_alone():
-    column = transport.frozen_column([[1], threading.Lock()])
+    column = transport.frozen_column([[1], threading.Lock()], no_file)
     items = iter(pickle.loads(pickle.dumps(column)))
     assert next(items) == [1]
     with pytest.raises(TypeError, match="cannot be sent to a worker"):
         next(items)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(300_000.0),
+        np.arange(300_000.0).reshape(500, -1).T,
+        np.arange(300_000.0).reshape(500, -1)[::2],
+        np.zeros(200_000, "M8[s]"),
+        np.zeros(100_000, [("a", "<f8"), ("b", "S3")]),
+    ],
+)
+def test_large_arrays_are_mapped_as_they_were(array, tmp_path):
+    handover = Handover(tmp_path)
+    (item,) = transport.frozen_column([array], handover.save)
+    assert item.dtype == array.dtype
+    assert item.flags.f_contiguous == (array.flags.f_contiguous or array.size == 0)
+    assert np.array_equal(item, array)
+    item[:] = np.zeros((), array.dtype)
+    (again,) = transport.frozen_column([array], handover.save)
+    assert np.array_equal(again, array)
+    handover.close()
 
 
 def test_datasets_travel_by_name(tmp_path):

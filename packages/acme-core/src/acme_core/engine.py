@@ -33,6 +33,7 @@ from acme_core.distribution import Distribution
 from acme_core.errors import WorkerDiedError
 from acme_core.failures import describe, exception_of
 from acme_core.handover import Handover, Parcel
+from acme_core.mapped import MappedArray
 from acme_core.orders import BatchOrder, BatchOutcome, RunTicket
 from acme_core.sizing import BatchSizer
 from acme_core.worker import run_batch
@@ -176,8 +177,11 @@ class Engine:
             self._todo.appendleft(calls[size:])
             calls = calls[:size]
         self._n_todo -= len(calls)
-        columns = self._distribution.columns(calls.start, calls.stop)
-        return _Batch(calls.start, tuple(map(transport.frozen_column, columns)), len(calls))
+        columns = tuple(
+            transport.frozen_column(items, self._handover.save)
+            for items in self._distribution.columns(calls.start, calls.stop)
+        )
+        return _Batch(calls.start, columns, len(calls))
 
     def _submit(self, batch: _Batch) -> None:
         parcel = self._handover.pack(transport.dumps(batch.columns))
@@ -238,8 +242,17 @@ class Engine:
                 place, place + 1, attempt=batch.attempt + 1, suspect=False, deaths=0
             )
             self._again.append(once_more)
+        self._release(batch.part(0, outcome.n_calls), again)
         self._accept(outcome, again)
         return not (self._stop_at_failure and outcome.failures.keys() - again)
+
+    def _release(self, batch: _Batch, again: set[int]) -> None:
+        """Remove the files of large arguments that no call needs any more."""
+        for column in batch.columns:
+            if isinstance(column, transport.FrozenColumn):
+                for call, item in enumerate(column.packed, batch.first):
+                    if isinstance(item, MappedArray) and call not in again:
+                        self._handover.release(item.path)
 
     def _handle_lost(self, future: Future) -> None:
         """Handle a batch that came back without an outcome."""
@@ -264,6 +277,7 @@ class Engine:
         alone = batch.suspect and batch.n_calls == 1
         deaths = batch.deaths + 1 if alone else 0
         if deaths >= MOST_DEATHS:
+            self._release(batch, set())
             self._accept(self._condemned(batch, error), set())
             return
         step = -(-batch.n_calls // PIECES_OF_A_DEAD_BATCH)

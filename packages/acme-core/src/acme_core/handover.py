@@ -37,8 +37,8 @@ class Handover:
     """
 
     def __init__(self, folder: str | Path | None) -> None:
-        self._parent = folder
-        self._folder: str | None = None
+        self._everywhere = None if folder is None else str(folder)
+        self._folders: dict[str | None, str] = {}
         self._numbers = itertools.count()
 
     def pack(self, content: bytes) -> Parcel:
@@ -63,12 +63,6 @@ class Handover:
         """
         return self._write(array.reshape(-1).view(np.uint8).data)
 
-    def _write(self, content: memoryview) -> str:
-        path = os.path.join(self._made_folder(content.nbytes), str(next(self._numbers)))
-        with open(path, "wb") as file:
-            file.write(content)
-        return path
-
     def release(self, parcel: Parcel) -> None:
         """Remove the file of a parcel that no worker needs any more."""
         if isinstance(parcel, str):
@@ -77,15 +71,17 @@ class Handover:
 
     def close(self) -> None:
         """Remove all files."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            self._folder = None
+        while self._folders:
+            shutil.rmtree(self._folders.popitem()[1], ignore_errors=True)
 
-    def _made_folder(self, size: int) -> str:
-        if self._folder is None:
-            parent = self._parent if self._parent is not None else _local_parent(size)
-            self._folder = tempfile.mkdtemp(prefix=".acme-handover-", dir=parent)
-        return self._folder
+    def _write(self, content: memoryview) -> str:
+        parent = self._everywhere or _local_parent(content.nbytes)
+        if parent not in self._folders:
+            self._folders[parent] = tempfile.mkdtemp(prefix=".acme-handover-", dir=parent)
+        path = os.path.join(self._folders[parent], str(next(self._numbers)))
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
 
 
 def _local_parent(size: int) -> str | None:
@@ -95,7 +91,7 @@ def _local_parent(size: int) -> str | None:
         free = shutil.disk_usage(memory).free
     except OSError:
         return None
-    return memory if free > 16 * size and os.access(memory, os.W_OK) else None
+    return memory if free > 4 * size and os.access(memory, os.W_OK) else None
 
 
 def fetch(parcel: Parcel) -> bytes:

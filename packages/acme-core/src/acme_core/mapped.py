@@ -1,4 +1,4 @@
-"""Large shared arrays: written to a file once, mapped by all workers of a machine.
+"""Large arrays: written to a file once, mapped by all workers of a machine.
 
 The pages are shared for as long as nobody writes to them; a call that changes the array gets
 private copies of the pages it changes (copy on write). After such a call the worker maps the
@@ -19,15 +19,18 @@ from typing import Any
 
 import numpy as np
 
+Save = Callable[[np.ndarray[Any, Any]], str]
+"""Writes a contiguous array to a file and returns the file's name."""
+
 MAP_FROM = 1_000_000
-"""Bytes from which on a shared array is mapped."""
+"""Bytes from which on an array goes to a file of its own."""
 
 _PRESENT_OR_SWAPPED = np.uint64(0b11 << 62)
 _OF_FILE = np.uint64(1 << 61)
 
 
 def is_mappable(value: Any) -> bool:
-    """Whether a shared value is worth a file of its own."""
+    """Whether a value is worth a file of its own."""
     return type(value) is np.ndarray and value.nbytes >= MAP_FROM and not value.dtype.hasobject
 
 
@@ -42,11 +45,11 @@ class MappedArray:
         Writes a contiguous array to a file and returns its name.
     """
 
-    def __init__(self, array: np.ndarray[Any, Any], save: Callable[[Any], str]) -> None:
+    def __init__(self, array: np.ndarray[Any, Any], save: Save) -> None:
         self._order: Any = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
         self._shape, self._dtype = array.shape, array.dtype
         flat = array.T if self._order == "F" else array
-        self._path = save(np.ascontiguousarray(flat))
+        self.path = save(np.ascontiguousarray(flat))
         self._map: np.ndarray[Any, Any] | None = None
         self._faults = -1
 
@@ -57,7 +60,7 @@ class MappedArray:
         """Return the array as it was given, for one call."""
         faults = _page_faults()
         if self._map is None or (faults != self._faults and _has_private_pages(self._map)):
-            raw = np.memmap(self._path, np.uint8, mode="c")
+            raw = np.memmap(self.path, np.uint8, mode="c")
             self._map = raw.view(np.ndarray)
         self._faults = _page_faults()
         typed: np.ndarray[Any, Any] = self._map.view(self._dtype)

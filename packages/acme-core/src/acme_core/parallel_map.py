@@ -337,7 +337,9 @@ class ParallelMap:
     def _order(self, seed: int) -> RunOrder:
         template = self._distribution.template
         slots = None if self._options.write_worker_results else self._options.slots
-        return RunOrder(self._func, template, template.shared, seed, slots=slots)
+        # The shared values travel packed; the template need not carry them once more.
+        bare = replace(template, shared={})
+        return RunOrder(self._func, bare, template.shared, seed, slots=slots)
 
     def _check_resume(self, resume: object) -> None:
         if not isinstance(resume, bool):

@@ -44,7 +44,6 @@ def describe_run(
     func: Callable[..., Any], distribution: Distribution, options: MapOptions, seed: int
 ) -> RunInfo:
     """Collect who computes what, when and with what."""
-    template = distribution.template
     return RunInfo(
         run_id=secrets.token_hex(8),
         function=function_name(func),
@@ -57,8 +56,13 @@ def describe_run(
         versions=_versions(),
         options=options.on_record(),
         seed=seed,
-        shared={template.names[place]: describe(v) for place, v in template.shared.items()},
+        shared=_described_shared(distribution) if options.write_worker_results else {},
     )
+
+
+def _described_shared(distribution: Distribution) -> dict[str, Any]:
+    template = distribution.template
+    return {template.names[place]: describe(v) for place, v in template.shared.items()}
 
 
 def _user() -> str:

@@ -26,6 +26,7 @@ import cloudpickle
 import numpy as np
 
 from acme_core.arguments import is_h5py
+from acme_core.mapped import MappedArray, Save, is_mappable
 
 _PLAIN = (
     bool,
@@ -159,18 +160,18 @@ class Frozen:
 
 @dataclass(frozen=True)
 class FrozenColumn:
-    """Items of one distributed argument, each a pickle of its own."""
+    """Items of one distributed argument, each packed by itself."""
 
-    pickled: tuple[bytes, ...]
+    packed: tuple[Frozen | MappedArray, ...]
 
     def __len__(self) -> int:
-        return len(self.pickled)
+        return len(self.packed)
 
     def __iter__(self) -> Iterator[Any]:
-        return map(loads, self.pickled)
+        return (item.thaw() for item in self.packed)
 
     def __getitem__(self, part: slice) -> FrozenColumn:
-        return FrozenColumn(self.pickled[part])
+        return FrozenColumn(self.packed[part])
 
 
 def frozen(value: Any) -> Any:
@@ -197,11 +198,19 @@ def snapshot(call: int, value: Any) -> Any:
         ) from error
 
 
-def frozen_column(items: Any) -> Any:
+def frozen_column(items: Any, save: Save) -> Any:
     """Pack the items that a batch of calls gets of one distributed argument.
 
     Plain numbers, text and numeric arrays go as they are; of anything else every item is
-    pickled by itself, so that calls that were given the same object do not share it.
+    packed by itself, so that calls that were given the same object do not share it: large
+    arrays in files, all else as pickles.
+
+    Parameters
+    ----------
+    items : sequence
+        The items.
+    save : callable
+        Writes an array to a file and returns its name.
     """
     if isinstance(items, range):
         return items
@@ -210,15 +219,17 @@ def frozen_column(items: Any) -> Any:
         return items
     if set(map(type, items)) <= IMMUTABLE or all(map(is_immutable, items)):
         return list(items)
-    return FrozenColumn(tuple(map(_dumps_item, items)))
+    return FrozenColumn(tuple(_packed_item(item, save) for item in items))
 
 
-def _dumps_item(item: Any) -> bytes:
-    """Pickle one item; one that cannot be pickled becomes the failure of its call."""
+def _packed_item(item: Any, save: Save) -> Frozen | MappedArray:
+    """Pack one item; one that cannot be pickled becomes the failure of its call."""
+    if is_mappable(item):
+        return MappedArray(item, save)
     try:
-        return dumps(item)
+        return Frozen(dumps(item))
     except Exception as error:
-        return pickle.dumps(_Unsendable(f"{type(item).__name__}: {error}"))
+        return Frozen(pickle.dumps(_Unsendable(f"{type(item).__name__}: {error}")))
 
 
 class _Unsendable:
