@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 from acme_core import environment, transport
 from acme_core.distribution import Distribution, Place
 from acme_core.engine import Engine
-from acme_core.errors import ModulesChangedError
+from acme_core.errors import ModulesChangedError, OutdatedWorkerError
 from acme_core.handover import Handover
 from acme_core.mapped import MappedArray, is_mappable
 from acme_core.orders import BatchOutcome, RunOrder, RunTicket
@@ -44,7 +44,7 @@ def dispatch(
     *,
     retries: int,
     progress: bool,
-    used_before: bool = True,
+    workers: Mapping[str, int],
 ) -> None:
     """Run all calls on the workers of a client; outcomes go to the ledger of the run.
 
@@ -62,17 +62,18 @@ def dispatch(
         How often a failed call is tried again.
     progress : bool
         Whether to show how far the run is.
-    used_before : bool
-        Whether the workers may have imported modules for an earlier run.
+    workers : mapping of str to int
+        Addresses of the workers and their numbers of threads.
 
     Raises
     ------
     ModulesChangedError
         If a client that is not ACME's has workers with outdated modules.
     """
-    if used_before:
-        _refresh_modules(client)
-    handover = Handover(_shared_folder(client, run.output_dir))
+    ours = started_by_acme(client)
+    if not ours:
+        _refuse_outdated(client)
+    handover = Handover(_shared_folder(workers, run.output_dir))
     try:
         order = replace(order, shared=_mapped(order.shared, handover))
         ticket = RunTicket(
@@ -85,18 +86,45 @@ def dispatch(
                 done, failed = run.ledger.accept(outcome)
                 shown.add(done, failed - len(again))
 
-            Engine(
+            engine = Engine(
                 client,
                 ticket,
                 distribution,
                 handover,
+                workers=workers,
                 retries=retries,
                 stop_at_failure=order.stop_at_failure,
                 todo=run.ledger.todo(),
                 accept=accept,
-            ).run()
+            )
+            try:
+                engine.run()
+            except OutdatedWorkerError as outdated:
+                if not ours:
+                    raise _outdated(client, str(outdated)) from None
+                logger.info(
+                    f"<ParallelMap> INFO: {outdated} changed on disk; the workers are restarted"
+                )
+                client.restart()
+                engine.run()
     finally:
         handover.close()
+
+
+def _refuse_outdated(client: Client) -> None:
+    """Check that no worker uses a module that has changed on disk since it was imported."""
+    found = client.run(environment.changed_modules).values()
+    changed = sorted({name for names in found for name in names})
+    if changed:
+        raise _outdated(client, ", ".join(changed))
+
+
+def _outdated(client: Client, names: str) -> ModulesChangedError:
+    return ModulesChangedError(
+        f"<ParallelMap> the workers of {client} have imported {names}, which changed on disk "
+        "since. This client was not started by ACME, and a restart would destroy what else it "
+        "keeps: call client.restart() and compute again."
+    )
 
 
 def _mapped(shared: Mapping[Place, Any], handover: Handover) -> dict[Place, Any]:
@@ -106,32 +134,14 @@ def _mapped(shared: Mapping[Place, Any], handover: Handover) -> dict[Place, Any]
     }
 
 
-def _refresh_modules(client: Client) -> None:
-    """See to it that no worker uses a module that has changed on disk since it was imported."""
-    changed = sorted(
-        {name for names in client.run(environment.changed_modules).values() for name in names}
-    )
-    if not changed:
-        return
-    names = ", ".join(changed)
-    if not started_by_acme(client):
-        raise ModulesChangedError(
-            f"<ParallelMap> the workers of {client} have imported {names}, which changed on disk "
-            "since. This client was not started by ACME, and a restart would destroy what else "
-            "it keeps: call client.restart() and compute again."
-        )
-    logger.info(f"<ParallelMap> INFO: {names} changed on disk; the workers are restarted")
-    client.restart()
-
-
 def started_by_acme(client: Client) -> bool:
     """Whether the workers of a client were started by acme_cluster."""
     return type(client.cluster).__module__.startswith("acme_cluster")
 
 
-def _shared_folder(client: Client, output_dir: str | None) -> Path | None:
+def _shared_folder(workers: Iterable[str], output_dir: str | None) -> Path | None:
     """Folder in which all workers can read; `None` if they are on this machine."""
-    hosts = {urlsplit(address).hostname for address in client.nthreads()}
+    hosts = {urlsplit(address).hostname for address in workers}
     if hosts <= {"127.0.0.1", "localhost", "::1", None}:
         return None
     return Path(output_dir) if output_dir is not None else Path.cwd()

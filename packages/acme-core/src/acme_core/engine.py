@@ -24,7 +24,7 @@ import queue
 import time
 from array import array
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +85,8 @@ class Engine:
         The arguments.
     handover : Handover
         Takes large arguments.
+    workers : mapping of str to int
+        Addresses of the workers that there are now, and their numbers of threads.
     retries : int
         How often a failed call is tried again.
     stop_at_failure : bool
@@ -103,6 +105,7 @@ class Engine:
         distribution: Distribution,
         handover: Handover,
         *,
+        workers: Mapping[str, int],
         retries: int = 0,
         stop_at_failure: bool = False,
         todo: Sequence[range],
@@ -123,9 +126,8 @@ class Engine:
         self._in_flight: dict[Any, tuple[Future, _Batch, Parcel]] = {}
         self._finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._numbers = itertools.count()
-        self._slots = self._workers = 0
-        self._slots_read = 0.0
         self._no_workers_since: float | None = None
+        self._take_stock(workers)
 
     def run(self) -> None:
         """Run all calls; return when each has come to an end.
@@ -136,7 +138,6 @@ class Engine:
             What kept the workers from working on this run at all, or the client from reading its
             arguments. Failed calls are not raised but reported as outcomes.
         """
-        self._count_slots()
         try:
             while self._work_left() or self._in_flight:
                 self._fill_window()
@@ -231,6 +232,7 @@ class Engine:
 
     def _handle(self, batch: _Batch, outcome: BatchOutcome) -> bool:
         if outcome.broken is not None:
+            self._again.append(batch)
             raise exception_of(outcome.broken)
         self._sizer.observe(outcome.n_calls, outcome.wall_seconds)
         if outcome.n_calls < batch.n_calls:
@@ -309,11 +311,10 @@ class Engine:
 
     def _refresh_slots(self) -> None:
         if time.monotonic() - self._slots_read >= _REFRESH_SECONDS:
-            self._count_slots()
+            self._take_stock(self._client.nthreads())
 
-    def _count_slots(self) -> None:
-        threads = self._client.nthreads()
-        self._workers, self._slots = len(threads), sum(threads.values())
+    def _take_stock(self, workers: Mapping[str, int]) -> None:
+        self._workers, self._slots = len(workers), sum(workers.values())
         self._slots_read = now = time.monotonic()
         if self._slots:
             self._no_workers_since = None
@@ -327,8 +328,9 @@ class Engine:
             )
 
     def _cancel(self) -> None:
-        """Take back what is still out there."""
+        """Take back what is still out there; its calls are to do again."""
         futures: Sequence[Future] = [future for future, _, _ in self._in_flight.values()]
+        self._again.extend(batch for _, batch, _ in self._in_flight.values())
         self._in_flight.clear()
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)

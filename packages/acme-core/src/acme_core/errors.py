@@ -25,6 +25,10 @@ class ModulesChangedError(AcmeError, RuntimeError):
     """
 
 
+class OutdatedWorkerError(AcmeError, RuntimeError):
+    """A worker imported modules that have changed on disk since; it ran no call of this run."""
+
+
 class WorkerDiedError(AcmeError, RuntimeError):
     """A call ended its worker process again and again; recorded as the failure of that call."""
 

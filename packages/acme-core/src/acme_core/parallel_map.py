@@ -180,7 +180,7 @@ class ParallelMap:
         check_folder(self._options, func, resume=True)
         self._run: Run | None = None
         self._started_client = False
-        self._n_runs = 0
+        self._workers: dict[str, int] = {}
         self.client: Client | None = None
         self.n_workers: int | None = None
         with self._messages():
@@ -388,7 +388,6 @@ class ParallelMap:
         if client is None:
             run.finish()
         else:
-            self._n_runs += 1
             order = replace(
                 self._with_sink(self._order(run.seed), run),
                 shared=shared,
@@ -411,7 +410,7 @@ class ParallelMap:
                 self._distribution,
                 retries=retries,
                 progress=self._options.verbose is not False,
-                used_before=not self._started_client or self._n_runs > 1,
+                workers=self._workers,
             )
         except BaseException as error:
             run.finish()
@@ -509,7 +508,8 @@ class ParallelMap:
             )
             self._started_client = True
         self.client = client
-        self.n_workers = len(client.nthreads())
+        self._workers = dict(client.nthreads())
+        self.n_workers = len(self._workers)
         return client
 
 

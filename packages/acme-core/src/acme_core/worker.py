@@ -12,6 +12,7 @@ from typing import Any
 
 from acme_core import environment, handover, transport
 from acme_core.call import Batch
+from acme_core.errors import OutdatedWorkerError
 from acme_core.failures import describe
 from acme_core.orders import BatchOrder, BatchOutcome, RunOrder, RunTicket
 
@@ -53,6 +54,9 @@ def _order_of(ticket: RunTicket, n_threads: int) -> RunOrder:
         environment.enter(ticket.cwd, ticket.sys_path)
         order = _orders.get(ticket.run_id)
         if order is None:
+            changed = environment.changed_modules()
+            if changed:
+                raise OutdatedWorkerError(", ".join(sorted(changed)))
             environment.limit_threads(environment.worker_cores(n_threads))
             order = _orders[ticket.run_id] = transport.loads(handover.fetch(ticket.order))
             while len(_orders) > _KEPT_ORDERS:
