@@ -109,9 +109,36 @@ def start_client(
     from acme_cluster import slurm_info
 
     if not slurm_info.available():
-        from acme_cluster.local import start_local
-
-        return start_local(n_workers, n_calls, mem_per_worker, interactive)
+        return _start_here(n_workers, n_calls, partition, mem_per_worker, interactive)
     from acme_cluster.slurm import start_for_calls
 
     return start_for_calls(n_workers, n_calls, partition, mem_per_worker, timeout, interactive)
+
+
+def _start_here(
+    n_workers: int | None,
+    n_calls: int | None,
+    partition: str,
+    mem_per_worker: str,
+    interactive: bool,
+) -> Client:
+    """Start local workers for a request that may have been made for a cluster."""
+    from acme_cluster.local import start_local, usable_cores
+
+    if partition != "auto":
+        logger.warning(
+            "<ParallelMap> WARNING: There is no SLURM on this machine: partition=%r has no effect, "
+            "the workers are started here",
+            partition,
+        )
+    cores = usable_cores()
+    if n_workers is not None and n_workers > cores:
+        logger.warning(
+            "<ParallelMap> WARNING: %d workers were asked for, this machine has %d cores: "
+            "%d are started",
+            n_workers,
+            cores,
+            cores,
+        )
+        n_workers = cores
+    return start_local(n_workers, n_calls, mem_per_worker, interactive)
