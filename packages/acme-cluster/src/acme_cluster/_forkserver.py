@@ -299,7 +299,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {**defaults, **environ, **thread_limits(1)}
 
 
-# ------------------------------------------------------------------------------------- in the serve
+# --------------------------------------------------------------------- in the server process
 
 
 def serve(listener: int, alive: int, folder: str, preload: Sequence[str]) -> None:

@@ -52,7 +52,19 @@ MEMORY_RULES = {
 
 
 class SilentWorker(Worker):
-    """A worker without an HTTP server."""
+    """A worker without an HTTP server, which does not wait for calls that nobody waits for."""
+
+    async def close(self, *args: Any, **kwargs: Any) -> Any:
+        """Close; at once if the scheduler has gone, and with it whoever wanted the results.
+
+        Returns
+        -------
+        object
+            As distributed's.
+        """
+        if "connection-broken" in str(kwargs.get("reason", "")):
+            kwargs |= {"executor_wait": False, "timeout": 1}
+        return await super().close(*args, **kwargs)
 
     def start_http_server(self, *args: object, **kwargs: object) -> None:
         """Serve nothing: what a worker shows is on the scheduler's dashboard."""
@@ -238,7 +250,7 @@ def _forget_resource_tracker() -> None:
         tracker._fd = None
 
 
-# ------------------------------------------------------------------------------- processes and thei
+# ------------------------------------------------------------ processes and their context
 
 
 def preparation(name: str) -> dict[str, Any]:

@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 import os
 import shlex
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,26 +32,14 @@ from acme_cluster import endings, slurm_info
 from acme_cluster.dashboard import QuietScheduler
 from acme_cluster.errors import CommandError, SlurmUnavailableError
 from acme_cluster.folders import HEARTBEAT, ClusterFolder, remove_abandoned, shared_base
+from acme_cluster.jobs import Gate, Plan, call, job_class, job_options, jobqueue
 from acme_cluster.messages import shown
-from acme_cluster.quiet import silenced
+from acme_cluster.quiet import DASK_AND_LOOP, silenced
 from acme_cluster.security import cluster_security, lighten_accepting, make_keys
 
-__all__ = ["SYSTEMS", "BatchWorkers", "Plan", "job_script", "start_cluster"]
+__all__ = ["BatchWorkers", "start_cluster"]
 
 logger = logging.getLogger(__name__)
-
-# Batch system: module and class prefix in dask-jobqueue, and the command that cancels jobs.
-SYSTEMS = {
-    "slurm": ("slurm", "SLURM"),
-    "pbs": ("pbs", "PBS"),
-    "sge": ("sge", "SGE"),
-    "lsf": ("lsf", "LSF"),
-    "oar": ("oar", "OAR"),
-    "moab": ("moab", "Moab"),
-}
-
-# Submissions at a time: a controller that gets hundreds at once makes all of them wait.
-_AT_A_TIME = 8
 
 # How often a worker is replaced that dies again and again, and the time after which a worker that
 # lived so long counts as a good one.
@@ -61,259 +47,6 @@ _TRIES = 3
 _GOOD_AFTER = 600.0
 
 _UPKEEP_INTERVAL = 2.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that describes the jobs of one cluster. All values have been checked.
-
-    Attributes
-    ----------
-    caller : str
-        The function that the user called, for messages.
-    system : str
-        A key of `SYSTEMS`.
-    n_workers : int
-        Number of jobs.
-    partition : str or None
-        Partition or queue; None for the system's default.
-    cores, processes, memory : int
-        Cores of a job, worker processes in it, and bytes of the whole job.
-    account, walltime : str or None
-        As the batch system wants them.
-    directives : tuple of str
-        Further options of the job script.
-    prologue : tuple of str
-        Lines of shell before the worker.
-    log_directory : str or None
-        Where jobs print to; None for a folder below the shared one.
-    shared_directory : str or None
-        Base for keys; None for the default.
-    interface : str or None
-        Network interface of scheduler and workers.
-    scheduler_port : int
-        0 for any.
-    worker_ports, nanny_ports : str or None
-        Ranges such as "10000:10099".
-    death_timeout : float
-        Seconds that a worker looks for its scheduler.
-    limits : slurm_info.Limits
-        What the partition's QoS allows, to explain why jobs wait.
-    """
-
-    caller: str
-    system: str
-    n_workers: int
-    partition: str | None
-    cores: int
-    processes: int
-    memory: int
-    account: str | None = None
-    walltime: str | None = None
-    directives: tuple[str, ...] = ()
-    prologue: tuple[str, ...] = ()
-    log_directory: str | None = None
-    shared_directory: str | None = None
-    interface: str | None = None
-    scheduler_port: int = 0
-    worker_ports: str | None = None
-    nanny_ports: str | None = None
-    death_timeout: float = 60.0
-    limits: slurm_info.Limits = field(default_factory=slurm_info.Limits)
-
-    def worker_command(self, scheduler: str, name: str, folder: Path | None) -> str:
-        """Return the shell command that a job runs.
-
-        Parameters
-        ----------
-        scheduler : str
-            Its address.
-        name : str
-            Name of the worker.
-        folder : pathlib.Path or None
-            The cluster's, with its keys.
-
-        Returns
-        -------
-        str
-            It replaces the shell, so that the batch system's signals reach the worker.
-        """
-        command = [sys.executable, "-m", "acme_cluster.job_worker", scheduler, "--name", name]
-        command += ["--processes", str(self.processes)]
-        command += ["--cores", str(max(1, self.cores // self.processes))]
-        command += ["--memory", str(self.memory // self.processes)]
-        command += ["--death-timeout", f"{self.death_timeout:g}"]
-        options = {
-            "--folder": folder,
-            "--interface": self.interface,
-            "--worker-ports": self.worker_ports,
-            "--nanny-ports": self.nanny_ports,
-        }
-        for option, value in options.items():
-            command += [option, str(value)] if value is not None else []
-        return "exec " + shlex.join(command)
-
-
-def _job_options(plan: Plan, log_directory: str | None) -> dict[str, Any]:
-    """Return the keywords of dask-jobqueue's job class for a plan."""
-    megabytes = plan.memory // 2**20
-    directives = list(plan.directives)
-    options: dict[str, Any] = {
-        "cores": plan.cores,
-        "processes": plan.processes,
-        "memory": f"{plan.memory} B",
-        "walltime": plan.walltime,
-        "log_directory": log_directory,
-        "job_script_prologue": [*_import_path(), *plan.prologue],
-        "job_name": "acme",
-        "python": sys.executable,
-        "interface": plan.interface,
-    }
-    if plan.system == "slurm":
-        # To the megabyte: dask-jobqueue would round up, beyond a limit that the job was made to
-        # fit.
-        options |= {"job_mem": f"{megabytes}M", "job_cpu": plan.cores, "account": plan.account}
-        if plan.walltime is None:
-            # dask-jobqueue's own default of half an hour; without it the partition's holds.
-            options["job_directives_skip"] = ["-t 00:30:00"]
-    elif plan.system in ("pbs", "moab"):
-        options["account"] = plan.account
-        options["resource_spec"] = f"select=1:ncpus={plan.cores}:mem={megabytes}mb"
-    elif plan.system == "sge":
-        options["project"] = plan.account
-        options["resource_spec"] = f"h_vmem={megabytes // plan.cores}M"
-    else:
-        options["project"] = plan.account
-    if plan.system == "lsf":
-        options |= {"mem": plan.memory, "ncpus": plan.cores}
-    options["queue"] = plan.partition
-    options["job_extra_directives"] = directives
-    return options
-
-
-def _import_path() -> list[str]:
-    # Where this package is used from a folder that only this process knows, jobs have to be told.
-    here = str(Path(__file__).resolve().parents[1])
-    known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    if "site-packages" in here or "dist-packages" in here or here in known:
-        return []
-    return [f"export PYTHONPATH={shlex.quote(here)}${{PYTHONPATH:+:$PYTHONPATH}}"]
-
-
-# --------------------------------------------------------------------------------------------------
-
-
-class _Gate:
-    """Lets a few submissions through at a time, and none once the cluster ends."""
-
-    def __init__(self) -> None:
-        self.open = True
-        self.refusal: str | None = None
-        self._turns: asyncio.Semaphore | None = None
-
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        if self._turns is None:
-            self._turns = asyncio.Semaphore(_AT_A_TIME)
-        async with self._turns:
-            if not self.open:
-                raise OSError("The cluster is ending.")
-            yield
-
-
-class _BatchJob:
-    """What our jobs have in addition to dask-jobqueue's, whatever the batch system."""
-
-    status: Any
-    job_id: str | None
-
-    def __init__(self, scheduler: Any = None, name: Any = None, **options: Any) -> None:
-        plan: Plan = options.pop("plan")
-        folder: Path | None = options.pop("folder", None)
-        self.gate: _Gate = options.pop("gate", None) or _Gate()
-        for handled_by_us in ("protocol", "security"):
-            options.pop(handled_by_us, None)
-        super().__init__(scheduler, name, **options)  # type: ignore[call-arg]
-        self._command_template = plan.worker_command(str(scheduler), str(name), folder)
-        self.seen_online = 0.0
-
-    async def start(self) -> None:
-        """Submit the job. A refusal is noted, for whoever waits for the workers."""
-        try:
-            async with self.gate.turn():
-                await super().start()  # type: ignore[misc]
-        except (OSError, ValueError, RuntimeError) as error:
-            if self.gate.open and self.gate.refusal is None:
-                self.gate.refusal = str(error)
-            self.status = Status.running
-
-    @staticmethod
-    async def _call(cmd: Sequence[str], *, shell: bool = False, **keywords: Any) -> str:
-        """Run a command of the batch system, without the traces of a surrounding job."""
-        environ = slurm_info.clean_environment()
-        pipe = asyncio.subprocess.PIPE
-        line = ["sh", "-c", " ".join(cmd)] if shell else list(cmd)
-        process = await asyncio.create_subprocess_exec(
-            *line, stdout=pipe, stderr=pipe, env=environ, **keywords
-        )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), 60)
-        except TimeoutError:
-            process.kill()
-            raise CommandError(cmd, None, "nothing within 60 s") from None
-        if process.returncode:
-            raise CommandError(cmd, process.returncode, (out + err).decode(errors="replace"))
-        return out.decode(errors="replace")
-
-    @classmethod
-    async def _close_job(cls, job_id: str | None, cancel_command: str) -> None:
-        if job_id:
-            with contextlib.suppress(OSError):
-                await cls._call([*shlex.split(cancel_command), job_id])
-
-
-def job_class(system: str) -> Any:
-    """Return our job class for a batch system.
-
-    Parameters
-    ----------
-    system : str
-        A key of `SYSTEMS`.
-
-    Returns
-    -------
-    type
-        A subclass of dask-jobqueue's job class.
-    """
-    module, prefix = SYSTEMS[system]
-    base = getattr(importlib.import_module(f"dask_jobqueue.{module}"), f"{prefix}Job")
-    extra = {"submit_command": "sbatch --parsable"} if system == "slurm" else {}
-    return type(f"{prefix}WorkerJob", (_BatchJob, base), extra)
-
-
-def job_script(plan: Plan) -> str:
-    """Return the job script of a plan without submitting or starting anything.
-
-    Parameters
-    ----------
-    plan : Plan
-        The jobs.
-
-    Returns
-    -------
-    str
-        As it will be submitted, but for the scheduler's address, the worker's name and the folder
-        of the cluster.
-    """
-    folder = shared_base(plan.shared_directory) / "clusters" / "CLUSTER"
-    options = _job_options(plan, None)
-    job = job_class(plan.system)(
-        "tls://SCHEDULER:PORT", "NAME", plan=plan, folder=folder, **options
-    )
-    return str(job.job_script())
-
-
-# -------------------------------------------------------------------------------------------------
 
 
 class BatchWorkers:
@@ -341,7 +74,7 @@ class BatchWorkers:
         self.job_plan = plan
         self.deaths: list[str] = []
         self._given_up: str | None = None
-        self._gate = _Gate()
+        self._gate = Gate()
         self._looks = _Looks()
         self._budget = _TRIES * plan.n_workers
         self._upkeep: asyncio.Task[None] | None = None
@@ -350,7 +83,7 @@ class BatchWorkers:
         remove_abandoned(base)
         keys = make_keys()
         self.folder = ClusterFolder.create(base, keys)
-        self._logs, self._own_logs = _log_folder(plan, base, self.folder)
+        self._logs = _log_folder(plan, self.folder)
         self._quiet.enter_context(silenced(logging.CRITICAL))
         lighten_accepting()
         options = {
@@ -375,7 +108,7 @@ class BatchWorkers:
                     plan=plan,
                     folder=self.folder.path,
                     gate=self._gate,
-                    **_job_options(plan, str(self._logs)),
+                    **job_options(plan, str(self._logs)),
                 )
         except BaseException:
             self._tidy_up()
@@ -510,7 +243,7 @@ class BatchWorkers:
 
     async def _squeue(self) -> str:
         command = ["squeue", "--all", "--noheader", "--me", "--format=%i|%T|%r"]
-        return await _BatchJob._call(command)
+        return await call(command)
 
     async def _bury(self, name: Any, job: Any) -> None:
         ending = await asyncio.get_running_loop().run_in_executor(
@@ -550,7 +283,7 @@ class BatchWorkers:
     @contextlib.contextmanager
     def quietly(self) -> Iterator[None]:
         """Silence dask while this cluster ends: that connections close is what is wanted."""
-        with silenced(logging.CRITICAL + 1):
+        with silenced(logging.CRITICAL + 1, DASK_AND_LOOP):
             yield
 
     def close(self, timeout: float | None = None) -> Any:
@@ -608,13 +341,14 @@ class BatchWorkers:
         endings.release(self)
         scratch = str(self.folder.path)
         sys.path[:] = [entry for entry in sys.path if not entry.startswith(scratch)]
+        if self.deaths:
+            # Somebody will want to know why.
+            self.folder.keep(self._logs)
         self.folder.remove()
-        if self._own_logs and not self.deaths:
-            _remove_logs(self._logs)
 
 
 class _Looks:
-    """Decides when to ask the batch system about workers that are not online: soon, then less and less often."""
+    """Decides when to ask about workers that are not online: soon, then less and less often."""
 
     def __init__(self) -> None:
         self._names: set[Any] = set()
@@ -649,23 +383,13 @@ def _shown_outside_calls() -> Iterator[None]:
         yield
 
 
-def _log_folder(plan: Plan, base: Path, folder: ClusterFolder) -> tuple[Path, bool]:
-    if plan.log_directory is not None:
+def _log_folder(plan: Plan, folder: ClusterFolder) -> Path:
+    if plan.log_directory is None:
+        path = folder.path / "logs"
+    else:
         path = Path(os.path.expandvars(plan.log_directory)).expanduser()
-        path.mkdir(parents=True, exist_ok=True)
-        return path, False
-    path = base / "logs" / folder.path.name
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path, True
-
-
-def _remove_logs(path: Path) -> None:
-    import shutil
-
-    shutil.rmtree(path, ignore_errors=True)
-    for parent in (path.parent, path.parent.parent):
-        with contextlib.suppress(OSError):
-            parent.rmdir()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def start_cluster(plan: Plan) -> Any:
@@ -681,6 +405,5 @@ def start_cluster(plan: Plan) -> Any:
     BatchWorkers
         A cluster that is also dask-jobqueue's; its jobs may still be waiting.
     """
-    module, prefix = SYSTEMS[plan.system]
-    base = getattr(importlib.import_module(f"dask_jobqueue.{module}"), f"{prefix}Cluster")
+    prefix, base = jobqueue(plan.system, "Cluster")
     return type(f"{prefix}Workers", (BatchWorkers, base), {})(plan)

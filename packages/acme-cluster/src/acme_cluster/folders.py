@@ -5,7 +5,8 @@
         owner.json              which process made it
         alive                   touched by that process every few seconds
         workers/                one empty file for each job that runs
-    ~/.acme/logs/ID/            what the jobs print
+        logs/                   what the jobs print
+    ~/.acme/logs/ID/            the same, kept if a worker was lost
 
 It is removed by the client when the cluster ends; after the client was killed by the last job that
 ends, or at this user's next start of a cluster.
@@ -170,6 +171,21 @@ class ClusterFolder:
             marker.unlink(missing_ok=True)
             if last_removes and not any(marker.parent.iterdir()):
                 self.remove()
+
+    def keep(self, logs: Path) -> None:
+        """Save what the jobs printed from being removed.
+
+        Parameters
+        ----------
+        logs : pathlib.Path
+            A folder; one outside this folder stays where it is.
+        """
+        if self.path not in logs.parents:
+            return
+        kept = self.path.parent.parent / "logs" / self.path.name
+        with contextlib.suppress(OSError):
+            kept.parent.mkdir(mode=0o700, exist_ok=True)
+            logs.rename(kept)
 
     def remove(self) -> None:
         """Remove the folder with the keys; one that is gone already is fine."""

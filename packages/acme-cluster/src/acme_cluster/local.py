@@ -31,7 +31,7 @@ from acme_cluster.dashboard import QuietScheduler, dashboard_link, how_to_reach
 from acme_cluster.errors import DeclinedError, WorkerStartError
 from acme_cluster.messages import shown
 from acme_cluster.prompts import can_ask, confirm
-from acme_cluster.quiet import silenced
+from acme_cluster.quiet import DASK_AND_LOOP, silenced
 from acme_cluster.security import cluster_security, lighten_accepting, make_keys
 from acme_cluster.sizes import format_memory
 
@@ -143,7 +143,7 @@ class LocalWorkers(LocalCluster):
     @contextlib.contextmanager
     def quietly(self) -> Iterator[None]:
         """Silence dask while this cluster ends: that connections close is what is wanted."""
-        with silenced(logging.CRITICAL + 1):
+        with silenced(logging.CRITICAL + 1, DASK_AND_LOOP):
             yield
 
     def close(self, timeout: float | None = None) -> Any:

@@ -9,33 +9,38 @@ from contextlib import contextmanager
 
 __all__ = ["silenced"]
 
-_NAMES = ("distributed", "bokeh", "tornado")
+DASK = ("distributed", "bokeh", "tornado")
+DASK_AND_LOOP = (*DASK, "asyncio")
 
 _lock = threading.RLock()
-_wanted: list[tuple[object, int]] = []
+_wanted: list[tuple[object, int, tuple[str, ...]]] = []
 
 
 class _Threshold(logging.Filter):
     """Lets records pass from a level on; on a handler it sees the records of all child loggers."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record may pass: only dask's own are held back."""
+        """Tell whether a record may pass: only those of the named loggers are held back."""
+        name = record.name.split(".")[0]
         with _lock:
-            level = max((level for _, level in _wanted), default=logging.NOTSET)
-        return record.levelno >= level or record.name.split(".")[0] not in _NAMES
+            levels = [level for _, level, names in _wanted if name in names]
+        return record.levelno >= max(levels, default=logging.NOTSET)
 
 
 _threshold = _Threshold()
 
 
 @contextmanager
-def silenced(level: int) -> Iterator[None]:
-    """Hold back messages of distributed, bokeh and tornado below a level while inside.
+def silenced(level: int, names: tuple[str, ...] = DASK) -> Iterator[None]:
+    """Hold back messages of other libraries below a level while inside.
 
     Parameters
     ----------
     level : int
         Least level that still passes.
+    names : tuple of str, default DASK
+        Top-level loggers; `DASK_AND_LOOP` also has asyncio's, which complains about what is cut
+        short.
 
     Yields
     ------
@@ -46,7 +51,7 @@ def silenced(level: int) -> Iterator[None]:
     token = object()
     handlers = _handlers()
     with _lock:
-        _wanted.append((token, level))
+        _wanted.append((token, level, names))
     for handler in handlers:
         handler.addFilter(_threshold)
     try:
@@ -62,8 +67,10 @@ def silenced(level: int) -> Iterator[None]:
 
 def _handlers() -> list[logging.Handler]:
     handlers = list(logging.getLogger().handlers)
+    if logging.lastResort is not None:
+        handlers.append(logging.lastResort)
     for name in list(logging.root.manager.loggerDict):
-        if name.split(".")[0] in _NAMES:
+        if name.split(".")[0] in DASK_AND_LOOP:
             handlers += logging.getLogger(name).handlers
     unique = dict.fromkeys(handlers)
     return [handler for handler in unique if isinstance(handler, logging.StreamHandler)]

@@ -1,4 +1,4 @@
-"""Waiting until the first workers of a cluster are online, and asking how to go on if they are not."""
+"""Waiting until the first workers of a cluster are online, and asking if they are not."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def wait_for_workers(
                     "Wait longer (timeout=...), or choose another partition."
                 )
             logger.warning(
-                "<%s> WARNING: Only %d of %d workers are online after %g seconds, going on with them.%s",
+                "<%s> WARNING: %d of %d workers are online after %g seconds, going on with them.%s",
                 caller, there, total, timeout, because,
             )  # fmt: skip
             return
@@ -113,9 +113,7 @@ def _wait(cluster: Growing, caller: str, needed: int, total: int, timeout: float
     with bar:
         while (there := cluster.online()) < needed:
             if cluster.refused is not None:
-                raise WorkerStartError(
-                    f"<{caller}> The batch system refused the job: {cluster.refused}"
-                )
+                raise WorkerStartError(f"<{caller}> The job was refused: {cluster.refused}")
             now = time.monotonic()
             if now >= end:
                 return False
