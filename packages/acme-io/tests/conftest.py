@@ -3,7 +3,7 @@
 import itertools
 import pickle
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,7 +151,7 @@ def run_fixture(tmp_path: Path) -> Callable[..., Outcome]:
 
 
 @pytest.fixture
-def tools() -> Iterator[Any]:
+def tools() -> Any:
     """The helpers above, for tests that drive stores step by step."""
 
     class Tools:
@@ -159,4 +159,4 @@ def tools() -> Iterator[Any]:
 
     for helper in (new_run, report, run, same, table_of, write_batch):
         setattr(Tools, helper.__name__, staticmethod(helper))
-    yield Tools
+    return Tools

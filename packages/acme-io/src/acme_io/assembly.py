@@ -1,19 +1,19 @@
 """One container with real datasets, assembled call by call."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5d, h5f, h5g, h5p, h5s
+from h5py import h5d, h5p, h5s
 
 from . import files, layout
 from .container import Description, describe_container
 from .errors import DamagedFileError
 from .hdf5 import Field, add_dataset, as_bytes, hdf5_type, write_column, write_text
-from .payload import create_on_disk, data_checksum, write_exactly
-from .seal import LARGE, Seal, block_size, checksum, seal_file
+from .payload import data_checksum
+from .seal import LARGE, Seal, block_size, checksum
+from .writing import NewFile, write_exactly
 
 __all__ = ["Assembler", "write_records"]
 
@@ -36,8 +36,7 @@ class Assembler:
     """
 
     def __init__(self, path: Path, run_id: str, n_calls: int, n_large: int) -> None:
-        self._path, self._temporary = path, files.temporary_path(path)
-        self._block = block_size(n_calls * n_large, run_id)
+        self._path, self._run_id, self._n_calls = path, run_id, n_calls
         self._ranges: list[tuple[int, int, int]] = []
         self._kinds: dict[Any, tuple[Any, Any]] = {}
         self._in_groups = h5p.create(h5p.LINK_CREATE)
@@ -46,14 +45,7 @@ class Assembler:
         self._plist.set_obj_track_times(False)
         self._plist.set_alloc_time(h5d.ALLOC_TIME_EARLY)
         self._plist.set_fill_time(h5d.FILL_TIME_NEVER)
-        self._fid: h5f.FileID = create_on_disk(self._temporary, self._block, dense=True)
-        try:
-            self._root = h5g.open(self._fid, b"/")
-            self._file = open(self._temporary, "rb+", buffering=0)  # noqa: SIM115
-        except BaseException:
-            self._fid.close()
-            files.remove(self._temporary)
-            raise
+        self._new = NewFile(path, block_size(n_calls * n_large, run_id), dense=True)
 
     def add(
         self, call: int, fields: Iterable[Field], arrays: Iterable[Array | None], known: int
@@ -83,7 +75,7 @@ class Assembler:
 
     def _add(self, path: bytes, field: Field, array: Array | None) -> None:
         if field.shape is None or array is None:
-            add_dataset(self._root, field._replace(path=path.decode()))
+            add_dataset(self._new.root, field._replace(path=path.decode()))
             return
         key = field[1:]
         known = self._kinds.get(key)
@@ -93,28 +85,23 @@ class Assembler:
             if len(self._kinds) > 1000:
                 self._kinds.clear()
         kind, space = known
-        dataset = h5d.create(self._root, path, kind, space, self._plist, lcpl=self._in_groups)
+        dataset = h5d.create(self._new.root, path, kind, space, self._plist, lcpl=self._in_groups)
         if field.nbytes < LARGE:
             if field.nbytes:
                 dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), kind)
             return
         data, offset = as_bytes(array), dataset.get_offset()
-        self._file.seek(offset)
-        write_exactly(self._file, data)
+        self._new.file.seek(offset)
+        write_exactly(self._new.file, data)
         self._ranges.append((offset, len(data), checksum(data)))
 
     def finish(self, about: Description, records: Mapping[int, str]) -> None:
         """Write the record and give the container its name; it is on the disk then."""
         try:
-            describe_container(self._root, about)
-            write_records(self._root, len(about.table), records)
-            self._fid.close()
-            n_calls = len(about.table)
-            seal = Seal("container", about.stamp.run_id, range(n_calls), self._block)
-            seal_file(seal, self._file, self._ranges)
-            os.fsync(self._file.fileno())
-            self._file.close()
-            os.replace(self._temporary, self._path)
+            describe_container(self._new.root, about)
+            write_records(self._new.root, self._n_calls, records)
+            seal = Seal("container", self._run_id, range(self._n_calls))
+            self._new.publish(seal, self._ranges, flush=True)
             files.flush_folder(self._path.parent)
         except BaseException:
             self.abort()
@@ -122,10 +109,7 @@ class Assembler:
 
     def abort(self) -> None:
         """Remove what there is."""
-        if self._fid.valid:
-            self._fid.close()
-        self._file.close()
-        files.remove(self._temporary)
+        self._new.abort()
 
 
 def write_records(root: Any, n_calls: int, records: Mapping[int, str]) -> None:

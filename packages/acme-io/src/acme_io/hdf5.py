@@ -120,8 +120,6 @@ def access_properties(*, dense: bool = False, memory: bool = False) -> h5p.PropF
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     if memory:
         access.set_fapl_core(1 << 14, False)
-    else:
-        access.set_file_locking(False, True)
     return access
 
 

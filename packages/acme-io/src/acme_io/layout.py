@@ -94,6 +94,15 @@ def payload_name(name: str, calls: range) -> str:
     return f"{name}_{_numbers(calls)}.h5"
 
 
+def folder_name(folder: str) -> str | None:
+    """Read the function name from the name of a payload or parts folder; None for any other."""
+    for make in (payload_folder, parts_folder):
+        before, after = make("\0").split("\0")
+        if folder.startswith(before) and folder.endswith(after):
+            return folder[len(before) : len(folder) - len(after)] or None
+    return None
+
+
 def part_name(name: str, calls: range) -> str:
     """File name of a part file, without its folder."""
     return f"{name}_{_numbers(calls)}.part.h5"

@@ -4,7 +4,6 @@ All have the same frame: a user block with the seal, the run's identity in the r
 and the records of the calls in `calls`, one line of JSON each. What differs is the datasets.
 """
 
-import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from h5py import h5f, h5g
 
 from . import files
 from .hdf5 import (
@@ -20,12 +18,8 @@ from .hdf5 import (
     LARGEST_TEMPLATE,
     Field,
     Structure,
-    access_properties,
     add_structure,
     as_bytes,
-    container_properties,
-    creation_properties,
-    path_bytes,
     template_for,
 )
 from .seal import (
@@ -35,9 +29,9 @@ from .seal import (
     block_size,
     checksum,
     range_checksum,
-    seal_file,
     seal_pieces,
 )
+from .writing import NewFile, write_exactly
 
 __all__ = ["RunStamp", "write_file"]
 
@@ -177,36 +171,15 @@ def build_file(
     flush : bool
         Wait until the file is on the disk.
     """
-    temporary = files.temporary_path(path)
+    new = NewFile(path, seal.block, dense=dense)
     try:
-        plan = _lay_out(temporary, seal.block, lay_out, dense=dense)
-        with open(temporary, "rb+", buffering=0) as file:
-            ranges = [found for data in plan if (found := _put(file, data)) is not None]
-            seal_file(seal, file, ranges)
-            if flush:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
+        plan = list(lay_out(new.root))
+        new.close_hdf5()
+        ranges = [found for data in plan if (found := _put(new.file, data)) is not None]
+        new.publish(seal, ranges, flush=flush)
     except BaseException:
-        files.remove(temporary)
+        new.abort()
         raise
-
-
-def _lay_out(
-    path: str, block: int, lay_out: Callable[[Any], Iterable[Data]], *, dense: bool
-) -> list[Data]:
-    fid = create_on_disk(path, block, dense=dense)
-    try:
-        return list(lay_out(h5g.open(fid, b"/")))
-    finally:
-        fid.close()
-
-
-def create_on_disk(path: str, block: int, *, dense: bool) -> h5f.FileID:
-    """Create an HDF5 file through the library."""
-    # The folder's own error is clearer than what HDF5 makes of it; the mode follows the umask.
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-    properties = container_properties(block) if dense else creation_properties(block)
-    return h5f.create(path_bytes(path), h5f.ACC_TRUNC, properties, access_properties(dense=dense))
 
 
 def _put(file: BinaryIO, data: Data) -> tuple[int, int, int] | None:
@@ -224,13 +197,6 @@ def _put(file: BinaryIO, data: Data) -> tuple[int, int, int] | None:
         if large:
             running.update(view)
     return (data.offset, data.length, running.value()) if large else None
-
-
-def write_exactly(file: BinaryIO, view: memoryview) -> None:
-    """Write every byte; an unbuffered file may write less than it is given."""
-    position = 0
-    while position < len(view):
-        position += file.write(view[position : position + (1 << 30)])
 
 
 def data_checksum(arrays: Sequence[Array | None]) -> int:

@@ -2,7 +2,8 @@
 
 A file is the pickle of the value and nothing else to plain `pickle.load`, which stops where the
 pickle ends. After it come the call's record, the run's identity and the seal, a line of text each,
-and the length of these lines as a number of ten digits.
+and the length of these lines as a number of ten digits. The seal's `rest` is the CRC-32 of all that
+stands before it, its `data` the range of record and identity with their own CRC-32.
 """
 
 import contextlib
@@ -75,8 +76,10 @@ def write_pickle(
             out = _Counting(file)
             _dump(value, out)
             lines = f"\n{record}\n{run_json}\n".encode()
+            start = out.size
             out.write(lines)
-            seal = Seal("pickle", run_id, range(call, call + 1), 0, out.size, out.crc)
+            own = [(start, len(lines), zlib.crc32(lines))]
+            seal = Seal("pickle", run_id, range(call, call + 1), 0, out.size, out.crc, own)
             trailer = lines + seal.line()
             file.write(seal.line() + b"%0*d" % (_DIGITS, len(trailer)))
         os.replace(temporary, path)
@@ -163,6 +166,9 @@ def _read_trailer(file: Any, path: Path, *, check: bool) -> tuple[Seal, str, str
     seal = Seal.parse(lines[3] + b"\n", path)
     if seal.size != size - _DIGITS - len(lines[3]) - 1:
         raise DamagedFileError(f"{path} is damaged: its length has changed.")
+    own = b"\n".join([*lines[:3], b""])
+    if seal.data != [(start, len(own), zlib.crc32(own))]:
+        raise DamagedFileError(f"{path} is damaged: its record has changed since it was written.")
     if check and _crc(file, seal.size) != seal.rest:
         raise DamagedFileError(f"{path} is damaged: its content has changed since it was written.")
     return seal, lines[1].decode(), lines[2].decode()

@@ -38,7 +38,7 @@ def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
     Parameters
     ----------
     folder : path_like
-        The output directory.
+        The output directory, or the payload folder in it.
     name : str, optional
         The cleaned function name, where the folder holds results of several functions.
 
@@ -50,6 +50,8 @@ def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
         A run is writing there.
     """
     output_dir = Path(folder).absolute()
+    if (payloads_of := layout.folder_name(output_dir.name)) is not None:
+        output_dir, name = output_dir.parent, payloads_of
     names = names_in(output_dir) if name is None else [name]
     if len(names) != 1:
         what = f"results of several functions: {', '.join(names)}" if names else "no payloads"

@@ -123,29 +123,16 @@ def finished_calls(output_dir: str | os.PathLike[str], name: str) -> Finished | 
 
 
 def names_in(folder: Path) -> list[str]:
-    """Names of the functions that have payloads, parts or pickles in a folder."""
+    """Names of the functions that have payloads, parts or pickles in an output directory."""
     names = set()
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.is_dir():
-                names |= {
-                    inner
-                    for make in (layout.payload_folder, layout.parts_folder)
-                    for inner in [_name_of(entry.name, make)]
-                    if inner
-                }
-            else:
+                names.add(layout.folder_name(entry.name))
+            elif layout.folder_name(folder.name) is None:
                 parsed = layout.parse_payload_name(entry.name)
-                if parsed is not None and parsed.kind == "pickle":
-                    names.add(parsed.name)
-    return sorted(names)
-
-
-def _name_of(folder: str, make: Any) -> str | None:
-    before, after = make("\0").split("\0")
-    if folder.startswith(before) and folder.endswith(after) and len(folder) > len(before + after):
-        return folder[len(before) : len(folder) - len(after)]
-    return None
+                names.add(parsed.name if parsed is not None and parsed.kind == "pickle" else None)
+    return sorted(name for name in names if name is not None)
 
 
 def scan(output_dir: Path, name: str) -> Scan:
