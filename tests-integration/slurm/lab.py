@@ -5,8 +5,9 @@
     python lab.py status               # exit code 0 only if everything is up
     python lab.py stop [--forget]      # --forget also removes state, accounting and configuration
 
-Everything that makes a cluster real is real: the controller, one node daemon a node (each under its own host name),
-accounting with a limit per partition, authentication. Only the sizes of the nodes are made up. Needs root, no systemd.
+Everything that makes a cluster real is real: the controller, one node daemon a node (each under its
+own host name), accounting with a limit per partition, authentication. Only the sizes of the nodes
+are made up. Needs root, no systemd.
 
     munged ◄─── all          mariadbd ◄── slurmdbd ◄── slurmctld ◄── slurmd × 4
 """
@@ -33,7 +34,8 @@ NODES = tuple(f"lab{number}" for number in range(1, 5))
 SOCKET = HOME / "db" / "mysql.sock"
 PROGRAMS = ("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sbatch")
 
-# Name, memory limit of a job in GB, longest time, further settings. The names are those of a real cluster.
+# Name, memory limit of a job in GB, longest time, further settings. The names are those of a real
+# cluster.
 PARTITIONS = (
     ("8GBXS", 8, "01:00:00", "Default=YES"),
     ("8GBS", 8, "10:00:00", ""),
@@ -397,7 +399,9 @@ def crash(node: str) -> None:
         raise LabError(f"{node} does not run")
     space = os.readlink(f"/proc/{pid}/ns/uts")
     if space == os.readlink("/proc/self/ns/uts"):
-        raise LabError(f"{node} shares its host name with this machine, its processes cannot be told")
+        raise LabError(
+            f"{node} shares its host name with this machine, its processes cannot be told"
+        )
     os.kill(pid, signal.SIGKILL)
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -412,7 +416,9 @@ def main() -> int:
     """Run one command of the command line."""
     parser = argparse.ArgumentParser(description="A SLURM cluster on this machine, for tests.")
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("start").add_argument("users", nargs="*", help="may submit jobs besides root")
+    commands.add_parser("start").add_argument(
+        "users", nargs="*", help="may submit jobs besides root"
+    )
     commands.add_parser("stop").add_argument("--forget", action="store_true")
     commands.add_parser("status")
     commands.add_parser("crash").add_argument("node", choices=NODES)

@@ -17,6 +17,12 @@ import acme_cluster
 
 
 @pytest.fixture(autouse=True)
+def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests are about one machine, also on a machine that belongs to a cluster."""
+    monkeypatch.setattr("acme_cluster.slurm_info.available", lambda: False)
+
+
+@pytest.fixture(autouse=True)
 def any_port() -> Iterator[None]:
     with dask.config.set({"acme.dashboard-port": 0}):
         yield

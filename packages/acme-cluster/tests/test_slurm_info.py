@@ -160,8 +160,10 @@ def test_failures_carry_command_exit_code_and_output() -> None:
 
 
 def test_a_machine_without_slurm_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     monkeypatch.setenv("PATH", "")
     assert not slurm_info.available()
+    assert not slurm_info.usable()
     with pytest.raises(SlurmUnavailableError, match="local_cluster_setup"):
         slurm_info.partitions()
     assert slurm_info.qos_limits() == {}

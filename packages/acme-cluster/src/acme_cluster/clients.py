@@ -108,7 +108,7 @@ def start_client(
     """
     from acme_cluster import slurm_info
 
-    if not slurm_info.available():
+    if not slurm_info.usable():
         return _start_here(n_workers, n_calls, partition, mem_per_worker, interactive)
     from acme_cluster.slurm import start_for_calls
 

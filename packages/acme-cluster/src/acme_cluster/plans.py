@@ -236,7 +236,7 @@ def _check_architecture(caller: str, site: Site, partition: str | None) -> None:
     if theirs is not None and theirs != ours:
         fitting = [name for name, rule in site.partitions.items() if rule.architecture == ours]
         raise ArgumentValueError(
-            f"<{caller}> The nodes of {partition} are {theirs} machines, and this one is {ours}: its "
+            f"<{caller}> The nodes of {partition} are {theirs} machines, this one is {ours}: its "
             f"Python cannot run there. Start from a {theirs} machine, or use "
             f"{', '.join(fitting) or 'another partition'}."
         )

@@ -28,6 +28,7 @@ __all__ = [
     "partitions",
     "qos_limits",
     "run",
+    "usable",
 ]
 
 # A controller that is busy answers within seconds; one that is down makes squeue wait for nine.
@@ -330,6 +331,26 @@ def available() -> bool:
         True if jobs can be submitted and cancelled from here.
     """
     return all(shutil.which(name) for name in ("sbatch", "scancel", "squeue", "scontrol"))
+
+
+def usable() -> bool:
+    """Tell whether this machine belongs to a SLURM cluster.
+
+    Returns
+    -------
+    bool
+        False without SLURM's commands, and where they are installed and know of no cluster. A
+        controller that does not answer at present is no reason for False: the machine is part of a
+        cluster all the same.
+    """
+    if not available():
+        return False
+    try:
+        run("scontrol", "show", "config")
+    except CommandError as error:
+        said = error.output.lower()
+        return not any(words in said for words in ("configuration source", "configuration file"))
+    return True
 
 
 def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:

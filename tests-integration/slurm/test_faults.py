@@ -1,0 +1,145 @@
+"""Workers that vanish, and clusters that are started in unusual places."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import lab
+
+from acme_cluster import cluster_cleanup, slurm_cluster_setup
+
+
+def slow(number: int) -> int:
+    time.sleep(0.3)
+    return number
+
+
+def test_a_cancelled_job_is_replaced_while_work_waits(place: Any, until: Any, capsys: Any) -> None:
+    client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="600MB", n_workers_startup=2)
+    try:
+        first = set(client.cluster.job_ids())
+        futures = client.map(slow, range(40), pure=False, retries=5)
+        lab.run("scancel", min(first))
+        until(
+            lambda: (
+                len(client.cluster.job_ids()) == 2 and min(first) not in client.cluster.job_ids()
+            )
+        )
+        assert client.gather(futures) == list(range(40))
+        assert "A worker was lost: job" in capsys.readouterr().err
+        assert "cancelled" in client.cluster.deaths[0]
+    finally:
+        cluster_cleanup(client)
+    logs = list((place.shared / "logs").rglob("*.out"))
+    assert logs, "what lost workers printed is kept"
+    subprocess.run(["rm", "-rf", str(place.shared / "logs")], check=True)
+
+
+def test_a_requeued_job_comes_back_by_itself(place: Any, until: Any) -> None:
+    client = slurm_cluster_setup("8GBXS", mem_per_worker="600MB", job_extra=["--requeue"])
+    try:
+        (job,) = client.cluster.job_ids()
+        future = client.submit(slow, 1, retries=5)
+        assert future.result() == 1
+        lab.run("scontrol", "requeue", job)
+        until(lambda: not client.cluster.scheduler.workers)
+        # SLURM holds a requeued job back for two minutes; time is money.
+        until(lambda: "PENDING" in lab.run("squeue", "-h", "-j", job, "-o", "%T"))
+        lab.run("scontrol", "update", f"jobid={job}", "StartTime=now")
+        assert client.submit(slow, 2, retries=5).result(timeout=60) == 2
+        assert client.cluster.job_ids() == [job]
+    finally:
+        cluster_cleanup(client)
+
+
+def test_jobs_that_die_again_and_again_are_given_up_with_the_reason(place: Any, until: Any) -> None:
+    client = slurm_cluster_setup("8GBXS", mem_per_worker="600MB")
+    cluster = client.cluster
+    try:
+        future = client.submit(time.sleep, 600, retries=100)
+        seen = set()
+        while cluster.refused is None:
+            for job in set(cluster.job_ids()) - seen:
+                seen.add(job)
+                lab.run("scancel", job)
+            time.sleep(0.2)
+        assert len(seen) == 4
+        assert "died again and again" in cluster.refused
+        assert "cancelled" in cluster.refused
+        future.cancel()
+    finally:
+        cluster_cleanup(client)
+    subprocess.run(["rm", "-rf", str(place.shared / "logs")], check=True)
+
+
+INSIDE = """
+import os
+from acme_cluster import cluster_cleanup, slurm_cluster_setup
+
+assert os.environ["SLURM_JOB_ID"]
+client = slurm_cluster_setup("8GBS", 2, n_workers=2, mem_per_worker="700MB", n_workers_startup=2)
+print(client.gather(client.map(pow, [2, 3], [2, 2], pure=False)))
+os.system("squeue -h -n acme -o '%P %C %m'")
+cluster_cleanup(client)
+"""
+
+
+def test_inside_a_job_the_same_is_submitted_as_outside(place: Any, until: Any) -> None:
+    script = place.temp / "inside.sh"
+    output = place.temp / "inside.out"
+    script.write_text(f"#!/bin/sh\nexec {sys.executable} - <<'END'\n{INSIDE}END\n")
+    lab_env = {**place.env, "SBATCH_PARTITION": "ESI"}
+    subprocess.run(
+        [
+            "sbatch", "--wait", "-p", "16GBXS", "--mem-per-cpu=900M", "-c", "3", "-t", "5",
+            "-o", str(output), str(script),
+        ],
+        env=lab_env, cwd=place.work, check=True, timeout=180, capture_output=True,
+    )  # fmt: skip
+    until(output.exists)
+    text = output.read_text()
+    assert "[4, 9]" in text, text
+    assert text.count("8GBS 2 700M") == 2
+    script.unlink()
+    output.unlink()
+
+
+ESI = """
+from acme_cluster import cluster_cleanup, detect_site, esi_cluster_setup
+
+assert detect_site().name == "esi"
+client = esi_cluster_setup("8GBXS", n_workers=2, n_workers_startup=2)
+print(client.gather(client.map(pow, [2, 3], [2, 2], pure=False)))
+import os
+os.system("squeue -h -o '%P %C %m'")
+cluster_cleanup(client)
+try:
+    esi_cluster_setup("E880")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_the_esi_cluster_by_its_host_name(place: Any) -> None:
+    logs = Path("/cs/slurm")
+    made = not logs.exists()
+    logs.mkdir(parents=True, exist_ok=True)
+    try:
+        done = subprocess.run(
+            [
+                "unshare", "--uts", "sh", "-c", 'hostname esi-svhpc1; exec "$0" -c "$1"',
+                sys.executable, ESI,
+            ],
+            env=place.env, cwd=place.work, text=True, capture_output=True, timeout=180,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "[4, 9]" in done.stdout
+        assert done.stdout.count("8GBXS 4 8G") == 2
+        assert "ppc64le" in done.stdout
+        assert list(logs.glob("root/root_*"))
+    finally:
+        subprocess.run(["rm", "-rf", "/cs" if made else "/cs/slurm/root"], check=True)
