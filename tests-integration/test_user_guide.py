@@ -226,19 +226,24 @@ class TestClients:
             assert client.status == "running"
         assert client.status == "closed"
 
-    def test_any_dask_client_will_do(self):
-        import distributed
-
-        with (
-            distributed.LocalCluster(
-                n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None
-            ) as cluster,
-            distributed.Client(cluster.scheduler_address) as client,
-        ):
-            with ParallelMap(f, [2, 4, 6, 8], 4, write_worker_results=False) as pmap:
-                assert pmap.compute() == [18, 24, 30, 36]
-                assert pmap.client is client
-            assert client.status == "running"
+    def test_any_dask_client_will_do(self, run_python, workdir):
+        (workdir / "script.py").write_text(
+            "import distributed\n"
+            "from acme import ParallelMap\n"
+            "def f(x, y, z=3):\n"
+            "    return (x + y) * z\n"
+            "if __name__ == '__main__':\n"
+            "    cluster = distributed.LocalCluster(\n"
+            "        n_workers=1, threads_per_worker=2, processes=True, dashboard_address=None)\n"
+            "    client = distributed.Client(cluster.scheduler_address)\n"
+            "    with ParallelMap(f, [2, 4, 6, 8], 4, write_worker_results=False) as pmap:\n"
+            "        print(pmap.compute(), pmap.client is client, pmap.n_workers)\n"
+            "    print(client.status)\n"
+            "    client.close()\n"
+            "    cluster.close()\n"
+        )
+        done = run_python("script.py")
+        assert done.stdout == "[18, 24, 30, 36] True 1\nrunning\n"
 
     def test_cleanup_stops_the_current_client(self):
         with ParallelMap(f, [2, 4], 4, write_worker_results=False, stop_client=False) as pmap:
