@@ -11,8 +11,8 @@ from . import files, layout
 from .container import Description, describe_container
 from .errors import DamagedFileError
 from .hdf5 import Field, add_dataset, as_bytes, hdf5_type, write_column, write_text
-from .payload import data_checksum
-from .seal import LARGE, Seal, block_size, checksum
+from .payload import array_checksum, combined_checksum
+from .seal import LARGE, Seal, block_size
 from .writing import NewFile, write_exactly
 
 __all__ = ["Assembler", "write_records"]
@@ -67,33 +67,38 @@ class Assembler:
             The contents are not what the worker wrote.
         """
         contents = list(arrays)
-        if data_checksum(contents) != known:
+        checksums = [array_checksum(array) for array in contents]
+        if combined_checksum(checksums) != known:
             raise DamagedFileError(f"The result of call {call} changed after it was written.")
         group = layout.call_group(call)
-        for field, array in zip(fields, contents, strict=True):
-            self._add(f"{group}/{field.path}".encode(), field, array)
+        for field, array, own in zip(fields, contents, checksums, strict=True):
+            self._add(f"{group}/{field.path}".encode(), field, array, own)
 
-    def _add(self, path: bytes, field: Field, array: Array | None) -> None:
+    def _add(self, path: bytes, field: Field, array: Array | None, own: int) -> None:
         if field.shape is None or array is None:
             add_dataset(self._new.root, field._replace(path=path.decode()))
             return
+        kind, space = self._kind_and_space(field)
+        dataset = h5d.create(self._new.root, path, kind, space, self._plist, lcpl=self._in_groups)
+        nbytes = field.nbytes
+        if nbytes >= LARGE:
+            offset = dataset.get_offset()
+            self._new.file.seek(offset)
+            write_exactly(self._new.file, as_bytes(array))
+            self._ranges.append((offset, nbytes, own))
+        elif nbytes:
+            dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), kind)
+
+    def _kind_and_space(self, field: Field) -> tuple[Any, Any]:
+        """Make type and space of a dataset; most calls of a run are alike."""
         key = field[1:]
         known = self._kinds.get(key)
         if known is None:
-            space = h5s.create_simple(field.shape) if field.shape else h5s.create(h5s.SCALAR)
-            known = self._kinds[key] = (hdf5_type(field.dtype, field.text), space)
             if len(self._kinds) > 1000:
                 self._kinds.clear()
-        kind, space = known
-        dataset = h5d.create(self._new.root, path, kind, space, self._plist, lcpl=self._in_groups)
-        if field.nbytes < LARGE:
-            if field.nbytes:
-                dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), kind)
-            return
-        data, offset = as_bytes(array), dataset.get_offset()
-        self._new.file.seek(offset)
-        write_exactly(self._new.file, data)
-        self._ranges.append((offset, len(data), checksum(data)))
+            space = h5s.create_simple(field.shape) if field.shape else h5s.create(h5s.SCALAR)
+            known = self._kinds[key] = (hdf5_type(field.dtype, field.text), space)
+        return known
 
     def finish(self, about: Description, records: Mapping[int, str]) -> None:
         """Write the record and give the container its name; it is on the disk then."""

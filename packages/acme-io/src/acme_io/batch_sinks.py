@@ -226,7 +226,7 @@ def _form(value: object, others: tuple[object, ...], extras: list[Encoded]) -> d
 def _extras_checksum(extras: list[Encoded]) -> int:
     from .payload import data_checksum
 
-    return data_checksum([one.array for one in extras])
+    return data_checksum([one.array for one in extras]) if extras else 0
 
 
 class _PartWriter(_BatchWriter):

@@ -195,10 +195,12 @@ def _encode_array(array: Array) -> Encoded:
 
 
 def clean_copy(array: Array) -> Array:
-    """Copy an array, with zeros in the gaps between the fields of a structured one.
+    """Copy an array in C order, with zeros in the gaps between the fields of a structured one.
 
     What lies there is not part of the value, but would be part of its checksum.
     """
+    if array.dtype.names is None:
+        return array.copy()
     copy = np.zeros(array.shape, array.dtype)
     copy[...] = array
     return copy

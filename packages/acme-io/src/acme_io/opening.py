@@ -20,7 +20,7 @@ from .seal import check_open_file
 
 __all__ = ["SealedFile"]
 
-SMALL = 4 << 20
+SMALL = 256 << 10
 """Bytes up to which a file is read into memory at once."""
 
 

@@ -80,9 +80,11 @@ class LargeChecksum:
         self._left = bytes(view[whole:])
 
     def _add(self, blocks: Any) -> None:
-        words = np.frombuffer(blocks, "<u8").reshape(-1, _BLOCK // 8)
-        sums = np.add.reduce(words, axis=1, dtype=np.uint64).astype("<u8", copy=False)
-        self._crc = zlib.crc32(sums.tobytes(), self._crc)
+        words = np.frombuffer(blocks, "<u8")
+        if len(words):
+            # `reduceat` is several times faster than `reduce` along an axis.
+            sums = np.add.reduceat(words, np.arange(0, len(words), _BLOCK // 8))
+            self._crc = zlib.crc32(sums.astype("<u8", copy=False).tobytes(), self._crc)
 
     def value(self) -> int:
         """Return the checksum of everything so far."""
@@ -321,7 +323,7 @@ def range_checksum(file: Any, offset: int, length: int) -> int:
         return zlib.crc32(file.read(length))
     running, left = LargeChecksum(), length
     while left:
-        piece = file.read(min(left, 1 << 22))
+        piece = file.read(min(left, 1 << 19))
         if not piece:
             return -1
         running.update(piece)
