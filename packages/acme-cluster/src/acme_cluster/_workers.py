@@ -204,9 +204,14 @@ class _PipeQueue:
         return self._reader.recv()
 
     def get_nowait(self) -> Any:
-        if not self._reader.poll():
-            raise Empty
-        return self._reader.recv()
+        try:
+            if self._reader.poll():
+                return self._reader.recv()
+        except (EOFError, OSError):
+            # The worker died before it had said anything. That it did is noticed by itself, and it
+            # is replaced; an exception from here would make the nanny give up instead.
+            pass
+        raise Empty
 
     def close(self) -> None:
         # The pipe itself goes with the object: a thread may still be reading from it.

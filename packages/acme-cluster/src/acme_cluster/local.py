@@ -118,6 +118,11 @@ class LocalWorkers(LocalCluster):
         _live.add(self)
         endings.guard(self)
 
+    @property
+    def still_growing(self) -> bool:
+        """Whether a nanny lives: where it has no worker at the moment, it is making one."""
+        return any(nanny.status == Status.running for nanny in self.workers.values())
+
     def connect(self) -> Client:
         """Start the workers, and a client while they start.
 

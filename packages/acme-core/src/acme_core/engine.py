@@ -35,7 +35,7 @@ from acme_core.failures import describe, exception_of
 from acme_core.handover import Handover, Parcel
 from acme_core.mapped import MappedArray
 from acme_core.orders import BatchOrder, BatchOutcome, RunTicket
-from acme_core.sizing import BatchSizer
+from acme_core.sizing import LARGEST, BatchSizer
 from acme_core.worker import run_batch
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ logger = logging.getLogger(__name__)
 BATCHES_PER_WORKER = 2
 MOST_DEATHS = 2
 PIECES_OF_A_DEAD_BATCH = 16
+LARGEST_BATCH = 32 * 1024 * 1024
+"""Bytes of arguments that travel together, beyond which batches get no longer."""
 _REFRESH_SECONDS = 1.0
 _NO_WORKERS_REMINDER = 60.0
 
@@ -63,6 +65,12 @@ class _Batch:
     attempt: int = 1
     suspect: bool = False
     deaths: int = 0
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the packed items, as far as they are packed one by one."""
+        packed = (c for c in self.columns if isinstance(c, transport.FrozenColumn))
+        return sum(item.nbytes for column in packed for item in column.packed)
 
     def part(self, start: int, stop: int, **changes: Any) -> _Batch:
         """Return calls ``start`` to ``stop - 1``, counted from the first of this batch."""
@@ -126,6 +134,7 @@ class Engine:
         self._in_flight: dict[Any, tuple[Future, _Batch, Parcel]] = {}
         self._finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._numbers = itertools.count()
+        self._most_by_size = LARGEST
         self._no_workers_since: float | None = None
         self._take_stock(workers)
 
@@ -166,7 +175,7 @@ class Engine:
     def _next_batch(self) -> _Batch:
         if self._suspects:
             return self._suspects.popleft()
-        size = self._sizer.next_size(self._work_left(), self._slots)
+        size = min(self._sizer.next_size(self._work_left(), self._slots), self._most_by_size)
         if self._again:
             batch = self._again.popleft()
             if batch.n_calls > size:
@@ -182,7 +191,9 @@ class Engine:
             transport.frozen_column(items, self._handover.save)
             for items in self._distribution.columns(calls.start, calls.stop)
         )
-        return _Batch(calls.start, columns, len(calls))
+        batch = _Batch(calls.start, columns, len(calls))
+        self._most_by_size = max(1, LARGEST_BATCH * len(calls) // max(1, batch.nbytes))
+        return batch
 
     def _submit(self, batch: _Batch) -> None:
         parcel = self._handover.pack(transport.dumps(batch.columns))
@@ -204,7 +215,7 @@ class Engine:
             if not self._handle(batch, pickle.loads(pickled)):
                 return False
         for future in futures:
-            if future.key in self._in_flight and future.status != "pending":
+            if future.key in self._in_flight:
                 self._handle_lost(future)
         return True
 
@@ -262,6 +273,11 @@ class Engine:
 
         _, batch, parcel = self._in_flight.pop(future.key)
         self._handover.release(parcel)
+        if future.status in ("lost", "pending"):
+            # Its worker died between finishing it and handing over the outcome.
+            self._client.cancel([future], force=True)
+            self._again.append(batch)
+            return
         error = future.exception() if future.status == "error" else None
         if error is None:
             raise ConnectionError(

@@ -12,6 +12,7 @@ which the kernel counts, so that calls without any are not looked into.
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections.abc import Callable
@@ -52,6 +53,12 @@ class MappedArray:
         self.path = save(np.ascontiguousarray(flat))
         self._map: np.ndarray[Any, Any] | None = None
         self._faults = -1
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the array."""
+        size: int = math.prod(self._shape) * self._dtype.itemsize
+        return size
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_map": None, "_faults": -1}

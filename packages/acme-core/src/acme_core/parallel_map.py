@@ -369,7 +369,10 @@ class ParallelMap:
         try:
             run_here(order, self._distribution, run.ledger.todo(), run.ledger.accept)
         finally:
-            run.finish()
+            if run.ledger.n_done:
+                run.finish()
+            else:  # nothing to keep, and nothing to be in the way of the next attempt
+                run.close(discard=True)
         return self._results_or_error(run, "raise")
 
     def _compute(

@@ -153,6 +153,11 @@ class Frozen:
 
     pickled: bytes
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the pickle."""
+        return len(self.pickled)
+
     def thaw(self) -> Any:
         """Make a fresh object."""
         return loads(self.pickled)
