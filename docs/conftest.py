@@ -33,6 +33,8 @@ from sybil.parsers.myst import CodeBlockParser
 # Pattern -> what both sides of a comparison show in its place.
 STAND_INS = {
     r"ACME_\d{8}-\d{6}-\d{6}": "ACME_<time>",
+    r"_\d{8}-\d{6}-\d{6}\.log": "_<time>.log",
+    r'File ".*?", line \d+': "File <script>",
     r"<Client: .*?>(?=\s|$)": "<Client>",
     r"http://127\.0\.0\.1:\d+/status": "<dashboard>",
     r"randomly picked worker #\d+": "randomly picked worker #<call>",
