@@ -35,7 +35,7 @@ from .writing import NewFile, write_exactly
 
 __all__ = ["RunStamp", "write_file"]
 
-_AT_ONCE = 1 << 19  # bytes that are written and summed up while they are in the processor's cache
+_AT_ONCE = 1 << 21  # bytes that are written and summed up while they are in the processor's cache
 
 Array = np.ndarray[Any, Any]
 
