@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -339,17 +340,21 @@ def usable() -> bool:
     Returns
     -------
     bool
-        False without SLURM's commands, and where they are installed and know of no cluster. A
-        controller that does not answer at present is no reason for False: the machine is part of a
-        cluster all the same.
+        False without SLURM's commands, where they are installed and know of no cluster, and where
+        the controller would be this very machine and does not run. A controller elsewhere that
+        does not answer at present is no reason for False: the machine is part of a cluster all the
+        same.
     """
     if not available():
         return False
     try:
-        run("scontrol", "show", "config")
+        run("scontrol", "ping")
     except CommandError as error:
         said = error.output.lower()
-        return not any(words in said for words in ("configuration source", "configuration file"))
+        if any(words in said for words in ("configuration source", "configuration file")):
+            return False
+        down = set(re.findall(r"\bat (\S+) is down", said))
+        return not down or bool(down - {socket.gethostname().split(".")[0].lower()})
     return True
 
 
