@@ -202,7 +202,8 @@ def parse_number(text: str) -> int | None:
     int or None
         The number; None for anything else.
     """
-    return int(text) if re.fullmatch(r"\d+", text.strip()) else None
+    digits = text.strip()
+        return int(digits) if re.fullmatch(r"\d+", digits) else None
 
 
 def parse_tres(text: str) -> dict[str, str]:
