@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from . import layout
+from .alike import AlikeSource
 from .errors import UnknownFileError
 from .scan import names_in, scan
 from .single_source import PartSource, SingleSource
@@ -42,6 +43,8 @@ def container_source(path: Path) -> Source:
         return PickleSource(container, path.parent, name.removesuffix("_record"))
     if container.layout == "stacked":
         return StackedSource(container, name)
+    if container.layout == "alike":
+        return AlikeSource(container, name)
     if container.layout == "single":
         return SingleSource(container, name)
     return LinkedSource(container, path.parent / layout.payload_folder(name), name)

@@ -2,12 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from . import layout
+from .alike import AlikeWriter
 from .assembly import Assembler
 from .container import Description
 from .errors import AcmeIOError, MissingCallError, ResultsExistError
@@ -17,7 +19,7 @@ from .payload import RunStamp, data_checksum
 from .reader import open_results
 from .record import DONE, MISSING, PICKLED, CallTable, dumps
 from .seal import LARGE
-from .sources import PickleSource, Source
+from .sources import PickleSource, Source, StoredCall
 from .stacked_source import StackedSource
 
 __all__ = ["Merged", "merge"]
@@ -43,6 +45,9 @@ class Merged(NamedTuple):
 
 def merge(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Merged:
     """Copy the results of a run into one self-contained file with real datasets.
+
+    Where all calls returned alike, the file has one dataset per return value with one row per call
+    (stacked results as they are stacked); else a group per call.
 
     Parameters
     ----------
@@ -76,7 +81,7 @@ def merge(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Merge
             raise MissingCallError("Results that are pickles cannot be merged into an HDF5 file.")
         if isinstance(source, StackedSource):
             _merge_stacked(source, goal, table)
-        else:
+        elif not _merge_alike(source, goal, table, skipped):
             _merge_calls(source, goal, table, skipped)
         pickles = _copy_pickles(source, goal, table)
     return Merged(goal, pickles, skipped)
@@ -87,27 +92,60 @@ def _stamp(source: Source) -> RunStamp:
     return RunStamp(source.run.run_id, source.run_json)
 
 
-def _merge_calls(source: Source, goal: Path, table: CallTable, skipped: dict[int, str]) -> None:
-    assembler: Assembler | None = None
+def _done(
+    source: Source, table: CallTable, skipped: dict[int, str]
+) -> Iterator[tuple[int, StoredCall]]:
+    """Read the results one after the other; those that cannot be read are noted."""
+    for call in np.flatnonzero(table.status == DONE):
+        number = int(call)
+        try:
+            found = source.load(number)
+        except (AcmeIOError, OSError) as error:
+            table.status[number] = MISSING
+            skipped[number] = str(error)
+            continue
+        table.checksum[number] = data_checksum(found.arrays)
+        yield number, found
+
+
+def _merge_alike(source: Source, goal: Path, table: CallTable, skipped: dict[int, str]) -> bool:
+    """Write one row per call; False, and nothing written, if the results are not alike."""
+    writer: AlikeWriter | None = None
     records: dict[int, str] = {}
     try:
-        for call in np.flatnonzero(table.status == DONE):
-            number = int(call)
-            try:
-                found = source.load(number)
-            except (AcmeIOError, OSError) as error:
-                table.status[number] = MISSING
-                skipped[number] = str(error)
-                continue
+        for call, found in _done(source, table, skipped):
+            if writer is None:
+                if not AlikeWriter.possible(found):
+                    return False
+                writer = AlikeWriter(goal, source.run.run_id, len(table), found)
+            if not writer.add(call, found):
+                writer.abort()
+                return False
+            records[call] = dumps(found.record)
+        if writer is None:
+            return False
+        writer.finish(Description(_stamp(source), "alike", table), records)
+    except BaseException:
+        if writer is not None:
+            writer.abort()
+        raise
+    return True
+
+
+def _merge_calls(source: Source, goal: Path, table: CallTable, skipped: dict[int, str]) -> None:
+    """Write a group per call."""
+    assembler: Assembler | None = None
+    records: dict[int, str] = {}
+    run_id, n_calls = source.run.run_id, len(table)
+    try:
+        for call, found in _done(source, table, skipped):
             if assembler is None:
                 n_large = sum(field.nbytes >= LARGE for field in found.fields)
-                assembler = Assembler(goal, source.run.run_id, len(table), n_large)
-            table.checksum[number] = checksum = data_checksum(found.arrays)
-            assembler.add(number, found.fields, found.arrays, checksum)
-            records[number] = dumps(found.record)
-        assembler = (
-            Assembler(goal, source.run.run_id, len(table), 0) if assembler is None else assembler
-        )
+                assembler = Assembler(goal, run_id, n_calls, n_large)
+            assembler.add(call, found.fields, found.arrays, int(table.checksum[call]))
+            records[call] = dumps(found.record)
+        if assembler is None:
+            assembler = Assembler(goal, run_id, n_calls, 0)
         assembler.finish(Description(_stamp(source), "single", table), records)
     except BaseException:
         if assembler is not None:

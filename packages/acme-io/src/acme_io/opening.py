@@ -18,10 +18,17 @@ from .errors import DamagedFileError
 from .hdf5 import memory_name
 from .seal import check_open_file
 
-__all__ = ["SealedFile"]
+__all__ = ["SealedFile", "small_content"]
 
 SMALL = 256 << 10
 """Bytes up to which a file is read into memory at once."""
+
+
+def small_content(path: Path) -> bytes | None:
+    """Read a small file whole; None if it is a large one."""
+    with open(path, "rb", buffering=0) as file:
+        content = file.read(SMALL + 1)
+        return content if len(content) <= SMALL else None
 
 
 class SealedFile:
@@ -51,15 +58,18 @@ class SealedFile:
         The open file.
     root : h5py.h5g.GroupID
         Its root group.
+    content : bytes or None
+        Everything in the file, if it is a small one.
     """
 
     def __init__(self, path: Path, check: str = "structure") -> None:
         self.path = path
+        self.content: bytes | None = None
         self._file: BinaryIO = open(path, "rb", buffering=1 << 16)  # noqa: SIM115
         try:
             size = self._file.seek(0, 2)
             self._file.seek(0)
-            content = self._file.read() if size <= SMALL else None
+            self.content = content = self._file.read() if size <= SMALL else None
             source = self._file if content is None else io.BytesIO(content)
             self.seal = check_open_file(source, path, check)
             access = h5p.create(h5p.FILE_ACCESS)

@@ -17,6 +17,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from .alike import AlikeSource
 from .encoding import decode, decode_value
 from .errors import (
     DamagedFileError,
@@ -253,6 +254,10 @@ class Results(Sequence[Call]):
             raise ValueError(f'missing must be "raise" or "mask", not {missing!r}.')
         if isinstance(self._source, StackedSource) and index == 0:
             return self._stack_rows(self._source, calls, missing)
+        if isinstance(self._source, AlikeSource):
+            found = self._stack_alike(self._source, calls, index, missing)
+            if found is not None:
+                return found
         rows: list[Any] = []
         absent: dict[int, Exception] = {}
         for at, call in enumerate(calls):
@@ -299,6 +304,18 @@ class Results(Sequence[Call]):
             row = np.asarray(self._value(int(call), index))
             return max(_CHUNK // max(row.nbytes, 1), 1)
         return len(self)
+
+    def _stack_alike(
+        self, source: AlikeSource, calls: range, index: int, missing: str
+    ) -> Array | None:
+        """Read one dataset; None where it has to be decoded call by call, or calls are missing."""
+        done = source.table.status[calls.start : calls.stop] == DONE
+        rows = source.stack(index, calls) if missing == "mask" or done.all() else None
+        if rows is None or missing == "raise" or not done.any():
+            return rows if done.any() else None
+        mask = np.zeros(rows.shape, bool)
+        mask[~done] = True
+        return np.ma.MaskedArray(rows, mask)
 
     def _stack_rows(self, source: StackedSource, calls: range, missing: str) -> Array:
         """Read the stacked dataset, source by source."""

@@ -46,15 +46,19 @@ class SingleSource(Source):
         self._sealed: SealedFile | None = None
         self._records: ContainerRecords | None = None
 
-    def _open(self) -> tuple[h5f.FileID, ContainerRecords]:
+    def _opened(self) -> SealedFile:
         if self._sealed is None:
             self._sealed = SealedFile(self.path, self.check)
+        return self._sealed
+
+    def _open(self) -> tuple[h5f.FileID, ContainerRecords]:
+        sealed = self._opened()
         if self._records is None:
             try:
-                self._records = ContainerRecords(self._sealed.fid)
+                self._records = ContainerRecords(sealed.fid)
             except (KeyError, ValueError) as error:
                 raise DamagedFileError(f"{self.path} lacks the records: {error}") from error
-        return self._sealed.fid, self._records
+        return sealed.fid, self._records
 
     def present(self) -> Array:
         """Status of every call; lost pickles count as missing."""

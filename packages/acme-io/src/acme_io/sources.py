@@ -4,6 +4,7 @@ A source answers three questions about a call: what became of it, which arrays i
 on record about it. `acme_io.reader` makes Python values of the answers.
 """
 
+import io
 import json
 import os
 from pathlib import Path
@@ -15,7 +16,8 @@ from h5py import h5a, h5d, h5f, h5t
 from . import layout
 from .errors import DamagedFileError, MissingCallError, UnknownFileError
 from .hdf5 import Field, read_array, read_column, read_text
-from .opening import SealedFile
+from .learning import Learned, learn
+from .opening import SealedFile, small_content
 from .options import StorageOptions
 from .pickling import read_pickle, read_pickle_record
 from .record import (
@@ -29,7 +31,7 @@ from .record import (
     run_from_json,
     storage_from_json,
 )
-from .seal import Seal
+from .seal import Seal, check_open_file
 from .slots import Slots
 
 __all__ = ["Container", "LinkedSource", "PickleSource", "Source", "StoredCall", "read_container"]
@@ -135,6 +137,7 @@ class Source:
         self.run, self.run_json = container.run, container.run_json
         self.table, self.path = container.table, container.path
         self.check = "structure"  # how much of a file is checked when it is opened
+        self._learned: list[Learned] = []
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -167,21 +170,51 @@ class Source:
         """Read one call that is done."""
         path = self.file(call)
         try:
-            sealed = SealedFile(path, self.check)
+            known = self._load_learned(path, call)
+            return self._load(path, call) if known is None else known
         except FileNotFoundError:
             raise _lost(path, call) from None
-        try:
+
+    def _load(self, path: Path, call: int) -> StoredCall:
+        """Read a payload through the HDF5 library."""
+        with SealedFile(path, self.check) as sealed:
             self.belongs(sealed.seal, path, call)
-            record = call_from_json(read_text(sealed.root, "calls"))
-            return StoredCall.of(record, read_values(sealed.fid, "", record, 0))
-        except MissingCallError:
-            raise
-        except (KeyError, ValueError, RuntimeError, OSError) as error:
-            raise DamagedFileError(
-                f"{path}, the result of call {call}, is damaged: {error}"
-            ) from error
-        finally:
-            sealed.close()
+            try:
+                text = read_text(sealed.root, "calls")
+                record = call_from_json(text)
+                found = StoredCall.of(record, read_values(sealed.fid, "", record, 0))
+            except (KeyError, ValueError, RuntimeError, OSError) as error:
+                raise DamagedFileError(
+                    f"{path}, the result of call {call}, is damaged: {error}"
+                ) from error
+            if sealed.content is not None:
+                self._learn(sealed, sealed.content, text, found)
+        return found
+
+    def _learn(self, sealed: SealedFile, content: bytes, text: str, found: StoredCall) -> None:
+        offsets = []
+        for field in found.fields:
+            offset = h5d.open(sealed.fid, field.path.encode()).get_offset() if field.nbytes else -1
+            offsets.append(-1 if offset is None else offset)
+        learned = learn(content, sealed.seal.block, text, found.fields, offsets)
+        if learned is not None:
+            self._learned = [learned, *self._learned[:3]]
+
+    def _load_learned(self, path: Path, call: int) -> StoredCall | None:
+        """Read a payload of a structure that was read before; None if it is of another one."""
+        if not self._learned:
+            return None
+        content = small_content(path)
+        if content is None:
+            return None
+        for learned in self._learned:
+            found = learned.read(content)
+            if found is not None:
+                seal = check_open_file(io.BytesIO(content), path, self.check)
+                self.belongs(seal, path, call)
+                fields = [field for field, _ in learned.data]
+                return StoredCall(call_from_json(found[0]), fields, found[1])
+        return None
 
     def unpickle(self, call: int) -> Any:
         """Load the pickle of one call."""
