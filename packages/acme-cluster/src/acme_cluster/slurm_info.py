@@ -203,7 +203,7 @@ def parse_number(text: str) -> int | None:
         The number; None for anything else.
     """
     digits = text.strip()
-        return int(digits) if re.fullmatch(r"\d+", digits) else None
+    return int(digits) if re.fullmatch(r"\d+", digits) else None
 
 
 def parse_tres(text: str) -> dict[str, str]:
