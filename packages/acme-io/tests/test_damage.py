@@ -10,6 +10,7 @@ import pytest
 
 import acme_io
 from acme_io import AcmeIOError, Slots, StorageOptions
+from acme_io.errors import DamagedFileError
 from acme_io.seal import LARGE, checksum
 from acme_io.verifying import verify
 
@@ -146,3 +147,16 @@ def test_the_checksum_sees_every_byte(size: int) -> None:
         assert checksum(data) != known
         data[position] ^= 0x10
     assert checksum(data) == known
+
+
+def test_records_of_many_calls_are_checked_when_they_are_read(run) -> None:
+    done = run(lambda call: call, 500, KINDS["single"], batch=100)
+    whole = bytearray(done.container.read_bytes())
+    at = whole.index(b'"arguments":{"x":321}')
+    whole[at + 17] ^= 1
+    done.container.write_bytes(whole)
+    with acme_io.open_results(done.output_dir) as results:
+        assert results.status == ["done"] * 500
+        with pytest.raises(DamagedFileError, match="records"):
+            results[3].arguments  # noqa: B018
+    assert verify(done.output_dir)

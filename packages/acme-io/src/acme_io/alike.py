@@ -107,9 +107,9 @@ class AlikeWriter:
         self._flush()
         describe_container(self._new.root, about)
         write_text(self._new.root, "rows", self._like.encode())
-        write_records(self._new.root, self._n_calls, records)
+        text = write_records(self._new.root, self._n_calls, records)
         self._new.close_hdf5()
-        ranges = []
+        ranges = self._new.find(text)
         for field, offset in zip(self._fields, self._offsets, strict=True):
             length = field.nbytes * self._n_calls
             if length >= LARGE:
@@ -131,7 +131,9 @@ def _signature(found: StoredCall) -> str:
         [np.lib.format.dtype_to_descr(field.dtype), field.shape, field.text]
         for field in found.fields
     ]
-    form: dict[str, Any] = {key: record[key] for key in ("returned", "named", "values") if key in record}
+    form: dict[str, Any] = {
+        key: record[key] for key in ("returned", "named", "values") if key in record
+    }
     return dumps({**form, "fields": fields})
 
 

@@ -45,7 +45,7 @@ class Assembler:
         self._plist.set_obj_track_times(False)
         self._plist.set_alloc_time(h5d.ALLOC_TIME_EARLY)
         self._plist.set_fill_time(h5d.FILL_TIME_NEVER)
-        self._new = NewFile(path, block_size(n_calls * n_large, run_id), dense=True)
+        self._new = NewFile(path, block_size(n_calls * n_large + 1, run_id), dense=True)
 
     def add(
         self, call: int, fields: Iterable[Field], arrays: Iterable[Array | None], known: int
@@ -104,9 +104,9 @@ class Assembler:
         """Write the record and give the container its name; it is on the disk then."""
         try:
             describe_container(self._new.root, about)
-            write_records(self._new.root, self._n_calls, records)
+            text = write_records(self._new.root, self._n_calls, records)
             seal = Seal("container", self._run_id, range(self._n_calls))
-            self._new.publish(seal, self._ranges, flush=True)
+            self._new.publish(seal, [*self._ranges, *self._new.find(text)], flush=True)
             files.flush_folder(self._path.parent)
         except BaseException:
             self.abort()
@@ -117,9 +117,11 @@ class Assembler:
         self._new.abort()
 
 
-def write_records(root: Any, n_calls: int, records: Mapping[int, str]) -> None:
+def write_records(root: Any, n_calls: int, records: Mapping[int, str]) -> bytes:
     """Write the records of all calls into one attribute, and where each ends into another."""
     lines = [records.get(call, "") for call in range(n_calls)]
     ends = np.cumsum([len(line) + 1 for line in lines], dtype="<u8")  # records are ASCII
-    write_text(root, "calls", "\n".join(lines).encode())
+    text = "\n".join(lines).encode()
     write_column(root, "calls_end", ends)
+    write_text(root, "calls", text)
+    return text

@@ -7,6 +7,7 @@ import numpy as np
 from . import layout
 from .alike import AlikeSource
 from .errors import UnknownFileError
+from .opening import SealedFile
 from .scan import names_in, scan
 from .single_source import PartSource, SingleSource
 from .sources import Container, LinkedSource, PickleSource, Source, read_container
@@ -37,7 +38,20 @@ def find_source(path: Path) -> Source:
 
 def container_source(path: Path) -> Source:
     """Make the source of a container or record."""
-    container, _ = read_container(path)
+    sealed = SealedFile(path)
+    try:
+        source = _source_of(read_container(sealed), path)
+    except BaseException:
+        sealed.close()
+        raise
+    if isinstance(source, SingleSource):
+        source.take(sealed)  # it will be asked for more
+    else:
+        sealed.close()
+    return source
+
+
+def _source_of(container: Container, path: Path) -> Source:
     name = path.name.removesuffix(".h5")
     if container.layout == "pickles":
         return PickleSource(container, path.parent, name.removesuffix("_record"))

@@ -18,7 +18,8 @@ from .ledger import Ledger
 from .payload import RunStamp, data_checksum
 from .reader import open_results
 from .record import DONE, MISSING, PICKLED, CallTable, dumps
-from .seal import LARGE
+from .seal import LARGE, read_seal
+from .single_source import SingleSource
 from .sources import PickleSource, Source, StoredCall
 from .stacked_source import StackedSource
 
@@ -71,6 +72,8 @@ def merge(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Merge
     with open_results(path) as results:
         source = results._source
         source.check = "all"  # a copy is no place for damage that nobody noticed
+        if isinstance(source, SingleSource):  # open already
+            read_seal(source.path, check="all")
         table = source.table.copy()
         table.status[:] = source.present()
         skipped: dict[int, str] = {

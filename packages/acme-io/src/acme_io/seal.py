@@ -239,8 +239,9 @@ def seal_file(seal: Seal, file: BinaryIO, ranges: Sequence[tuple[int, int, int]]
         Offset, length and checksum of each large dataset.
     """
     # Ranges that find no place in the user block simply count as part of the rest.
-    room = seal.block - _WITHOUT_RANGES - len(json.dumps(seal.run))
-    seal.data = sorted(ranges)[: room // _PER_RANGE]
+    room = (seal.block - _WITHOUT_RANGES - len(json.dumps(seal.run))) // _PER_RANGE
+    largest = sorted(ranges, key=lambda found: found[1])[max(len(ranges) - room, 0) :]
+    seal.data = sorted(largest)
     seal.size = file.seek(0, 2)
     seal.rest = _rest(file, seal.block, seal.data, seal.size)
     file.seek(0)

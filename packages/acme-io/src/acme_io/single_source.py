@@ -12,6 +12,7 @@ from .hdf5 import Field, read_column, read_text
 from .opening import SealedFile
 from .parts import PartFile
 from .record import PICKLED, call_from_json
+from .seal import LARGE, checksum
 from .sources import Container, Source, StoredCall, read_field, read_values, without_lost_pickles
 
 __all__ = ["ContainerPart", "ContainerRecords", "PartSource", "SingleSource"]
@@ -22,10 +23,14 @@ Array = np.ndarray[Any, Any]
 class ContainerRecords:
     """The records of calls in a container that holds its data itself."""
 
-    def __init__(self, fid: h5f.FileID) -> None:
-        root = h5g.open(fid, b"/")
-        self._text = read_text(root, "calls")
-        self._ends = read_column(root, "calls_end")
+    def __init__(self, sealed: SealedFile) -> None:
+        self._text = read_text(sealed.root, "calls")
+        self._ends = read_column(sealed.root, "calls_end")
+        # Long records are not checked when the file is opened, but now.
+        raw = self._text.encode()
+        known = [one for _, length, one in sealed.seal.data if length == len(raw)]
+        if len(raw) >= LARGE and known and checksum(raw) not in known:
+            raise DamagedFileError(f"The records in {sealed.path} have changed.")
 
     def line(self, call: int) -> str:
         """Return the record of a call as text; empty if there is none."""
@@ -46,6 +51,10 @@ class SingleSource(Source):
         self._sealed: SealedFile | None = None
         self._records: ContainerRecords | None = None
 
+    def take(self, sealed: SealedFile) -> None:
+        """Take over the container, which is open already."""
+        self._sealed = sealed
+
     def _opened(self) -> SealedFile:
         if self._sealed is None:
             self._sealed = SealedFile(self.path, self.check)
@@ -55,7 +64,7 @@ class SingleSource(Source):
         sealed = self._opened()
         if self._records is None:
             try:
-                self._records = ContainerRecords(sealed.fid)
+                self._records = ContainerRecords(sealed)
             except (KeyError, ValueError) as error:
                 raise DamagedFileError(f"{self.path} lacks the records: {error}") from error
         return sealed.fid, self._records
@@ -99,7 +108,7 @@ class ContainerPart:
         self.path = path
         self._sealed = SealedFile(path)
         self.records = {}
-        records = ContainerRecords(self._sealed.fid)
+        records = ContainerRecords(self._sealed)
         for call in self._sealed.seal.calls:
             if line := records.line(call):
                 self.records[call] = line

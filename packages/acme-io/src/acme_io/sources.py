@@ -74,22 +74,17 @@ class Container(NamedTuple):
     run_json: str = "{}"
 
 
-def read_container(path: Path) -> tuple[Container, Seal]:
-    """Check a container and read what it says about its run.
+def read_container(sealed: SealedFile) -> Container:
+    """Read what a container says about its run.
 
     Raises
     ------
     UnknownFileError
         It is no container of acme-io.
     DamagedFileError
-        It has changed since it was written.
+        A part of its record is not there.
     """
-    with SealedFile(path) as sealed:
-        return _read_container(path, sealed), sealed.seal
-
-
-def _read_container(path: Path, sealed: SealedFile) -> Container:
-    seal, root = sealed.seal, sealed.root
+    path, seal, root = sealed.path, sealed.seal, sealed.root
     if seal.kind not in ("container", "record"):
         raise UnknownFileError(
             f"{path} is a {seal.kind} of acme-io, not a container. Open its folder instead."

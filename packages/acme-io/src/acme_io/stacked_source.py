@@ -87,7 +87,7 @@ class StackedSource(Source):
             if len(self._records) > 8:
                 self._records.clear()
             own = source.path == self.path
-            self._records[key] = ContainerRecords(source.fid) if own else records_of(source)
+            self._records[key] = ContainerRecords(source.sealed) if own else records_of(source)
         records = self._records[key]
         if isinstance(records, ContainerRecords):
             return records[call]

@@ -171,8 +171,8 @@ class StackedFile:
 
     def __init__(self, path: Path, slots: Slots, check: str = "structure") -> None:
         self.path, self.slots = path, slots
-        self._sealed = SealedFile(path, check)
-        self.seal, self.fid = self._sealed.seal, self._sealed.fid
+        self.sealed = SealedFile(path, check)
+        self.seal, self.fid = self.sealed.seal, self.sealed.fid
         self.calls = self.seal.calls
         try:
             self._dataset = h5d.open(self.fid, RESULT.encode())
@@ -185,7 +185,7 @@ class StackedFile:
 
     def __contains__(self, group: str) -> bool:
         """Whether the file has a group of this name."""
-        return bool(self._sealed.root.links.exists(group.encode()))
+        return bool(self.sealed.root.links.exists(group.encode()))
 
     def rows(self, calls: range, length: int | None = None) -> Array:
         """Read the rows of consecutive calls, as they are stored.
@@ -220,7 +220,7 @@ class StackedFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._sealed.close()
+        self.sealed.close()
 
 
 def write_stacked(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import AcmeIOError
+from .opening import SealedFile
 from .payload import data_checksum
 from .pickling import read_pickle_record
 from .reader import open_results
@@ -79,8 +80,8 @@ def _check_container(path: Path) -> list[Problem]:
     if not path.exists():
         return [Problem([], f"{path} does not exist; acme-io rebuild makes it from the payloads.")]
     try:
-        read_seal(path, check="all")
-        read_container(path)
+        with SealedFile(path, "all") as sealed:
+            read_container(sealed)
     except (AcmeIOError, OSError) as error:
         return [Problem([], str(error))]
     return []

@@ -16,9 +16,11 @@ from h5py import h5f, h5fd, h5g
 
 from . import files
 from .hdf5 import access_properties, container_properties, creation_properties, memory_name
-from .seal import Seal, seal_file
+from .seal import LARGE, Seal, checksum, seal_file
 
 __all__ = ["NewFile", "write_exactly"]
+
+_NEAR_END = 8 << 20  # bytes: attributes that are written last lie at most so far from the end
 
 
 class NewFile:
@@ -65,6 +67,22 @@ class NewFile:
             self._fid.close()
         if self._quiet.error is not None:
             raise self._quiet.error
+
+    def find(self, text: bytes) -> list[tuple[int, int, int]]:
+        """Find where a long attribute lies, so that opening the file need not read all of it.
+
+        Returns
+        -------
+        list of (int, int, int)
+            Offset, length and checksum; empty for a short text, or if it is not found.
+        """
+        if len(text) < LARGE:
+            return []
+        self.close_hdf5()
+        size = self.file.seek(0, 2)
+        start = self.file.seek(max(size - len(text) - _NEAR_END, 0))
+        at = b"".join(iter(lambda: self.file.read(1 << 24), b"")).find(text)
+        return [] if at < 0 else [(start + at, len(text), checksum(text))]
 
     def publish(self, seal: Seal, ranges: Sequence[tuple[int, int, int]], *, flush: bool) -> None:
         """Seal the file and give it its name.
