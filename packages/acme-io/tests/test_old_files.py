@@ -1,0 +1,44 @@
+"""Files of earlier versions of the format stay readable. The data folder is only ever added to."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import acme_io
+from acme_io.verifying import verify
+
+VERSION_1 = Path(__file__).with_name("data") / "version-1"
+
+
+@pytest.mark.parametrize("kind", ["links", "single", "pickles", "parts"])
+def test_version_1(kind: str, tools) -> None:
+    with acme_io.open_results(VERSION_1 / kind, allow_pickle=True) as results:
+        assert results.run.run_id == "run-of-version-1"
+        assert results[0].values == 18
+        assert tools.same(results[1].values, (np.arange(3.0), "text", None))
+        assert results[2].values == {"a": 2}
+        assert results.status[3] in ("failed", "missing")
+        assert results[1].arguments == {"x": 1}
+
+
+@pytest.mark.parametrize("kind", ["stacked", "stacked-single"])
+def test_version_1_stacked(kind: str) -> None:
+    with acme_io.open_results(VERSION_1 / kind) as results:
+        row, other = results[2].values
+        assert row.tolist() == [2, 2, 2]
+        assert other == 3.0
+        assert results.stack(missing="mask").shape == (4, 3)
+        assert results.lengths.tolist() == [1, 2, 3, 0]
+        assert results.failures[3].type == "ZeroDivisionError"
+
+
+def test_version_1_merged() -> None:
+    with acme_io.open_results(VERSION_1 / "alike") as results:
+        assert results.stack().tolist() == [0, 1, 2, 3]
+        assert results[2].values == 2.0
+
+
+def test_version_1_verifies() -> None:
+    for kind in ("links", "single", "pickles", "stacked", "stacked-single", "alike"):
+        assert verify(VERSION_1 / kind) == []
