@@ -94,8 +94,11 @@ class Place:
         assert process.returncode == 0, err
         return out, err
 
-    def jobs(self) -> list[str]:
-        return lab.run("squeue", "-h", "-o", "%i %T").splitlines()
+    def jobs(self, what: str = "%i %T") -> list[str]:
+        """Return the jobs that were submitted from here, in a format of squeue's."""
+        lines = lab.run("squeue", "-h", "-o", f"%Z|{what}", check=False).splitlines()
+        rows = [line.split("|", 1) for line in lines if line.startswith(str(self.root))]
+        return [row[1].strip() for row in rows]
 
     def processes(self) -> list[str]:
         found = []
@@ -134,7 +137,7 @@ def place(slurm: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         yield place
     monkeypatch.undo()
     tempfile.tempdir = None
-    lab.run("scancel", "--user=root", check=False)
+    lab.run("scancel", *place.jobs("%i"), check=False)
     wait_until(place.empty)
     for folder in (place.temp, place.work):
         folder.rmdir()

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +38,12 @@ def test_a_cancelled_job_is_replaced_while_work_waits(place: Any, until: Any, ca
     client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="600MB", n_workers_startup=2)
     try:
         first = client.cluster.job_ids()
-        with ThreadPoolExecutor() as pool:
-            results = pool.submit(work, client, range(40))
-            lab.run("scancel", first[0])
-            until(lambda: first[0] not in client.cluster.job_ids())
-            until(lambda: len(client.cluster.scheduler.workers) == 2)
-            assert results.result() == list(range(40))
+        waiting = client.map(time.sleep, [0.5] * 100, pure=False)
+        lab.run("scancel", first[0])
+        until(lambda: first[0] not in client.cluster.job_ids())
+        until(lambda: len(client.cluster.scheduler.workers) == 2)
+        client.cancel(waiting)
+        assert work(client, range(4)) == [0, 1, 2, 3]
         assert "A worker was lost: job" in capsys.readouterr().err
         assert "cancelled" in client.cluster.deaths[0]
     finally:
@@ -61,6 +60,7 @@ def test_a_requeued_job_comes_back_by_itself(place: Any, until: Any) -> None:
         lab.run("scontrol", "requeue", job)
         until(lambda: not client.cluster.scheduler.workers)
         until(lambda: "PENDING" in lab.run("squeue", "-h", "-j", job, "-o", "%T"))
+        until(lambda: not any("job_worker" in process for process in place.processes()))
         # SLURM holds a requeued job back for two minutes.
         lab.run("scontrol", "update", f"jobid={job}", "StartTime=now")
         assert work(client, range(2)) == [0, 1]

@@ -44,8 +44,7 @@ def test_workers_compute_with_the_cores_and_memory_of_their_jobs(place: Any) -> 
         assert all(address.startswith("tls://") for address in seen)
         memory = {w["memory_limit"] for w in client.scheduler_info()["workers"].values()}
         assert memory == {2**30}
-        jobs = lab.run("squeue", "-h", "-o", "%P %C %m %T").split("\n")
-        assert [job for job in jobs if job] == ["8GBS 2 1G RUNNING"] * 2
+        assert place.jobs("%P %C %m %T") == ["8GBS 2 1G RUNNING"] * 2
         (keys,) = place.shared.rglob("keys.pem")
         assert stat.S_IMODE(keys.stat().st_mode) == 0o600
         assert stat.S_IMODE(keys.parent.stat().st_mode) == 0o700
@@ -56,7 +55,7 @@ def test_workers_compute_with_the_cores_and_memory_of_their_jobs(place: Any) -> 
 def test_everything_of_a_partition_by_default(place: Any, capsys: Any) -> None:
     client = slurm_cluster_setup()
     try:
-        assert lab.run("squeue", "-h", "-o", "%P %C %m").strip() == "8GBXS 1 8G"
+        assert place.jobs("%P %C %m") == ["8GBXS 1 8G"]
         assert "Using partition 8GBXS (SLURM's default)" in capsys.readouterr().err
         assert acme_cluster.current_client() is client
         assert slurm_cluster_setup() is client
@@ -173,9 +172,7 @@ def test_a_machine_of_no_known_site_uses_the_default_partition(place: Any) -> No
     try:
         assert client.gather(client.map(abs, [-1, -2], pure=False)) == [1, 2]
         assert len(client.cluster.worker_spec) == 2
-        assert {line.split()[0] for line in lab.run("squeue", "-h", "-o", "%P").split()} == {
-            "8GBXS"
-        }
+        assert set(place.jobs("%P")) == {"8GBXS"}
     finally:
         cluster_cleanup(client)
 
@@ -194,8 +191,7 @@ def test_a_site_from_configuration_alone(place: Any) -> None:
     with dask.config.set({"acme.sites": site}):
         client = acme_cluster.cluster_setup("made-up")
         try:
-            jobs = lab.run("squeue", "-h", "-o", "%P %C %m %a %l").strip()
-            assert jobs == "16GBXS 2 3G lab 10:00"
+            assert place.jobs("%P %C %m %a %l") == ["16GBXS 2 3G lab 10:00"]
             assert list((place.temp / "root-logs").iterdir())
         finally:
             cluster_cleanup(client)

@@ -1,0 +1,128 @@
+"""A second user of the machine, who knows the addresses, and what that is good for: nothing.
+
+With TLS off the same attempts succeed; otherwise they would prove nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import acme_cluster
+import dask
+import pytest
+from acme_cluster import cluster_cleanup, slurm_cluster_setup
+
+OTHER = "acmelabother"
+
+# Without dask: the interpreter of this test cannot be run by other users. What it does is what dask does first:
+# connect, exchange greetings, and ask the server who it is.
+ATTACK = """
+import json, socket, ssl, struct, sys
+
+def frames(*parts):
+    sizes = struct.pack(f"<{len(parts)}Q", *map(len, parts))
+    body = struct.pack("<Q", len(parts)) + sizes + b"".join(parts)
+    return struct.pack("<Q", len(body)) + body
+
+def reached(address, encrypted):
+    host, port = address.rpartition("://")[2].rsplit(":", 1)
+    try:
+        with socket.create_connection((host, int(port)), timeout=5) as raw:
+            raw.settimeout(5)
+            if encrypted:
+                context = ssl.create_default_context()
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+                raw = context.wrap_socket(raw)
+            # A server of dask sends its greeting, unasked, to whoever may connect.
+            return len(raw.recv(8)) == 8
+    except OSError as error:
+        print(address, error, file=sys.stderr)
+        return False
+
+def readable(path):
+    try:
+        open(path).read()
+    except OSError as error:
+        print(path, error, file=sys.stderr)
+        return False
+    return True
+
+wanted = json.loads(sys.argv[1])
+print(json.dumps({
+    "encrypted": [reached(address, True) for address in wanted["addresses"]],
+    "plain": [reached(address, False) for address in wanted["addresses"]],
+    "files": [readable(path) for path in wanted["files"]],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def other_user() -> int:
+    try:
+        return pwd.getpwnam(OTHER).pw_uid
+    except KeyError:
+        subprocess.run(["useradd", "--no-create-home", OTHER], check=True)
+        return pwd.getpwnam(OTHER).pw_uid
+
+
+def addresses_of(client: Any) -> list[str]:
+    workers = client.scheduler_info()["workers"]
+    nannies = [worker["nanny"] for worker in workers.values()]
+    return [client.scheduler.address, *workers, *nannies]
+
+
+def attack(user: int, addresses: list[str], files: list[Path]) -> dict[str, list[bool]]:
+    wanted = json.dumps({"addresses": addresses, "files": [str(path) for path in files]})
+    done = subprocess.run(
+        ["/usr/bin/python3", "-c", ATTACK, wanted],
+        user=user, group=user, extra_groups=[], cwd="/", env={"PATH": "/usr/bin"},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    print(done.stderr, file=sys.stderr)
+    return dict(json.loads(done.stdout))
+
+
+def test_a_second_user_reaches_nothing_of_a_slurm_cluster(place: Any, other_user: int) -> None:
+    # Every user may pass through the folders above; it is the cluster's own that keeps them out.
+    for folder in (place.root, place.temp, place.work):
+        folder.chmod(0o755)
+    client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="700MB", n_workers_startup=2)
+    try:
+        place.shared.chmod(0o755)
+        keys = list(place.shared.rglob("keys.pem"))
+        assert len(keys) == 1
+        keys[0].parent.parent.chmod(0o755)
+        addresses = addresses_of(client)
+        assert len(addresses) == 5
+        result = attack(other_user, addresses, keys)
+        assert result == {"encrypted": [False] * 5, "plain": [False] * 5, "files": [False]}
+        assert client.submit(pow, 2, 3).result() == 8
+        server = client.cluster.scheduler.http_server
+        assert server.address == "127.0.0.1"
+    finally:
+        cluster_cleanup(client)
+
+
+@pytest.mark.parametrize("tls", [True, False])
+def test_a_second_user_and_local_workers(place: Any, other_user: int, tls: bool) -> None:
+    with dask.config.set({"acme.local.tls": tls}):
+        client = acme_cluster.local_cluster_setup(2)
+    try:
+        socket = Path(client.cluster.scratch).parent / "fork"
+        assert socket.exists()
+        addresses = addresses_of(client)
+        result = attack(other_user, addresses, [socket])
+        assert result["files"] == [False]
+        assert result["plain"] == [not tls] * 5
+        assert result["encrypted"] == [False] * 5
+        assert client.submit(os.getpid).result() > 0
+    finally:
+        cluster_cleanup(client)
