@@ -16,7 +16,9 @@ def test_version_1(kind: str, tools) -> None:
     with acme_io.open_results(VERSION_1 / kind, allow_pickle=True) as results:
         assert results.run.run_id == "run-of-version-1"
         assert results[0].values == 18
-        assert tools.same(results[1].values, (np.arange(3.0), "text", None))
+        # Pickled arrays are only promised to the NumPy that wrote them.
+        first = np.arange(3.0) if kind != "pickles" else [0, 1, 2]
+        assert tools.same(results[1].values, (first, "text", None))
         assert results[2].values == {"a": 2}
         assert results.status[3] in ("failed", "missing")
         assert results[1].arguments == {"x": 1}

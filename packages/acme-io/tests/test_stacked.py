@@ -223,8 +223,6 @@ def test_a_truncated_source_costs_its_own_rows_only(run) -> None:
     done = run(lambda call: call, 12, stacked(None), batch=4)
     middle = Path(done.files[1])
     middle.write_bytes(middle.read_bytes()[:-100])
-    with pytest.raises(OSError), h5py.File(done.container) as file:  # noqa: PT011
-        file["result_0"][()]
     with acme_io.open_results(done.output_dir) as results:
         with pytest.raises(MissingCallError, match=r"4, 5, 6, 7.*f_4-7\.h5 is damaged"):
             results.stack()

@@ -53,7 +53,7 @@ STORED = [
     np.str_("text"),
     np.bytes_(b"text"),
     np.datetime64("2020-02-29T12:00", "ns"),
-    np.datetime64("NaT"),
+    np.datetime64("NaT", "s"),
     np.timedelta64(5, "h"),
     np.arange(6).reshape(2, 3),
     np.array(3.0),

@@ -17,14 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from h5py import h5f, h5g
-
 from . import files, layout
 from .hdf5 import (
-    access_properties,
+    MemoryFile,
     container_properties,
-    file_image,
-    memory_name,
     write_column,
     write_text,
 )
@@ -62,13 +58,10 @@ def write_container(
         Puts the members into the root group (an `h5py.h5g.GroupID`).
     """
     block = block_size(0, about.stamp.run_id)
-    properties = container_properties(block)
-    access = access_properties(dense=True, memory=True)
-    fid = h5f.create(memory_name(), h5f.ACC_TRUNC, properties, access)
-    root = h5g.open(fid, b"/")
-    describe_container(root, about)
-    fill(root)
-    pieces = [b"\0" * block, file_image(fid, block)]
+    new = MemoryFile(container_properties(block), dense=True)
+    describe_container(new.root, about)
+    fill(new.root)
+    pieces = [b"\0" * block, new.image()]
     seal = Seal(kind, about.stamp.run_id, range(len(about.table)), block)
     seal_pieces(seal, pieces, ())
     files.write_whole(path, [seal.written(), *pieces[1:]], flush=True)

@@ -9,6 +9,7 @@ This works because the files keep the original layout of HDF5, whose metadata ca
 (the seal has them). Each template is checked once by reading a file made from it back through HDF5.
 """
 
+import io
 import itertools
 import math
 import os
@@ -21,16 +22,16 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5f, h5g, h5p, h5s, h5t
+from h5py import h5a, h5d, h5f, h5fd, h5g, h5p, h5s, h5t
 
 from .encoding import Encoded
 
 __all__ = [
     "Attributes",
     "Field",
+    "MemoryFile",
     "Structure",
     "Template",
-    "file_image",
     "read_array",
     "read_text",
     "template_for",
@@ -111,15 +112,13 @@ def container_properties(block: int) -> h5p.PropFCID:
     return properties
 
 
-def access_properties(*, dense: bool = False, memory: bool = False) -> h5p.PropFAID:
+def access_properties(*, dense: bool = False) -> h5p.PropFAID:
     """Access properties of a file to write: without locks, as nobody else opens temporary files."""
     access = h5p.create(h5p.FILE_ACCESS)
     # A reader needs HDF5 1.8 (2008), for virtual datasets 1.10.
     bounds = (h5f.LIBVER_V18, h5f.LIBVER_V110) if dense else (h5f.LIBVER_EARLIEST, h5f.LIBVER_V18)
     access.set_libver_bounds(*bounds)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
-    if memory:
-        access.set_fapl_core(1 << 14, False)
     return access
 
 
@@ -213,23 +212,50 @@ def add_structure(root: Any, structure: Structure, texts: Sequence[bytes]) -> li
     return offsets
 
 
-def memory_file(block: int, *, dense: bool = False) -> h5f.FileID:
-    """Create a file that lives in memory."""
-    access = access_properties(dense=dense, memory=True)
-    return h5f.create(memory_name(), h5f.ACC_TRUNC, creation_properties(block), access)
+class MemoryFile:
+    """A new file that lives in memory until its bytes are taken.
+
+    HDF5 writes it through a Python object and closes it before its bytes are taken: the library's
+    own image of a file that is still open has a wrong checksum in some of its versions.
+
+    Parameters
+    ----------
+    properties : h5py.h5p.PropFCID
+        Creation properties.
+    dense : bool
+        As for `access_properties`.
+    """
+
+    def __init__(self, properties: h5p.PropFCID, *, dense: bool) -> None:
+        self._buffer = _Buffer()
+        access = access_properties(dense=dense)
+        access.set_fileobj_driver(h5fd.fileobj_driver, self._buffer)
+        self._fid = h5f.create(memory_name(), h5f.ACC_TRUNC, properties, access)
+        self._block = properties.get_userblock()
+        self.root = h5g.open(self._fid, b"/")
+
+    def image(self) -> bytes:
+        """Close the file and give its bytes, without the user block."""
+        self._fid.close()
+        return bytes(self._buffer.getbuffer()[self._block :])
+
+
+class _Buffer(io.BytesIO):
+    """Bytes in memory that can be cut to a larger size, too."""
+
+    def truncate(self, size: int | None = None, /) -> int:
+        missing = (self.tell() if size is None else size) - len(self.getbuffer())
+        if missing <= 0:
+            return super().truncate(size)
+        position = self.seek(0, io.SEEK_END)
+        self.write(bytes(missing))
+        self.seek(position)
+        return position + missing
 
 
 def memory_name() -> bytes:
     """Return a name for a file in memory; the library wants them different."""
     return f"acme-io-{next(_NAMES)}".encode()
-
-
-def file_image(fid: h5f.FileID, block: int) -> bytes:
-    """Give the bytes of a file in memory, without its user block, and close it."""
-    h5f.flush(fid)
-    image: bytes = fid.get_file_image()
-    fid.close()
-    return image
 
 
 @dataclass
@@ -296,9 +322,9 @@ def template_for(structure: Structure) -> Template | None:
 
 def _make_template(structure: Structure) -> Template | None:
     marks = [secrets.token_hex(size // 2 + 1).encode()[:size] for _, size in structure.attributes]
-    fid = memory_file(structure.block)
-    offsets = add_structure(h5g.open(fid, b"/"), structure, marks)
-    image = file_image(fid, structure.block)
+    new = MemoryFile(creation_properties(structure.block), dense=False)
+    offsets = add_structure(new.root, structure, marks)
+    image = new.image()
     slots = []
     for number, mark in enumerate(marks):
         at = image.find(mark)

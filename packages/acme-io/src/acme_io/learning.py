@@ -38,14 +38,17 @@ class Learned(NamedTuple):
     data: list[tuple[Field, int]]
     fixed: list[tuple[int, bytes]]
 
-    def read(self, content: bytes) -> tuple[str, list[Array | None]] | None:
-        """Take record and arrays from a file's content; None if its structure is another one."""
+    def read(self, content: bytes) -> tuple[bytes, list[Array | None]] | None:
+        """Take record and arrays from a file's content; None if its structure is another one.
+
+        The seal is still to be checked: the record may be garbage.
+        """
         if len(content) != self.size:
             return None
         for start, known in self.fixed:
             if content[start : start + len(known)] != known:
                 return None
-        return content[self.record].decode(), [_array(content, *where) for where in self.data]
+        return content[self.record], [_array(content, *where) for where in self.data]
 
 
 def _array(content: bytes, field: Field, offset: int) -> Array | None:

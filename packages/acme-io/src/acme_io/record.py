@@ -236,7 +236,7 @@ def call_to_json(
     return dumps(facts)
 
 
-def call_from_json(text: str) -> dict[str, Any]:
+def call_from_json(text: str | bytes) -> dict[str, Any]:
     """Read the record of one call."""
     facts: dict[str, Any] = json.loads(text)
     if "failure" in facts:
