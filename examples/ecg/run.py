@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from acme import ParallelMap, open_results, shared
+from acme import ParallelMap, cluster_cleanup, local_cluster_setup, open_results, shared
 from wavelets import compress, load_recording
 
 options = argparse.ArgumentParser(description=__doc__)
@@ -19,9 +19,13 @@ chosen = options.parse_args()
 wavelets = ["haar", "db2", "db4", "db8", "sym4", "sym8", "coif2", "coif5", "bior4.4"]
 recording = load_recording()
 
+# Workers on this machine, also where there is a batch system.
+local_cluster_setup(interactive=False)
+
 # Both arguments are sequences; `shared` says which one every call gets whole.
 with ParallelMap(compress, wavelets, shared(recording), output_dir=chosen.output_dir) as pmap:
     pmap.compute()
+cluster_cleanup()
 
 with open_results(pmap.results_container) as calls:
     results = {wavelet: call.values for wavelet, call in zip(wavelets, calls, strict=True)}

@@ -11,7 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from acme import ParallelMap, open_results
+from acme import ParallelMap, cluster_cleanup, local_cluster_setup, open_results
 from coherence import load_recording, seed_coherence, significant_pairs
 from figure import draw
 
@@ -23,6 +23,10 @@ chosen = options.parse_args()
 
 names, recording = load_recording()
 print(f"{len(names)} regions, {recording.shape[1]} volumes each")
+
+# Workers on this machine, one a core. Without this line, and `cluster_cleanup` below, `ParallelMap`
+# starts the workers itself, on a SLURM cluster as jobs; an example does not need that much.
+local_cluster_setup(interactive=False)
 
 # `range(28)` is split up: call 3 gets region 3. The recording is a 2-D array, which every call gets
 # whole. `rng` is not given, so each call gets a generator of its own, made from `seed`.
@@ -36,6 +40,7 @@ with ParallelMap(
     output_dir=chosen.output_dir,
 ) as pmap:
     pmap.compute(seed=chosen.seed)
+cluster_cleanup()
 container = Path(pmap.results_container)
 
 # Reading back, with h5py ...
