@@ -4,12 +4,13 @@ import functools
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from acme_core import each, shared
 from acme_core.call import Arguments
 from acme_core.distribution import distribute
 from acme_core.orders import RunOrder
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def f(x, y, z=3):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from acme_core import ComputeError, ParallelMap, each
 
 

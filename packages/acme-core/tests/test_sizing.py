@@ -2,9 +2,10 @@
 
 import heapq
 
-from acme_core.sizing import LARGEST, TARGET_SECONDS, BatchSizer
 from hypothesis import given
 from hypothesis import strategies as st
+
+from acme_core.sizing import LARGEST, TARGET_SECONDS, BatchSizer
 
 
 def test_starts_with_single_calls_and_grows_slowly():

@@ -6,11 +6,12 @@ import threading
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from acme_core import transport
 from acme_core.errors import SharedFilesError
 from acme_core.handover import INLINE_LIMIT, Handover, fetch
-from hypothesis import given
-from hypothesis import strategies as st
 
 plain = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
 nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))

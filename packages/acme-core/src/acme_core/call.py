@@ -17,18 +17,17 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from acme_io.record import CallReport
 
 from acme_core.failures import describe
 from acme_core.mapped import MappedArray
 from acme_core.memory import PeakMemory
 from acme_core.orders import BatchOutcome, RunOrder
 from acme_core.transport import IMMUTABLE, Frozen, FrozenColumn, snapshot
+from acme_io.record import CallReport
 
 if TYPE_CHECKING:
-    from acme_io.sinks import BatchReceipt
-
     from acme_core.distribution import Place
+    from acme_io.sinks import BatchReceipt
 
 BATCH_SECONDS = 0.5
 """After this time a batch ends with the call that it is at; the rest travels again."""

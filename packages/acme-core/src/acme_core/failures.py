@@ -10,9 +10,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 import cloudpickle
-from acme_io.record import Failure
 
 from acme_core.orders import CallFailure
+from acme_io.record import Failure
 
 _LIBRARIES = tuple(
     {

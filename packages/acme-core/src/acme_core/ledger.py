@@ -6,11 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from acme_io.record import DONE, FAILED, PICKLED, CallTable, Failure
 
 from acme_core.failures import exception_of
 from acme_core.orders import BatchOutcome, CallFailure
 from acme_core.transport import Frozen
+from acme_io.record import DONE, FAILED, PICKLED, CallTable, Failure
 
 if TYPE_CHECKING:
     from acme_io.slots import Slots

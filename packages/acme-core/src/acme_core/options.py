@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from acme_core.arguments import is_real_number
 from acme_io.options import StorageOptions
 from acme_io.slots import Slots
-
-from acme_core.arguments import is_real_number
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from acme_core.distribution import CallTemplate, Place
+    from acme_core.handover import Parcel
     from acme_io.record import Failure
     from acme_io.sinks import BatchReceipt, Sink
     from acme_io.slots import Slots
-
-    from acme_core.distribution import CallTemplate, Place
-    from acme_core.handover import Parcel
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster.messages import shown
-
 from acme_core import transport
 from acme_core.distribution import distribute
 from acme_core.errors import ComputeError, UnpicklableError
@@ -30,11 +29,11 @@ from acme_core.run import Run, check_folder, describe_run, draw_seed
 from acme_core.signatures import CallSignature, function_name
 
 if TYPE_CHECKING:
-    from acme_io.reader import Results
-    from acme_io.record import Failure
     from distributed import Client
 
     from acme_core.distribution import Place
+    from acme_io.reader import Results
+    from acme_io.record import Failure
 
 logger = logging.getLogger(__name__)
 

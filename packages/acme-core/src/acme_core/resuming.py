@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from acme_core.distribution import Distribution
 from acme_io.describe import describe
 from acme_io.options import StorageOptions
 from acme_io.record import RunInfo
 from acme_io.scan import finished_calls
-
-from acme_core.distribution import Distribution
 
 logger = logging.getLogger(__name__)
 

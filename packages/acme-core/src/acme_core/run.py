@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from acme_io.describe import describe
-from acme_io.layout import clean_name
-from acme_io.record import RunInfo
-from acme_io.store import RunStore, check_output_dir
 
 from acme_core.distribution import Distribution
 from acme_core.ledger import Ledger
 from acme_core.options import MapOptions
 from acme_core.resuming import find_resumption
 from acme_core.signatures import function_module, function_name
+from acme_io.describe import describe
+from acme_io.layout import clean_name
+from acme_io.record import RunInfo
+from acme_io.store import RunStore, check_output_dir
 
 if TYPE_CHECKING:
     from acme_io.reader import Results
