@@ -1,22 +1,9 @@
-"""HDF5 files made in memory, and the low-level calls that read them.
-
-Making a small HDF5 file through the library takes several hundred microseconds, most of it for
-bookkeeping that is the same for every file of the same structure. So the structure is made once, as
-a `Template`: the bytes of a file and where in them each dataset and attribute lies. Another file of
-this structure is the same bytes with other contents between them.
-
-This works because the files keep the original layout of HDF5, whose metadata carries no checksums
-(the seal has them). Each template is checked once by reading a file made from it back through HDF5.
-"""
+"""The low-level calls of h5py that everything else is made of."""
 
 import io
 import itertools
 import math
 import os
-import secrets
-from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,14 +14,15 @@ from h5py import h5a, h5d, h5f, h5fd, h5g, h5p, h5s, h5t
 from .encoding import Encoded
 
 __all__ = [
-    "Attributes",
     "Field",
     "MemoryFile",
-    "Structure",
-    "Template",
+    "access_properties",
+    "add_dataset",
     "read_array",
+    "read_column",
     "read_text",
-    "template_for",
+    "write_column",
+    "write_text",
 ]
 
 Array = np.ndarray[Any, Any]
@@ -67,26 +55,6 @@ class Field(NamedTuple):
         if self.shape is None:
             return 0
         return self.dtype.itemsize * math.prod(self.shape)
-
-    def key(self) -> tuple[Any, ...]:
-        """Make a key that tells dtypes apart that NumPy holds equal."""
-        return (self.path, self.dtype.str, self.dtype, self.shape, self.text)
-
-
-Attributes = Sequence[tuple[str, int]]
-"""Names and sizes in bytes of text attributes of the root group."""
-
-
-class Structure(NamedTuple):
-    """Datasets and root attributes of a file, and the size of its user block."""
-
-    fields: tuple[Field, ...]
-    attributes: tuple[tuple[str, int], ...]
-    block: int
-
-    def key(self) -> tuple[Any, ...]:
-        """Make a hashable key."""
-        return (tuple(f.key() for f in self.fields), self.attributes, self.block)
 
 
 def hdf5_type(dtype: np.dtype[Any], text: bool = False) -> h5t.TypeID:
@@ -200,18 +168,6 @@ def add_dataset(where: Any, field: Field, *, early: bool = True) -> h5d.DatasetI
     return h5d.create(where, field.path.encode(), kind, space, plist, lcpl=link)
 
 
-def add_structure(root: Any, structure: Structure, texts: Sequence[bytes]) -> list[int]:
-    """Create datasets and root attributes in a new file; returns each dataset's offset (or -1)."""
-    for (name, _), text in zip(structure.attributes, texts, strict=True):
-        write_text(root, name, text)
-    offsets = []
-    for field in structure.fields:
-        dataset = add_dataset(root, field)
-        offset = dataset.get_offset() if field.nbytes else None
-        offsets.append(-1 if offset is None else offset)
-    return offsets
-
-
 class MemoryFile:
     """A new file that lives in memory until its bytes are taken.
 
@@ -258,129 +214,7 @@ def memory_name() -> bytes:
     return f"acme-io-{next(_NAMES)}".encode()
 
 
-@dataclass
-class Template:
-    """A file of one structure, cut where its contents go.
-
-    Attributes
-    ----------
-    structure : Structure
-        What is in the file.
-    slots : list of (int, int, int)
-        Where contents go: offset and length in the file, and which content (attributes first, then
-        datasets), by offset.
-    image : bytes
-        The file without its user block.
-    """
-
-    structure: Structure
-    slots: list[tuple[int, int, int]]
-    image: bytes
-
-    def fill(self, texts: Sequence[bytes], arrays: Sequence[Array | None]) -> list[Any]:
-        """Cut the file into pieces, contents included; the user block is not among them."""
-        contents: list[Any] = [*texts, *arrays]
-        pieces: list[Any] = []
-        position = 0
-        for offset, length, number in self.slots:
-            start = offset - self.structure.block
-            pieces.append(self.image[position:start])
-            content = contents[number]
-            pieces.append(content if isinstance(content, bytes) else as_bytes(content))
-            position = start + length
-        pieces.append(self.image[position:])
-        return pieces
-
-
 def as_bytes(array: Array) -> memoryview:
     """View an array's elements as bytes in C order, copied only if they are not in that order."""
     plain = np.ascontiguousarray(array)
     return plain.reshape(-1).view(np.uint8).data
-
-
-_TEMPLATES: "OrderedDict[tuple[Any, ...], Template]" = OrderedDict()
-_KEEP = 64  # templates a process keeps, each at most a file of LARGEST_TEMPLATE
-LARGEST_TEMPLATE = 1 << 20
-
-
-def template_for(structure: Structure) -> Template | None:
-    """Return the template of a structure; None where files of it cannot be made from one."""
-    key = structure.key()
-    found = _TEMPLATES.get(key)
-    if found is not None:
-        _TEMPLATES.move_to_end(key)
-        return found
-    if any(size > LARGEST_ATTRIBUTE for _, size in structure.attributes):
-        return None
-    made = _make_template(structure)
-    if made is not None:
-        _TEMPLATES[key] = made
-        if len(_TEMPLATES) > _KEEP:
-            _TEMPLATES.popitem(last=False)
-    return made
-
-
-def _make_template(structure: Structure) -> Template | None:
-    marks = [secrets.token_hex(size // 2 + 1).encode()[:size] for _, size in structure.attributes]
-    new = MemoryFile(creation_properties(structure.block), dense=False)
-    offsets = add_structure(new.root, structure, marks)
-    image = new.image()
-    slots = []
-    for number, mark in enumerate(marks):
-        at = image.find(mark)
-        if len(mark) < 16 or at < 0:
-            return None
-        slots.append((at + structure.block, len(mark), number))
-    for number, (field, offset) in enumerate(zip(structure.fields, offsets, strict=True)):
-        if field.nbytes:
-            if offset < 0:
-                return None
-            slots.append((offset, field.nbytes, len(marks) + number))
-    # Space that was reserved at the end but never written is not part of the image.
-    end = max((offset + length for offset, length, _ in slots), default=0) - structure.block
-    template = Template(structure, sorted(slots), image.ljust(end, b"\0"))
-    return template if _works(template) else None
-
-
-def _works(template: Template) -> bool:
-    """Whether HDF5 reads from a file made with the template what was put into it."""
-    structure = template.structure
-    texts = [secrets.token_hex(size).encode()[:size] for _, size in structure.attributes]
-    arrays = [_sample(field) for field in structure.fields]
-    image = b"\0" * structure.block + b"".join(bytes(p) for p in template.fill(texts, arrays))
-    access = h5p.create(h5p.FILE_ACCESS)
-    access.set_fapl_core(1 << 14, False)
-    access.set_fclose_degree(h5f.CLOSE_STRONG)
-    access.set_file_image(image)
-    try:
-        fid = h5f.open(memory_name(), h5f.ACC_RDONLY, access)
-    except OSError:
-        return False
-    try:
-        root = h5g.open(fid, b"/")
-        for (name, _), text in zip(structure.attributes, texts, strict=True):
-            if read_text(root, name).encode() != text:
-                return False
-        for field, array in zip(structure.fields, arrays, strict=True):
-            back = read_array(h5d.open(fid, field.path.encode()))
-            if (back is None) != (array is None):
-                return False
-            if back is not None and array is not None and back.tobytes() != array.tobytes():
-                return False
-    finally:
-        fid.close()
-    return True
-
-
-def _sample(field: Field) -> Array | None:
-    """Make an array of random bytes that is valid for any dtype (bools are 0 or 1)."""
-    if field.shape is None:
-        return None
-    raw = np.frombuffer(secrets.token_bytes(field.nbytes), "u1")
-    raw = raw % 2 if field.dtype.kind in "bV" else raw
-    sample = np.zeros(field.shape, field.dtype)
-    if field.nbytes:
-        if field.dtype.kind in "fc" and field.dtype.itemsize in (12, 16, 24, 32):
-            raw = raw * 0  # extended precision has padding that does not survive
-        sample.reshape(-1).view("u1")[:] = raw
-    return sample

@@ -13,15 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from . import files
-from .hdf5 import (
-    LARGEST_ATTRIBUTE,
-    LARGEST_TEMPLATE,
-    Field,
-    Structure,
-    add_structure,
-    as_bytes,
-    template_for,
-)
+from .hdf5 import LARGEST_ATTRIBUTE, Field, add_dataset, as_bytes, write_text
 from .seal import (
     LARGE,
     LargeChecksum,
@@ -31,9 +23,12 @@ from .seal import (
     range_checksum,
     seal_pieces,
 )
+from .templates import template_for
 from .writing import NewFile, write_exactly
 
 __all__ = ["RunStamp", "write_file"]
+
+_IN_MEMORY = 1 << 20  # bytes of data up to which a file is made in memory
 
 _AT_ONCE = 1 << 21  # bytes that are written and summed up while they are in the processor's cache
 
@@ -89,35 +84,33 @@ def write_file(
     int
         Checksum of the file, 64 bits.
     """
-    texts = [stamp.json.encode(), padded(records)]
+    texts = {"run": stamp.json.encode(), "calls": padded(records)}
     n_large = sum(field.nbytes >= LARGE for field in fields)
-    structure = Structure(
-        tuple(fields),
-        (("run", len(texts[0])), ("calls", len(texts[1]))),
-        block_size(n_large, stamp.run_id),
-    )
-    seal = Seal(kind, stamp.run_id, calls, structure.block)
+    seal = Seal(kind, stamp.run_id, calls, block_size(n_large, stamp.run_id))
     # Groups carry call numbers: no other file would have the same structure.
     flat = not any("/" in field.path for field in fields)
-    if flat and sum(field.nbytes for field in fields) <= LARGEST_TEMPLATE:
-        template = template_for(structure)
+    if flat and sum(field.nbytes for field in fields) <= _IN_MEMORY:
+        sizes = [(name, len(text)) for name, text in texts.items()]
+        template = template_for(fields, sizes, seal.block)
         if template is not None:
-            pieces = [b"\0" * structure.block, *template.fill(texts, arrays)]
-            ranges = [(o, n) for o, n, number in template.slots if number >= 2 and n >= LARGE]
-            seal_pieces(seal, pieces, ranges)
+            pieces, ranges = template.fill(list(texts.values()), fields, arrays)
+            pieces.insert(0, b"\0" * seal.block)
+            seal_pieces(seal, pieces, [(o, n) for o, n in ranges if n >= LARGE])
             pieces[0] = seal.written()
             files.write_whole(path, _joined(pieces), flush=flush)
             return seal.checksum
 
     def lay_out(root: Any) -> list[Data]:
-        offsets = add_structure(root, structure, texts)
+        for name, text in texts.items():
+            write_text(root, name, text)
+        made = [add_dataset(root, field) for field in fields]
         return [
-            Data(offset, field.nbytes, [array])
-            for field, offset, array in zip(structure.fields, offsets, arrays, strict=True)
-            if array is not None
+            Data(dataset.get_offset(), field.nbytes, [array])
+            for dataset, field, array in zip(made, fields, arrays, strict=True)
+            if array is not None and field.nbytes
         ]
 
-    dense = any(len(text) > LARGEST_ATTRIBUTE for text in texts)
+    dense = any(len(text) > LARGEST_ATTRIBUTE for text in texts.values())
     build_file(path, seal, lay_out, dense=dense, flush=flush)
     return seal.checksum
 
