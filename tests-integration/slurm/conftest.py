@@ -21,7 +21,7 @@ import pytest
 # Test modules are imported without their folder being on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
-import lab  # noqa: E402
+import lab
 
 
 def pytest_configure() -> None:

@@ -234,7 +234,12 @@ def daemons() -> list[Daemon]:
             lambda: _answers("mariadb-admin", "--no-defaults", f"--socket={SOCKET}", "ping"),
             forks=False,
         ),
-        Daemon("slurmdbd", "slurmdbd", ["slurmdbd"], lambda: _answers("sacctmgr", "-n", "show", "cluster")),
+        Daemon(
+            "slurmdbd",
+            "slurmdbd",
+            ["slurmdbd"],
+            lambda: _answers("sacctmgr", "-n", "show", "cluster"),
+        ),
         Daemon("slurmctld", "slurmctld", ["slurmctld"], lambda: _answers("scontrol", "ping")),
         *nodes,
     ]  # fmt: skip

@@ -13,15 +13,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import acme_cluster
 import dask
 import pytest
+
+import acme_cluster
 from acme_cluster import cluster_cleanup, slurm_cluster_setup
 
 OTHER = "acmelabother"
 
-# Without dask: the interpreter of this test cannot be run by other users. What it does is what dask does first:
-# connect, exchange greetings, and ask the server who it is.
+# Without dask: the interpreter of this test cannot be run by other users. What it does is what dask
+# does first: connect, exchange greetings, and ask the server who it is.
 ATTACK = """
 import json, socket, ssl, struct, sys
 

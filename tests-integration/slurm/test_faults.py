@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import lab
+from distributed import KilledWorker
 
 from acme_cluster import cluster_cleanup, slurm_cluster_setup
-from distributed import KilledWorker
 
 
 def work(client: Any, numbers: range) -> list[int]:
