@@ -35,6 +35,7 @@ STAND_INS = {
     r"ACME_\d{8}-\d{6}-\d{6}": "ACME_<time>",
     r"_\d{8}-\d{6}-\d{6}\.log": "_<time>.log",
     r'File ".*?", line \d+': "File <script>",
+    r"(?m)^ +[~^]+$": "    <where>",  # versions of Python point at different places
     r"<Client: .*?>(?=\s|$)": "<Client>",
     r"http://127\.0\.0\.1:\d+/status": "<dashboard>",
     r"randomly picked worker #\d+": "randomly picked worker #<call>",
