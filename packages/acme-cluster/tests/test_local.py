@@ -116,12 +116,12 @@ def test_too_much_memory_is_asked_about_only_at_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = other_processes()
-    monkeypatch.setattr(prompts.sys.stdin, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr("builtins.input", lambda question: "n")
-    with pytest.raises(RuntimeError, match="declined"):
-        acme_cluster.local_cluster_setup(1, "900TB")
+    with monkeypatch.context() as terminal:
+        terminal.setattr(prompts.sys.stdin, "isatty", lambda: True, raising=False)
+        terminal.setattr("builtins.input", lambda question: "n")
+        with pytest.raises(RuntimeError, match="declined"):
+            acme_cluster.local_cluster_setup(1, "900TB")
     assert other_processes() == before
-    monkeypatch.undo()
     client = acme_cluster.start_client(1, mem_per_worker="900TB")
     acme_cluster.cluster_cleanup(client)
 
