@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -48,6 +49,12 @@ def until() -> Callable[..., None]:
     return wait_until
 
 
+def _heed_signals() -> None:
+    """Undo what a test run in the background, or under nohup, hands down: signals ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Script:
     """Runs a program in a folder of its own, with a temp folder of its own."""
 
@@ -75,6 +82,7 @@ class Script:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            preexec_fn=_heed_signals,
             **keywords,  # type: ignore[call-overload]
         )
 
