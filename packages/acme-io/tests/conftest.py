@@ -152,11 +152,11 @@ def run_fixture(tmp_path: Path) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def tools() -> Any:
-    """The helpers above, for tests that drive stores step by step."""
+    """The functions above, for tests that drive stores step by step."""
 
     class Tools:
         pass
 
-    for helper in (new_run, report, run, same, table_of, write_batch):
-        setattr(Tools, helper.__name__, staticmethod(helper))
+    for function in (new_run, report, run, same, table_of, write_batch):
+        setattr(Tools, function.__name__, staticmethod(function))
     return Tools

@@ -128,6 +128,25 @@ def test_resuming_keeps_what_is_finished(tmp_path: Path, tools, kind: str, finis
     assert all(file is not None and Path(file).exists() for file in files)
 
 
+@pytest.mark.parametrize("kind", ["single", "stacked-single"])
+def test_a_resumed_single_file_that_was_killed_is_read_whole(tmp_path: Path, tools, kind) -> None:
+    store = RunStore.create(tmp_path, "f", KINDS[kind], tools.new_run(8))
+    receipt = tools.write_batch(store, lambda call: np.full(2, float(call)), range(4))
+    store.accept(receipt)
+    store.finish(tools.table_of(8, [receipt]))
+    store.close()
+    found = finished_calls(tmp_path, "f")
+    store = RunStore.resume(tmp_path, "f", KINDS[kind], found.run, range(4))
+    store.accept(tools.write_batch(store, lambda call: np.full(2, float(call)), range(4, 6)))
+    store._finisher.close()
+    store._claim.release()
+    with acme_io.open_results(tmp_path) as results:
+        assert results.missing == [6, 7]
+        assert [results[call].values[1] for call in range(6)] == [0, 1, 2, 3, 4, 5]
+    assert rebuild(tmp_path).counts["done"] == 6
+    assert verify(tmp_path) == []
+
+
 def test_nothing_to_resume(tmp_path: Path) -> None:
     assert finished_calls(tmp_path, "f") is None
     assert finished_calls(tmp_path / "nowhere", "f") is None

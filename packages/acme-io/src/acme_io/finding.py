@@ -6,7 +6,7 @@ import numpy as np
 
 from . import layout
 from .alike import AlikeSource
-from .errors import UnknownFileError
+from .errors import DamagedFileError, UnknownFileError
 from .opening import SealedFile
 from .scan import names_in, scan
 from .single_source import PartSource, SingleSource
@@ -30,7 +30,7 @@ def find_source(path: Path) -> Source:
         raise FileNotFoundError(f"There are no results: {path} does not exist.")
     if path.is_dir():
         container = _container_in(path)
-        if container is None:
+        if container is None or _has_parts(container):
             return _from_folder(path)
         path = container
     return container_source(path)
@@ -38,7 +38,13 @@ def find_source(path: Path) -> Source:
 
 def container_source(path: Path) -> Source:
     """Make the source of a container or record."""
-    sealed = SealedFile(path)
+    try:
+        sealed = SealedFile(path)
+    except DamagedFileError as error:
+        raise DamagedFileError(
+            f"{error} If it is the container of a run, `acme-io rebuild {path.parent}` makes it "
+            "anew from the payloads that are there."
+        ) from error
     try:
         source = _source_of(read_container(sealed), path)
     except BaseException:
@@ -62,6 +68,15 @@ def _source_of(container: Container, path: Path) -> Source:
     if container.layout == "single":
         return SingleSource(container, name)
     return LinkedSource(container, path.parent / layout.payload_folder(name), name)
+
+
+def _has_parts(container: Path) -> bool:
+    """Whether a run that goes on with the container's was killed: there is more than it holds."""
+    folder = container.parent / layout.parts_folder(container.stem)
+    try:
+        return any(layout.parse_payload_name(file.name) for file in folder.iterdir())
+    except OSError:
+        return False
 
 
 def _container_in(folder: Path) -> Path | None:

@@ -145,16 +145,17 @@ class PartSource(Source):
     def __init__(self, container: Container, name: str, files: list[str | None]) -> None:
         super().__init__(container, container.path.parent, name)
         self._files = files
-        self._part: tuple[str, PartFile] | None = None
+        self._part: tuple[str, PartFile | ContainerPart] | None = None
 
     def present(self) -> Array:
         """Status of every call, as the parts were found."""
         return self.table.status
 
-    def _part_of(self, call: int) -> PartFile:
+    def _part_of(self, call: int) -> "PartFile | ContainerPart":
         file = str(self._files[call])
         if self._part is None or self._part[0] != file:
-            self._part = (file, PartFile(layout.local(self.folder, file)))
+            path = layout.local(self.folder, file)
+            self._part = (file, ContainerPart(path) if path == self.path else PartFile(path))
         return self._part[1]
 
     def load_record(self, call: int) -> dict[str, Any]:
