@@ -68,20 +68,6 @@ if __name__ == "__main__":
     mark("cleanup")
     assert len(results) == 4 and all(os.path.exists(path) for path in results)
 """
-# The same behind a guard: the peer's workers run the user's script.
-PEER = """\
-def f(x, y, z=3):
-    return (x + y) * z
-
-if __name__ == "__main__":
-    from acme import ParallelMap
-    mark("import acme")
-    with ParallelMap(f, [2, 4, 6, 8], 4) as pmap:
-        results = pmap.compute()
-        mark("results")
-    mark("cleanup")
-    assert len(results) == 4 and all(os.path.exists(path) for path in results)
-"""
 PLAIN_DASK = """\
 def f(x, y, z=3):
     return (x + y) * z
