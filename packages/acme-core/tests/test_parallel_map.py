@@ -362,6 +362,21 @@ class TestFailures:
         results = in_memory(second_time, range(20), str(folder), compute={"retries": 1})
         assert results == list(range(20))
 
+    def test_cause_is_of_a_call_that_failed_in_the_end(self, tmp_path):
+        def g(x, folder):
+            mark = Path(folder) / str(x)
+            if x == 0 and not mark.exists():
+                mark.touch()
+                raise OSError("only the first time")
+            if x == 1:
+                raise KeyError("always")
+            return x
+
+        with pytest.raises(ComputeError) as caught:
+            in_memory(g, range(3), str(tmp_path), compute={"retries": 1})
+        assert list(caught.value.failures) == [1]
+        assert isinstance(caught.value.__cause__, KeyError)
+
     def test_one_bad_call_among_thousands(self):
         def g(x):
             return 1 / (x - 2500)
@@ -578,6 +593,8 @@ class TestHere:
             ParallelMap(f, [2, 4, 6, 8], 4, z=None) as pmap,
         ):
             pmap.compute(debug=True)
+        assert pmap.results_container is None
+        assert list(empty_folder.iterdir()) == []
 
     def test_debug_in_memory(self, empty_folder):
         assert in_memory(f, [2, 4], 4, compute={"debug": True}) == [18, 24]

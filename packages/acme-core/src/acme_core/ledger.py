@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SHOWN_NOTES = 5
+_KEPT_EXCEPTIONS = 100  # one is raised, but calls that are tried again may take theirs back
 
 
 class Ledger:
@@ -42,7 +43,7 @@ class Ledger:
         self._values: list[Any] | None = [None] * n_calls if store is None else None
         self._workers = {worker: i for i, worker in enumerate(self.table.workers)}
         self._texts: dict[str, str] = {}
-        self._first_failure: CallFailure | None = None
+        self._exceptions: dict[int, CallFailure] = {}
         self._n_notes = 0
 
     @property
@@ -65,8 +66,12 @@ class Ledger:
 
     @property
     def cause(self) -> BaseException | None:
-        """The exception of the call that failed first."""
-        return None if self._first_failure is None else exception_of(self._first_failure)
+        """The exception of a call that failed: the first one that came along."""
+        for failure in self._exceptions.values():
+            return exception_of(failure)
+        for record in self.failures.values():
+            return exception_of(CallFailure(record, None))
+        return None
 
     def accept(self, outcome: BatchOutcome) -> tuple[int, int]:
         """Take note of the outcome of a batch.
@@ -95,6 +100,7 @@ class Ledger:
         table.attempts[part] += 1
         for call in range(first, first + n_calls) if self.failures else ():
             self.failures.pop(call, None)
+            self._exceptions.pop(call, None)
         for call, failure in outcome.failures.items():
             table.status[call] = FAILED
             self._note_failure(call, failure)
@@ -107,8 +113,8 @@ class Ledger:
         return number
 
     def _note_failure(self, call: int, failure: CallFailure) -> None:
-        if self._first_failure is None:
-            self._first_failure = failure
+        if failure.exception is not None and len(self._exceptions) < _KEPT_EXCEPTIONS:
+            self._exceptions[call] = failure
         # Thousands of calls may fail alike: equal texts are kept once.
         self.failures[call] = Failure(*(self._texts.setdefault(t, t) for t in failure.record))
 

@@ -372,6 +372,7 @@ class ParallelMap:
                 run.finish()
             else:  # nothing to keep, and nothing to be in the way of the next attempt
                 run.close(discard=True)
+                self._run = None
         return self._results_or_error(run, "raise")
 
     def _compute(
