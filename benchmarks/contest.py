@@ -19,6 +19,7 @@ here: a figure that has to hold belongs to a quiet machine.
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -30,6 +31,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,6 +62,10 @@ class Contender:
         Environment variables that it gets besides this process's own.
     rounds : int, optional
         Takes part in as many rounds, if that is fewer than there are: for the slow.
+    terminal : bool
+        Whether its output goes to a terminal, where there are progress bars.
+    without_shared_memory : bool
+        Whether ``/dev/shm`` has no room, as on machines where large arrays have to go to disk.
     """
 
     name: str
@@ -68,6 +74,8 @@ class Contender:
     arguments: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     rounds: int | None = None
+    terminal: bool = False
+    without_shared_memory: bool = False
 
 
 class ContenderFailedError(RuntimeError):
@@ -99,13 +107,17 @@ class Spread:
 # -- running ---------------------------------------------------------------------------------
 
 
-def run_once(contender: Contender, *, timeout: float = 120, parent: Path | None = None) -> Figures:
+def run_once(
+    contender: Contender, number: int = 0, *, timeout: float = 120, parent: Path | None = None
+) -> Figures:
     """Run a contender in a fresh process and a fresh folder.
 
     Parameters
     ----------
     contender : Contender
         Who runs.
+    number : int
+        Of the round; the script finds it in the environment variable ``CONTEST_ROUND``.
     timeout : float
         Seconds after which the process, and those that it started, are killed.
     parent : pathlib.Path, optional
@@ -129,26 +141,13 @@ def run_once(contender: Contender, *, timeout: float = 120, parent: Path | None 
         notes.touch()
         script.write_text(contender.script)
         start = time.time()
-        process = subprocess.Popen(
-            [contender.python, script, *contender.arguments],
-            cwd=work,
-            env=_environ(contender, notes, start),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output = process.communicate()[0] + f"\n(killed after {timeout:.0f} s)"
-        except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
-            raise
+        environ = _environ(contender, notes) | {
+            "CONTEST_ROUND": str(number),
+            "CONTEST_START": repr(start),
+        }
+        returncode, output = _run(contender, [str(script)], work, environ, timeout)
         end = time.time() - start
-        if process.returncode:
+        if returncode:
             raise ContenderFailedError(f"{contender.name} failed:\n{output}")
         figures: Figures = {}
         for line in notes.read_text().splitlines():
@@ -197,7 +196,7 @@ def compete(
     for number in range(rounds):
         for contender in order.sample(contenders, len(contenders)):
             if contender.rounds is None or number < contender.rounds:
-                figures = run_once(contender, timeout=timeout, parent=parent)
+                figures = run_once(contender, number, timeout=timeout, parent=parent)
                 runs[contender.name].append(figures)
     return runs
 
@@ -210,14 +209,67 @@ def spreads(runs: Mapping[str, Sequence[Figures]], name: str) -> dict[str, Sprea
     return {who: Spread.of(values) for who, values in noted.items() if values}
 
 
-def _environ(contender: Contender, notes: Path, start: float) -> dict[str, str]:
+def _run(
+    contender: Contender, script: list[str], work: Path, environ: dict[str, str], timeout: float
+) -> tuple[int, str]:
+    """Run the process to its end; return its exit code and what it printed."""
+    command = [str(contender.python), *script, *contender.arguments]
+    if contender.without_shared_memory:
+        command = [*_SMALL_SHARED_MEMORY, *command]
+    ours, theirs = os.openpty() if contender.terminal else os.pipe()
+    process = subprocess.Popen(
+        command,
+        cwd=work,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    printed: list[bytes] = []
+    reader = threading.Thread(target=_read_all, args=(ours, printed))
+    reader.start()
+    try:
+        process.wait(timeout)
+    except subprocess.TimeoutExpired:
+        printed.append(f"\n(killed after {timeout:.0f} s)".encode())
+    finally:
+        # Whatever it may have left behind holds the other end of its output.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        reader.join()
+    return process.returncode, b"".join(printed).decode(errors="replace")
+
+
+def _read_all(descriptor: int, into: list[bytes]) -> None:
+    # A terminal that nobody writes to any more is an error to its reader.
+    with open(descriptor, "rb", buffering=0) as file, contextlib.suppress(OSError):
+        while chunk := file.read(65536):
+            into.append(chunk)
+
+
+# In a mount namespace of its own, which needs no rights where user namespaces are allowed.
+_SMALL_SHARED_MEMORY = (
+    "/usr/bin/unshare",
+    "--user",
+    "--map-root-user",
+    "--mount",
+    "/bin/sh",
+    "-c",
+    '/bin/mount -t tmpfs -o size=8m tmpfs /dev/shm && exec "$@"',
+    "sh",
+)
+
+
+def _environ(contender: Contender, notes: Path) -> dict[str, str]:
     # All on this machine: a batch system that happens to be installed is not found. (Who is to
     # find it says so in the contender's environ.)
     environ = dict(os.environ) | {
         "PATH": str(contender.python.parent),
         "PYTHONPATH": str(CONTENDERS),
         "CONTEST_FIGURES": str(notes),
-        "CONTEST_START": repr(start),
     }
     # Modules are compiled once, as for anybody.
     environ.pop("PYTHONDONTWRITEBYTECODE", None)

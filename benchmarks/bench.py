@@ -1,0 +1,191 @@
+"""All rows of the table in docs/explanation/performance.md, each measured against its peers.
+
+The figures of each row are kept in ``benchmarks/results``, so that rows can be measured one by one
+(``--only``). When all are there and none comes from ``--quick``, the table is written to the page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from contest import (
+    HERE,
+    Spread,
+    compete,
+    environment,
+    machine,
+    markdown_table,
+    put_between_markers,
+    spreads,
+    today,
+    version,
+)
+from rows import EVERYBODY, PEERS, ROWS, Row
+
+RESULTS = HERE / "results"
+PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
+
+NAMES = {"acme": "ACME", "futures": "`concurrent.futures`", "Client.map": "`Client.map`"}
+
+
+def measure(row: Row, pythons: Mapping[str, Path], rounds: int | None) -> dict[str, Any]:
+    """Let the contenders of a row take turns; return what there is to be kept."""
+    contenders = row.contenders(pythons)
+    warm_up = row.work == "startup"  # the others warm up before they start their clocks
+    runs = compete(contenders, rounds or row.rounds, warm_up=warm_up, timeout=170)
+    return {"date": today(), "calls": row.calls, "runs": row.scaled(runs)}
+
+
+def kept(row: Row, quick: bool) -> dict[str, Any] | None:
+    """Return what was measured of a row, if it was."""
+    path = _path(row, quick)
+    loaded: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
+    return loaded
+
+
+def keep(row: Row, quick: bool, measured: dict[str, Any]) -> None:
+    """Keep what was measured of a row."""
+    RESULTS.mkdir(exist_ok=True)
+    _path(row, quick).write_text(json.dumps(measured, indent=1))
+
+
+def _path(row: Row, quick: bool) -> Path:
+    return RESULTS / f"{'quick-' if quick else ''}{row.name}.json"
+
+
+# -- tables ----------------------------------------------------------------------------------
+
+
+def limits_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
+    """Return the table of what has to hold."""
+    lines = []
+    for row, each in measured.items():
+        for limit in row.limits:
+            value = limit.value(each["runs"])
+            holds = "yes" if limit.holds(value) else "**no**"
+            text = value.text(limit.digits)
+            lines.append([_title(row, each), limit.what, limit.text, text, holds])
+    return markdown_table(["work", "what", "limit", "reached", "holds"], lines)
+
+
+def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
+    """Return the table of the seconds that everybody took."""
+    lines = []
+    for row, each in measured.items():
+        if row.work == "startup":
+            continue
+        seconds = spreads(each["runs"], "seconds")
+        lines.append([_title(row, each), *(_seconds(seconds.get(who)) for who in EVERYBODY)])
+        if "acme-on-disk" in seconds:
+            cells = ["–"] * (len(EVERYBODY) - 1)
+            title = f"{_title(row, each)}, results on disk"
+            lines.append([title, _seconds(seconds["acme-on-disk"]), *cells])
+    return markdown_table(["work", *(NAMES.get(who, who) for who in EVERYBODY)], lines)
+
+
+def memory_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
+    """Return the table of the megabytes that everybody needed."""
+    figures = {"client_mb": "client", "workers_mb": "both workers"}
+    lines = []
+    for row, each in measured.items():
+        if row.name not in ("trivial-1m", "shared", "distinct", "distinct-on-disk"):
+            continue
+        for figure, where in figures.items():
+            needed = spreads(each["runs"], figure)
+            cells = [f"{needed[who].median:.0f}" if who in needed else "–" for who in EVERYBODY]
+            if needed:
+                lines.append([f"{_title(row, each)}: {where}", *cells])
+    return markdown_table(["work: where", *(NAMES.get(who, who) for who in EVERYBODY)], lines)
+
+
+def start_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
+    """Return the table of a first run from the start of its process."""
+    runs = next(each["runs"] for row, each in measured.items() if row.work == "startup")
+    phases = {"results": spreads(runs, "results"), "exit": spreads(runs, "exit")}
+    lines = [
+        [NAMES.get(who, who), *(_seconds(phases[phase].get(who)) for phase in phases)]
+        for who in runs
+    ]
+    return markdown_table(["process start to", "first results", "end of process"], lines)
+
+
+def _title(row: Row, each: Mapping[str, Any]) -> str:
+    return row.title.format(calls=f"{each['calls']:,}".replace(",", " "))
+
+
+def _seconds(spread: Spread | None) -> str:
+    if spread is None:
+        return "–"
+    once = "¹" if spread.n == 1 else ""
+    return f"{spread.median:.3g} s{once}"
+
+
+def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
+    """Return all tables, with when, where and with what they were made."""
+    dates = sorted({each["date"] for each in measured.values()})
+    parts = [
+        f"Measured {' to '.join(sorted({dates[0], dates[-1]}))} on {machine()}. {versions}.",
+        limits_table(measured),
+        "Seconds, medians (¹ of a single run):",
+        seconds_table(measured),
+        "Memory at its highest, MB above what it was before, medians:",
+        memory_table(measured),
+    ]
+    if any(row.work == "startup" for row in measured):
+        parts += ["A first run, results on disk, nothing started before:", start_table(measured)]
+    return "\n\n".join(part.strip() for part in parts)
+
+
+def versions_of(pythons: Mapping[str, Path]) -> str:
+    """Return the versions of everything that took part."""
+    here = Path(sys.executable)
+    ours = [f"{name} {version(here, name)}" for name in ("acme-core", "distributed", "numpy")]
+    peers = [f"{name} {version(python, name)}" for name, python in pythons.items()]
+    return ", ".join([*ours, *peers])
+
+
+# -- command line ----------------------------------------------------------------------------
+
+
+def main() -> None:
+    """Parse the command line, measure, print the tables, write the page."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--quick", action="store_true", help="less of everything, no page")
+    options.add_argument("--only", nargs="+", metavar="ROW", choices=[row.name for row in ROWS])
+    options.add_argument("--rounds", type=int, help="runs of each contender")
+    options.add_argument(
+        "--peer-python",
+        action="append",
+        default=[],
+        metavar="PEER=PYTHON",
+        help="an interpreter that has the peer already",
+    )
+    chosen = options.parse_args()
+
+    given = dict(pair.split("=", 1) for pair in chosen.peer_python)
+    pythons = {
+        peer: Path(given[peer]) if peer in given else environment(*requirements)
+        for peer, requirements in PEERS.items()
+    }
+    measured: dict[Row, dict[str, Any]] = {}
+    for row in ROWS:
+        wanted = row.quick(row) if chosen.quick else row
+        if not chosen.only or row.name in chosen.only:
+            print(f"measuring {row.name} …", file=sys.stderr, flush=True)
+            keep(wanted, chosen.quick, measure(wanted, pythons, chosen.rounds))
+        before = kept(wanted, chosen.quick)
+        if before is not None:
+            measured[wanted] = before
+    text = tables(measured, versions_of(pythons))
+    print(text)
+    if not chosen.quick and len(measured) == len(ROWS):
+        put_between_markers(PAGE, "figures", text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""The libraries behind one face: workers that are up, and a map over them.
+
+What a class does is what the documentation of its library would have a user do. Each is imported
+in an environment that has its library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+WORKERS = 2
+FEW = 2000
+"""Calls up to which a chunk size that must be chosen is 1, so that long calls do not queue up."""
+
+
+class Pool(Protocol):
+    """Workers that are up."""
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        """Return ``[func(item) for item in items]``."""
+        ...
+
+    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
+        """Return ``[func(item, shared) for item in items]``."""
+        ...
+
+    def close(self) -> None:
+        """Stop the workers."""
+        ...
+
+
+class Acme:
+    """The project itself, results in memory; with a progress bar where there is a terminal."""
+
+    options: dict[str, Any] = {"write_worker_results": False}  # noqa: RUF012 # of all its runs
+
+    def __init__(self) -> None:
+        from acme import local_cluster_setup
+
+        self._client = local_cluster_setup(n_workers=WORKERS, interactive=False)
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        from acme import ParallelMap, each
+
+        with ParallelMap(func, each(items), **self.options) as pmap:
+            return list(pmap.compute() or ())
+
+    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
+        from acme import ParallelMap, each
+        from acme import shared as whole
+
+        with ParallelMap(func, each(items), whole(shared), **self.options) as pmap:
+            return list(pmap.compute() or ())
+
+    def close(self) -> None:
+        from acme import cluster_cleanup
+
+        cluster_cleanup(self._client)
+
+
+class AcmeOnDisk(Acme):
+    """The same, with its results on disk, one file a call."""
+
+    options: dict[str, Any] = {}  # noqa: RUF012 # of all its runs
+
+
+class EsiAcme:
+    """The peer of that name; it distributes what has as many elements as there are calls."""
+
+    def __init__(self) -> None:
+        from acme import local_cluster_setup
+
+        self._client = local_cluster_setup(n_workers=WORKERS, interactive=False)
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        return self._run(func, items)
+
+    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
+        return self._run(func, items, shared)
+
+    def _run(self, func: Callable[..., Any], items: Sequence[Any], *more: Any) -> list[Any]:
+        from acme import ParallelMap
+
+        options: dict[str, Any] = {"n_inputs": len(items), "write_worker_results": False}
+        with ParallelMap(func, list(items), *more, stop_client=False, **options) as pmap:
+            return list(pmap.compute() or ())
+
+    def close(self) -> None:
+        from acme import cluster_cleanup
+
+        cluster_cleanup(self._client)
+
+
+class Joblib:
+    """joblib with its default workers (loky); it maps large arrays by itself."""
+
+    def __init__(self) -> None:
+        from joblib import Parallel
+
+        self._parallel = Parallel(n_jobs=WORKERS)
+        self._parallel.__enter__()
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        from joblib import delayed
+
+        return list(self._parallel(delayed(func)(item) for item in items))
+
+    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
+        from joblib import delayed
+
+        return list(self._parallel(delayed(func)(item, shared) for item in items))
+
+    def close(self) -> None:
+        self._parallel.__exit__(None, None, None)
+
+
+class Futures:
+    """`concurrent.futures` of the standard library, with chunks as its documentation advises."""
+
+    def __init__(self) -> None:
+        from concurrent.futures import ProcessPoolExecutor
+
+        self._executor = ProcessPoolExecutor(WORKERS)
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        return list(self._executor.map(func, items, chunksize=_chunk(items)))
+
+    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
+        return list(self._executor.map(func, items, [shared] * len(items), chunksize=1))
+
+    def close(self) -> None:
+        self._executor.shutdown()
+
+
+class Mpire:
+    """mpire with its defaults; a shared object is there when the workers are forked."""
+
+    def __init__(self) -> None:
+        from mpire import WorkerPool
+
+        self._pool = WorkerPool(WORKERS, keep_alive=True)
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        chunk = {"chunk_size": 1} if len(items) <= FEW else {}
+        return list(self._pool.map(func, [(item,) for item in items], **chunk))
+
+    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
+        # Its workers are forked anew for it, which is how they share the object. It compares an
+        # object to the one before, which an array does not stand.
+        self._pool.set_shared_objects(lambda: shared)
+
+        def swapped(whole: Callable[[], Any], item: Any) -> Any:
+            return func(item, whole())
+
+        results = list(self._pool.map(swapped, [(item,) for item in items], chunk_size=1))
+        self._pool.set_shared_objects(None)
+        return results
+
+    def close(self) -> None:
+        self._pool.terminate()
+
+
+class PlainDask:
+    """`Client.map` and `Client.gather` on a local cluster without dashboard and without TLS."""
+
+    def __init__(self) -> None:
+        from distributed import Client, LocalCluster
+
+        self._open = contextlib.ExitStack()
+        cluster = self._open.enter_context(
+            LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
+        )
+        self._client = self._open.enter_context(Client(cluster))
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        return list(self._client.gather(self._client.map(func, list(items), pure=False)))
+
+    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
+        scattered = self._client.scatter(shared, broadcast=True)
+        futures = self._client.map(func, list(items), [scattered] * len(items), pure=False)
+        return list(self._client.gather(futures))
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def _chunk(items: Sequence[Any]) -> int:
+    return 1 if len(items) <= FEW else len(items) // (WORKERS * 32)
+
+
+POOLS: dict[str, Callable[[], Pool]] = {
+    "acme": Acme,
+    "acme-on-disk": AcmeOnDisk,
+    "esi-acme": EsiAcme,
+    "joblib": Joblib,
+    "futures": Futures,
+    "mpire": Mpire,
+    "Client.map": PlainDask,
+}
