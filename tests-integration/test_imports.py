@@ -41,3 +41,34 @@ import acme, sys
 print(acme.open_results("out", allow_pickle=True)[0].values, "dask" in sys.modules)
 """
     assert run_python("-c", code).stdout.strip() == "{'a': 1} False"
+
+
+def test_all_checks_are_done_before_anything_heavy_is_imported(run_python, workdir):
+    """Only then can workers and client do their imports at the same time."""
+    (workdir / "out").mkdir()
+    (workdir / "out" / "f.h5").touch()
+    code = """
+import sys
+from acme import ParallelMap, each, shared
+
+def f(x, y, z=3):
+    return x + y + z
+
+ParallelMap(f, each([3, 4]), shared([5]))
+checked = ParallelMap(f, [1, 2], 3, output_dir="out")
+try:
+    checked.compute()
+except OSError as error:
+    print("resume=True" in str(error))
+try:
+    ParallelMap(lambda x: sys.stdout, [1, 2], write_worker_results=False, n_inputs=3)
+except ValueError as error:
+    print("required length of 3" in str(error))
+lock = __import__("threading").Lock()
+try:
+    ParallelMap(lambda x: lock, [1, 2]).compute()
+except Exception as error:
+    print(type(error).__name__)
+print(sorted({"numpy", "h5py", "dask", "distributed", "tornado"} & set(sys.modules)))
+"""
+    assert run_python("-c", code).stdout.split() == ["True", "True", "UnpicklableError", "[]"]

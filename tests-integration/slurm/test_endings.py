@@ -85,7 +85,7 @@ def test_keys_of_a_killed_client_go_at_the_next_start(place: Any, until: Any) ->
     import os
 
     from acme_cluster.folders import ClusterFolder
-    from acme_cluster.security import make_keys
+    from acme_cluster.keys import make_keys
 
     pid = os.fork()
     if pid == 0:

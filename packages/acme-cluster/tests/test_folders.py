@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from acme_cluster.folders import ClusterFolder, remove_abandoned
-from acme_cluster.security import make_keys
+from acme_cluster.keys import make_keys
 
 
 def test_keys_are_for_their_owner_and_read_back(tmp_path: Path) -> None:

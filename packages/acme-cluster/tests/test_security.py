@@ -9,7 +9,9 @@ from distributed import Client
 from distributed.security import Security
 
 import acme_cluster
-from acme_cluster.security import cluster_security, make_keys
+from acme_cluster import _forkserver
+from acme_cluster.keys import make_keys
+from acme_cluster.security import cluster_security
 
 
 def test_keys_are_different_each_time_and_not_shown() -> None:
@@ -52,3 +54,43 @@ def test_the_same_attempt_succeeds_without_tls() -> None:
             assert second.submit(pow, 2, 3).result() == 8
     finally:
         acme_cluster.cluster_cleanup(client)
+
+
+def test_each_local_cluster_has_keys_of_its_own() -> None:
+    certificates = []
+    for _ in range(2):
+        client = acme_cluster.local_cluster_setup(n_workers=1)
+        try:
+            certificates.append(client.security.tls_ca_file)
+        finally:
+            acme_cluster.cluster_cleanup(client)
+    one, two = certificates
+    assert "CERTIFICATE" in one
+    assert one != two
+
+
+def test_keys_are_made_here_where_the_fork_server_could_make_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_forkserver.ForkServer, "take_keys", lambda self: None)
+    client = acme_cluster.local_cluster_setup(n_workers=1)
+    try:
+        assert client.submit(pow, 2, 3).result() == 8
+        assert "CERTIFICATE" in client.security.tls_ca_file
+    finally:
+        acme_cluster.cluster_cleanup(client)
+
+
+def test_cooling_down_ends_what_was_warmed_up_for_nothing() -> None:
+    acme_cluster.warm_up()
+    server = _forkserver.running()
+    acme_cluster.cool_down()
+    assert server.ended()
+    assert not Path(server.folder).exists()
+
+
+def test_cooling_down_leaves_workers_alone(client: Client) -> None:
+    server = _forkserver.running()
+    acme_cluster.cool_down()
+    assert not server.ended()
+    assert client.submit(pow, 2, 3).result() == 8

@@ -23,8 +23,9 @@ from acme_io.errors import (
     ResultsExistError,
 )
 from acme_io.layout import clean_name, parse_payload_name
+from acme_io.outdir import check_output_dir
 from acme_io.record import CallTable
-from acme_io.store import RunStore, check_output_dir
+from acme_io.store import RunStore
 
 
 def multiply(call: int) -> int:
@@ -196,9 +197,9 @@ def test_results_are_never_overwritten(run, tools) -> None:
     with pytest.raises(ResultsExistError, match=r"resume=True.*output_dir"):
         RunStore.create(done.output_dir, "f", StorageOptions(), tools.new_run(2))
     with pytest.raises(ResultsExistError):
-        check_output_dir(done.output_dir, "f", StorageOptions())
+        check_output_dir(done.output_dir, "f")
     assert {path: path.read_bytes() for path in done.output_dir.rglob("*.h5")} == before
-    check_output_dir(done.output_dir, "g", StorageOptions())
+    check_output_dir(done.output_dir, "g")
 
 
 def test_a_container_of_somebody_else_is_not_overwritten(tmp_path: Path, tools) -> None:
@@ -222,15 +223,15 @@ def test_an_output_directory_that_cannot_be_used(tmp_path: Path) -> None:
     file.touch()
     for path in (file, file / "below"):
         with pytest.raises(OutputDirError, match="file"):
-            check_output_dir(path, "f", StorageOptions())
-    check_output_dir(tmp_path / "new" / "deep", "f", StorageOptions())
+            check_output_dir(path, "f")
+    check_output_dir(tmp_path / "new" / "deep", "f")
     assert sorted(os.listdir(tmp_path)) == ["file"]
 
 
 def test_a_folder_without_write_permission(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(os, "access", lambda *args: False)  # root may write everywhere
     with pytest.raises(OutputDirError, match="cannot be written"):
-        check_output_dir(tmp_path, "f", StorageOptions())
+        check_output_dir(tmp_path, "f")
 
 
 def test_a_second_run_is_refused_with_host_and_process(tmp_path: Path, tools) -> None:

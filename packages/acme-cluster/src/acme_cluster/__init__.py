@@ -12,16 +12,17 @@ that happens with the first use. `warm_up()` before that first use saves half a 
 
 from __future__ import annotations
 
-import gc
 import importlib
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster.__about__ import __version__
+from acme_cluster.importing import quick_imports
 
 if TYPE_CHECKING:
     from acme_cluster._forkserver import warm_up
-    from acme_cluster.cleanup import cluster_cleanup
+    from acme_cluster.cleanup import cluster_cleanup, cool_down
     from acme_cluster.clients import current_client, start_client
     from acme_cluster.local import local_cluster_setup
     from acme_cluster.sites import choose_partition, detect_site, load_sites
@@ -38,6 +39,7 @@ __all__ = [
     "choose_partition",
     "cluster_cleanup",
     "cluster_setup",
+    "cool_down",
     "current_client",
     "detect_site",
     "esi_cluster_setup",
@@ -55,6 +57,7 @@ _HOMES = {
     "choose_partition": "sites",
     "cluster_cleanup": "cleanup",
     "cluster_setup": "slurm",
+    "cool_down": "cleanup",
     "current_client": "clients",
     "detect_site": "sites",
     "esi_cluster_setup": "slurm",
@@ -67,6 +70,8 @@ _HOMES = {
     "start_client": "clients",
     "warm_up": "_forkserver",
 }
+
+_LIGHT = frozenset(f"acme_cluster.{name}" for name in ("_forkserver", "cleanup", "sizes"))
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
@@ -81,15 +86,10 @@ def __getattr__(name: str) -> Any:
 
 
 def _load(module: str) -> Any:
-    # The imports behind this make many objects and no garbage: collections in between cost a tenth
-    # of the time.
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
+    if "distributed" in sys.modules or module in _LIGHT:
         return importlib.import_module(module)
-    finally:
-        if collecting:
-            gc.enable()
+    with quick_imports():
+        return importlib.import_module(module)
 
 
 def __dir__() -> list[str]:

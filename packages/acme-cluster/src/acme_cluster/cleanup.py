@@ -13,7 +13,7 @@ from acme_cluster.messages import shown
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["close_client", "cluster_cleanup"]
+__all__ = ["close_client", "cluster_cleanup", "cool_down"]
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,15 @@ def _any_client() -> Client | None:
     except ValueError:
         return None
     return client
+
+
+def cool_down() -> None:
+    """Undo `warm_up`: stop the process that it started, unless local workers came from it."""
+    from acme_cluster import _forkserver
+
+    local = sys.modules.get("acme_cluster.local")
+    if local is None or not local.is_running():
+        _forkserver.stop()
 
 
 def close_client(client: Client, timeout: float = 10) -> None:

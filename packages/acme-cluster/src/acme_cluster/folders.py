@@ -23,7 +23,7 @@ import time
 import uuid
 from pathlib import Path
 
-from acme_cluster.security import KeyPair
+from acme_cluster.keys import KeyPair
 
 __all__ = ["HEARTBEAT", "ClusterFolder", "remove_abandoned", "shared_base"]
 

@@ -29,10 +29,11 @@ from acme_cluster._workers import MEMORY_RULES, LocalNanny, SilentWorker
 from acme_cluster.cleanup import close_client
 from acme_cluster.dashboard import QuietScheduler, dashboard_link, how_to_reach
 from acme_cluster.errors import DeclinedError, WorkerStartError
+from acme_cluster.keys import make_keys
 from acme_cluster.messages import shown
 from acme_cluster.prompts import can_ask, confirm
 from acme_cluster.quiet import DASK_AND_LOOP, silenced
-from acme_cluster.security import cluster_security, lighten_accepting, make_keys
+from acme_cluster.security import cluster_security, lighten_accepting
 from acme_cluster.sizes import format_memory
 
 if TYPE_CHECKING:
@@ -183,6 +184,11 @@ class LocalWorkers(LocalCluster):
             _forkserver.stop()
 
 
+def is_running() -> bool:
+    """Tell whether this process has local workers."""
+    return bool(_live)
+
+
 def _scratch_parent() -> str | None:
     # In the fork server's folder it disappears with the last worker even if this process is killed.
     return _forkserver.running().folder if _forkserver.available() else None
@@ -322,7 +328,8 @@ def _check_memory_fits(n_workers: int, memory: int | None, interactive: bool) ->
 def _security() -> Security | None:
     if not dask.config.get("acme.local.tls", True):
         return None
-    return cluster_security(make_keys())
+    prepared = _forkserver.running().take_keys() if _forkserver.available() else None
+    return cluster_security(prepared or make_keys())
 
 
 def _announce(cluster: Any) -> None:

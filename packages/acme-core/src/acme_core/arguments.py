@@ -19,7 +19,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import numpy as np
+from acme_core.loaded import is_array, is_h5py, loaded_types
 
 
 class Marked:
@@ -113,13 +113,9 @@ def shared(value: Any) -> Any:
 
 def is_real_number(value: Any) -> bool:
     """Whether a value is a real number of Python or NumPy, and not a truth value."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool | np.bool_)
-
-
-def is_h5py(value: Any, *kinds: str) -> bool:
-    """Whether ``value`` is one of h5py's ``kinds`` (class names), without importing h5py."""
-    h5py = sys.modules.get("h5py")
-    return h5py is not None and isinstance(value, tuple(getattr(h5py, kind) for kind in kinds))
+    return isinstance(value, numbers.Real) and not isinstance(
+        value, (bool, *loaded_types("numpy", "bool_"))
+    )
 
 
 def unreadable_h5(value: Any) -> str | None:
@@ -138,7 +134,7 @@ def unreadable_h5(value: Any) -> str | None:
 
 def is_indexable(value: Any) -> bool:
     """Whether ``value[i]`` is its i-th item for each ``i`` below ``len(value)``."""
-    return isinstance(value, Sequence | np.ndarray) or is_h5py(value, "Dataset")
+    return isinstance(value, Sequence) or is_array(value) or is_h5py(value, "Dataset")
 
 
 def candidate_length(value: Any) -> int | None:
@@ -148,7 +144,7 @@ def candidate_length(value: Any) -> int | None:
     """
     if isinstance(value, list | tuple | range):
         return len(value)
-    if isinstance(value, np.ndarray) and type(value) is not np.matrix:
+    if is_array(value) and type(value) not in loaded_types("numpy", "matrix"):
         if value.ndim == 1:
             return value.size
         if value.ndim == 2 and 1 in value.shape:

@@ -22,7 +22,7 @@ from acme_core.failures import describe
 from acme_core.mapped import MappedArray
 from acme_core.memory import PeakMemory
 from acme_core.orders import BatchOutcome, RunOrder
-from acme_core.transport import IMMUTABLE, Frozen, FrozenColumn, snapshot
+from acme_core.transport import Frozen, FrozenColumn, immutable_types, snapshot
 from acme_io.record import CallReport
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 BATCH_SECONDS = 0.5
 """After this time a batch ends with the call that it is at; the rest travels again."""
+
+_IMMUTABLE = immutable_types()
 
 
 def generator_for(seed: int, call: int) -> np.random.Generator:
@@ -222,7 +224,7 @@ class Batch:
                 first, others = self._order.slots.split(value)
                 value = self._order.slots.fit(first), others
             # As it is now: the next call may change the object, if it is one that lives on.
-            packed = value if type(value) in IMMUTABLE else snapshot(call, value)
+            packed = value if type(value) in _IMMUTABLE else snapshot(call, value)
         except (TypeError, ValueError) as misfit:
             return misfit
         if self.outcome.values is not None:

@@ -98,7 +98,7 @@ def dispatch(
                 accept=accept,
             )
             try:
-                engine.run()
+                engine.run(meanwhile=run.get_ready)
             except OutdatedWorkerError as outdated:
                 if not ours:
                     raise _outdated(client, str(outdated)) from None

@@ -18,8 +18,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from acme_core.arguments import (
     Distributed,
     Drawn,
@@ -32,6 +30,7 @@ from acme_core.arguments import (
     real_size,
     unreadable_h5,
 )
+from acme_core.loaded import is_array, loaded_types
 from acme_core.signatures import CallSignature
 
 Place = int | str
@@ -223,8 +222,8 @@ def _length(value: Any, default: Any) -> int | None:
 
 def _looks_like(value: Any, length: int, default: Any) -> bool:
     """Whether the default of a keyword is a whole of the same kind as the value."""
-    if isinstance(default, np.ndarray):
-        return isinstance(value, np.ndarray)
+    if is_array(default):
+        return is_array(value)
     if isinstance(default, list | tuple):
         return isinstance(value, list | tuple) and len(default) == length
     return False
@@ -295,7 +294,7 @@ def _described(lengths: Mapping[Place, int], names: Mapping[Place, str]) -> str:
 
 def _split(value: Any, n_calls: int, name: str) -> Distributed | Drawn:
     if not isinstance(value, EachMark):
-        return Distributed(value.reshape(-1) if isinstance(value, np.ndarray) else value)
+        return Distributed(value.reshape(-1) if is_array(value) else value)
     if is_indexable(value.value):
         return Distributed(value.value)
     return Drawn(value.value, n_calls, name)
@@ -312,8 +311,9 @@ def _refuse_writable_files(arguments: Mapping[Place, Any], names: Mapping[Place,
 
 
 def _refuse_shared_generators(template: CallTemplate) -> None:
+    generators = loaded_types("numpy.random", "Generator", "RandomState")
     for place, value in template.shared.items():
-        if isinstance(value, np.random.Generator | np.random.RandomState):
+        if isinstance(value, generators):
             raise ValueError(
                 f"<ParallelMap> `{template.names[place]}` is a random generator, which every call "
                 "would get alike, so that all draw the same numbers. Leave it out and name the "

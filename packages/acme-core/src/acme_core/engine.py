@@ -53,6 +53,7 @@ LARGEST_BATCH = 32 * 1024 * 1024
 """Bytes of arguments that travel together, beyond which batches get no longer."""
 _REFRESH_SECONDS = 1.0
 _NO_WORKERS_REMINDER = 60.0
+_LINGER = 0.004
 
 
 @dataclass(frozen=True)
@@ -138,8 +139,13 @@ class Engine:
         self._no_workers_since: float | None = None
         self._take_stock(workers)
 
-    def run(self) -> None:
+    def run(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Run all calls; return when each has come to an end.
+
+        Parameters
+        ----------
+        meanwhile : callable, optional
+            Called once, while the workers have the first batches and nothing else is to do.
 
         Raises
         ------
@@ -148,6 +154,9 @@ class Engine:
             arguments. Failed calls are not raised but reported as outcomes.
         """
         try:
+            self._fill_window()
+            if meanwhile is not None:
+                meanwhile()
             while self._work_left() or self._in_flight:
                 self._fill_window()
                 if not self._await_some():
@@ -163,8 +172,12 @@ class Engine:
     # -- out -------------------------------------------------------------------------------
 
     def _fill_window(self) -> None:
-        while len(self._in_flight) < self._window() and self._work_left():
-            self._submit(self._next_batch())
+        while (room := self._window() - len(self._in_flight)) > 0 and self._work_left():
+            batches = [self._next_batch()]
+            # The next batches may turn the window into another one: suspects travel alone.
+            while len(batches) < room and self._work_left() and not self._suspects:
+                batches.append(self._next_batch())
+            self._submit(batches)
 
     def _window(self) -> int:
         """Return how many batches may be in flight."""
@@ -195,13 +208,18 @@ class Engine:
         self._most_by_size = max(1, LARGEST_BATCH * len(calls) // max(1, batch.nbytes))
         return batch
 
-    def _submit(self, batch: _Batch) -> None:
-        parcel = self._handover.pack(transport.dumps(batch.columns))
-        order = BatchOrder(self._ticket, batch.first, batch.n_calls, batch.attempt, parcel)
-        key = (f"acme-{self._ticket.run_id}", next(self._numbers))
-        future = self._client.submit(run_batch, pickle.dumps(order), key=key, pure=False)
-        self._in_flight[future.key] = (future, batch, parcel)
-        future.add_done_callback(self._finished.put)
+    def _submit(self, batches: list[_Batch]) -> None:
+        """Send batches out, in one message."""
+        parcels = [self._handover.pack(transport.dumps(batch.columns)) for batch in batches]
+        orders = [
+            pickle.dumps(BatchOrder(self._ticket, b.first, b.n_calls, b.attempt, parcel))
+            for b, parcel in zip(batches, parcels, strict=True)
+        ]
+        keys = [(f"acme-{self._ticket.run_id}", next(self._numbers)) for _ in batches]
+        futures = self._client.map(run_batch, orders, key=keys, pure=False)
+        for future, batch, parcel in zip(futures, batches, parcels, strict=True):
+            self._in_flight[future.key] = (future, batch, parcel)
+            future.add_done_callback(self._finished.put)
 
     # -- back ------------------------------------------------------------------------------
 
@@ -237,8 +255,13 @@ class Engine:
             futures = [self._finished.get(timeout=_REFRESH_SECONDS)]
         except queue.Empty:
             return []
-        while not self._finished.empty():
-            futures.append(self._finished.get())
+        while len(futures) < len(self._in_flight):
+            # Where nothing waits for room in the window, outcomes are better fetched together.
+            linger = 0 if self._work_left() else _LINGER
+            try:
+                futures.append(self._finished.get(block=linger > 0, timeout=linger))
+            except queue.Empty:
+                break
         return futures
 
     def _handle(self, batch: _Batch, outcome: BatchOutcome) -> bool:

@@ -16,23 +16,28 @@ import math
 import mmap
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from acme_core.loaded import loaded_types
 
-Save = Callable[[np.ndarray[Any, Any]], str]
+if TYPE_CHECKING:
+    import numpy as np
+
+Save = Callable[["np.ndarray[Any, Any]"], str]
 """Writes a contiguous array to a file and returns the file's name."""
 
 MAP_FROM = 1_000_000
 """Bytes from which on an array goes to a file of its own."""
 
-_PRESENT_OR_SWAPPED = np.uint64(0b11 << 62)
-_OF_FILE = np.uint64(1 << 61)
+_PRESENT_OR_SWAPPED = 0b11 << 62
+_OF_FILE = 1 << 61
 
 
 def is_mappable(value: Any) -> bool:
     """Whether a value is worth a file of its own."""
-    return type(value) is np.ndarray and value.nbytes >= MAP_FROM and not value.dtype.hasobject
+    if type(value) not in loaded_types("numpy", "ndarray"):
+        return False
+    return bool(value.nbytes >= MAP_FROM and not value.dtype.hasobject)
 
 
 class MappedArray:
@@ -47,6 +52,8 @@ class MappedArray:
     """
 
     def __init__(self, array: np.ndarray[Any, Any], save: Save) -> None:
+        import numpy as np
+
         self._order: Any = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
         self._shape, self._dtype = array.shape, array.dtype
         flat = array.T if self._order == "F" else array
@@ -66,6 +73,8 @@ class MappedArray:
     def thaw(self) -> np.ndarray[Any, Any]:
         """Return the array as it was given, for one call."""
         faults = _page_faults()
+        import numpy as np
+
         if self._map is None or (faults != self._faults and _has_private_pages(self._map)):
             raw = np.memmap(self.path, np.uint8, mode="c")
             self._map = raw.view(np.ndarray)
@@ -84,6 +93,8 @@ def _page_faults() -> int:
 
 def _has_private_pages(mapped: np.ndarray[Any, Any]) -> bool:
     """Whether a page of a private mapping was written to; yes where that cannot be told."""
+    import numpy as np
+
     page = mmap.PAGESIZE
     first = mapped.ctypes.data // page
     last = (mapped.ctypes.data + mapped.nbytes - 1) // page
@@ -95,4 +106,6 @@ def _has_private_pages(mapped: np.ndarray[Any, Any]) -> bool:
     if len(entries) != 8 * (last - first + 1):
         return True
     bits = np.frombuffer(entries, np.uint64)
-    return bool(np.any((bits & _PRESENT_OR_SWAPPED).astype(bool) & ~(bits & _OF_FILE).astype(bool)))
+    there = (bits & np.uint64(_PRESENT_OR_SWAPPED)).astype(bool)
+    of_file = (bits & np.uint64(_OF_FILE)).astype(bool)
+    return bool(np.any(there & ~of_file))

@@ -7,11 +7,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acme_core.arguments import is_real_number
 from acme_io.options import StorageOptions
-from acme_io.slots import Slots
+
+if TYPE_CHECKING:
+    from acme_io.slots import Slots
 
 
 @dataclass(frozen=True)
@@ -72,20 +74,24 @@ class MapOptions:
         return self.storage.slots
 
     def _checked_storage(self) -> StorageOptions:
-        # Checked even where it has no effect: a typing error should not wait for the next run.
-        slots = Slots(
-            (None,) if self.result_shape is None else self.result_shape, self.result_dtype
-        )
+        slots = self._checked_slots()
         if self.write_pickle and self.result_shape is not None:
             raise ValueError(
                 "<ParallelMap> write_pickle=True keeps each return value as it is, result_shape "
                 "stacks them in one dataset. Leave one of the two out."
             )
-        return StorageOptions(
-            slots=None if self.result_shape is None else slots,
-            single_file=self.single_file,
-            pickle=self.write_pickle,
-        )
+        return StorageOptions(slots=slots, single_file=self.single_file, pickle=self.write_pickle)
+
+    def _checked_slots(self) -> Slots | None:
+        if self.result_shape is None and _is_default_dtype(self.result_dtype):
+            return None  # the usual case does not wait for NumPy
+        from acme_io.slots import Slots
+
+        if self.result_shape is None:
+            # Checked even without effect: a typing error should not wait for the next run.
+            Slots((None,), self.result_dtype)
+            return None
+        return Slots(self.result_shape, self.result_dtype)
 
     def warnings(self, parameters: Mapping[str, inspect.Parameter]) -> list[str]:
         """Say what is allowed, but probably not what the user means.
@@ -124,6 +130,10 @@ class MapOptions:
 
 _FLAGS = ("write_worker_results", "single_file", "write_pickle", "dryrun", "setup_interactive")
 OPTION_NAMES = frozenset({"n_inputs"} | {f.name for f in fields(MapOptions) if f.init})
+
+
+def _is_default_dtype(dtype: object) -> bool:
+    return isinstance(dtype, str) and dtype == "float"
 
 
 def _set(options: MapOptions, name: str, value: Any) -> None:

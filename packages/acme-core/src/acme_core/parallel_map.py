@@ -18,26 +18,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster.messages import shown
-from acme_core import transport
+from acme_core.clients import client_for, cool_down, warm_up
+from acme_core.compute_options import ComputeOptions
+from acme_core.conclusion import report_early_end, results_or_error
 from acme_core.distribution import distribute
-from acme_core.errors import ComputeError, UnpicklableError
-from acme_core.failures import summarize
-from acme_core.mapped import is_mappable
 from acme_core.options import MapOptions
 from acme_core.orders import RunOrder
-from acme_core.run import Run, check_folder, describe_run, draw_seed
+from acme_core.outdir import check_folder
+from acme_core.packing import packed_shared
 from acme_core.signatures import CallSignature, function_name
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from acme_core.distribution import Place
+    from acme_core.run import Run
     from acme_io.reader import Results
     from acme_io.record import Failure
 
 logger = logging.getLogger(__name__)
-
-_NEEDED_BY_WORKERS = ("acme_core.worker", "acme_io.payload", "acme_io.encoding")
 
 LARGE_ARGUMENT = 100 * 1000 * 1000
 """Bytes from which on an argument is reported."""
@@ -233,7 +232,7 @@ class ParallelMap:
         OSError
             If the output directory holds results of this function already.
         """
-        _check_compute_options(debug, on_error, retries, seed)
+        options = ComputeOptions(debug, on_error, retries, seed, resume)
         self._check_resume(resume)
         if self._distribution.read_once:
             raise ValueError(
@@ -241,20 +240,21 @@ class ParallelMap:
                 "compute() did so. To compute again pass a list."
             )
         with self._messages():
-            seed = None if seed is None else int(seed)
             if resume:
                 self._distribution = self._distribution.drawn()
-            if self._options.dryrun and not self._rehearse(draw_seed() if seed is None else seed):
+            if self._options.dryrun and not self._rehearse(options.seed):
                 return None
             check_folder(self._options, self._func, resume=resume)
-            shared = {} if debug else self._packed_shared()
+            shared = {} if debug else packed_shared(self._func, self._distribution.template)
             if not (debug or resume):
-                _warm_up()
-            run = Run(self._func, self._distribution, self._options, seed, resume=resume)
+                # All checks are done, and none of them has imported NumPy, HDF5 or dask: from here
+                # on this process and its workers do so at the same time.
+                warm_up()
+            run = self._new_run(options)
             try:
                 if debug:
                     return self._debug(run)
-                return self._compute(run, shared, on_error, retries)
+                return self._compute(run, shared, options)
             finally:
                 run.close()
 
@@ -340,19 +340,34 @@ class ParallelMap:
         bare = replace(template, shared={})
         return RunOrder(self._func, bare, template.shared, seed, slots=slots)
 
-    def _check_resume(self, resume: object) -> None:
-        if not isinstance(resume, bool):
-            raise TypeError(f"<ParallelMap> resume must be True or False, not {resume!r}.")
+    def _check_resume(self, resume: bool) -> None:
         if resume and self._options.output_dir is None:
             raise ValueError(
                 "<ParallelMap> resume=True needs the output_dir of the run to go on with: "
                 "ParallelMap(..., output_dir=...)."
             )
 
-    def _rehearse(self, seed: int) -> bool:
+    def _new_run(self, options: ComputeOptions) -> Run:
+        from acme_core.run import Run
+
+        try:
+            return Run(
+                self._func,
+                self._distribution,
+                self._options,
+                options.seed,
+                resume=options.resume,
+            )
+        except BaseException:  # somebody else was quicker, for instance
+            cool_down()
+            raise
+
+    def _rehearse(self, seed: int | None) -> bool:
         """Run one call here; `False` if the user does not want the others after that."""
         from acme_core.rehearsal import rehearse, wants_to_go_on
+        from acme_core.run import describe_run, draw_seed
 
+        seed = draw_seed() if seed is None else seed
         name = function_name(self._func)
         info = describe_run(self._func, self._distribution, self._options, seed)
         storage = self._options.storage if self._options.write_worker_results else None
@@ -373,16 +388,13 @@ class ParallelMap:
             else:  # nothing to keep, and nothing to be in the way of the next attempt
                 run.close(discard=True)
                 self._run = None
-        return self._results_or_error(run, "raise")
+        return results_or_error(run, "raise")
 
-    def _compute(
-        self, run: Run, shared: dict[Place, Any], on_error: str, retries: int
-    ) -> list[Any]:
+    def _compute(self, run: Run, shared: dict[Place, Any], options: ComputeOptions) -> list[Any]:
         """Run all calls on workers; no workers are started if all are done already."""
         client = None
         try:
             if run.ledger.todo():
-                _warm_up()
                 client = self._client()
         except BaseException:
             run.close(discard=True)
@@ -394,10 +406,10 @@ class ParallelMap:
             order = replace(
                 self._with_sink(self._order(run.seed), run),
                 shared=shared,
-                stop_at_failure=on_error == "stop",
+                stop_at_failure=options.on_error == "stop",
             )
-            self._run_calls(client, run, order, retries)
-        return self._results_or_error(run, on_error)
+            self._run_calls(client, run, order, options.retries)
+        return results_or_error(run, options.on_error)
 
     def _with_sink(self, order: RunOrder, run: Run) -> RunOrder:
         return order if run.store is None else replace(order, sink=run.store.sink)
@@ -417,129 +429,13 @@ class ParallelMap:
             )
         except BaseException as error:
             run.finish()
-            done = run.ledger.n_done
-            where = f" in {run.output_dir}" if run.output_dir else ""
-            logger.warning(
-                f"<ParallelMap> WARNING: the run ended early ({type(error).__name__}). "
-                f"{done} of {self.n_inputs} calls are done{' and kept' + where if where else ''}. "
-                + _how_to_resume(run)
-            )
+            report_early_end(run, error)
             raise
         run.finish()
 
-    def _results_or_error(self, run: Run, on_error: str) -> list[Any]:
-        results = run.ledger.results()
-        failures = run.ledger.failures
-        if not failures:
-            if run.store is not None:
-                logger.info(f"<ParallelMap> INFO: Results are in {run.container or run.output_dir}")
-            return results
-        message = summarize(run.name, self.n_inputs, failures, self._how_to_go_on(run))
-        run.log_failures()
-        if on_error == "keep":
-            logger.warning(message.replace("<ParallelMap>", "<ParallelMap> WARNING:", 1))
-            return results
-        raise ComputeError(message, failures, results) from run.ledger.cause
-
-    def _how_to_go_on(self, run: Run) -> list[str]:
-        lines = []
-        if run.logfile is not None:
-            lines.append(f"All messages: {run.logfile}")
-        if run.store is not None:
-            lines.append(f"Results of the other calls: {run.container or run.output_dir}")
-        else:
-            lines.append("Results of the other calls: the exception's .results")
-        lines.append(
-            "To look into it: compute(debug=True) runs the calls here, one after the other. "
-            + _how_to_resume(run)
-        )
-        return lines
-
-    def _packed_shared(self) -> dict[Place, Any]:
-        """Pack the shared arguments, and say now what cannot travel to workers."""
-        # Large arrays go to files of their own, once it is known where the workers are.
-        shared = {
-            place: value if is_mappable(value) else self._packed(place, value)
-            for place, value in self._distribution.template.shared.items()
-        }
-        try:
-            transport.dumps(self._func)
-        except Exception as error:
-            raise UnpicklableError(
-                f"<ParallelMap> {function_name(self._func)} cannot be sent to the workers: "
-                f"{type(error).__name__}: {error}. Make locks, open files, connections and "
-                "generators inside the function instead of using those of the surrounding code; "
-                "compute(debug=True) runs it here."
-            ) from error
-        return shared
-
-    def _packed(self, place: Any, value: Any) -> Any:
-        name = self._distribution.template.names[place]
-        try:
-            return transport.frozen(value)
-        except Exception as error:
-            raise UnpicklableError(
-                f"<ParallelMap> the argument `{name}` of {function_name(self._func)} cannot be "
-                f"sent to the workers: {type(error).__name__}: {error}. Pass what it is made from, "
-                "for example a file name, and make it in the function."
-            ) from error
-
     def _client(self) -> Client:
-        """Pick up the client that is there, or start one that fits."""
-        from acme_cluster import current_client, start_client
-
-        options = self._options
-        client = current_client()
-        if client is not None:
-            logger.info(
-                f"<ParallelMap> INFO: Attaching to global parallel computing client {client}"
-            )
-            for name in ("n_workers", "partition", "mem_per_worker"):
-                if getattr(options, name) != "auto":
-                    logger.warning(
-                        f"<ParallelMap> WARNING: {name} has no effect, because the workers are "
-                        "there already. To start others call cluster_cleanup() first."
-                    )
-        else:
-            client = start_client(
-                None if options.n_workers == "auto" else int(options.n_workers),
-                n_calls=self.n_inputs,
-                partition=options.partition,
-                mem_per_worker=options.mem_per_worker,
-                timeout=options.setup_timeout,
-                interactive=options.setup_interactive,
-            )
-            self._started_client = True
-        self.client = client
-        self._workers = dict(client.nthreads())
+        self.client, started = client_for(self._options, self.n_inputs)
+        self._started_client = self._started_client or started
+        self._workers = dict(self.client.nthreads())
         self.n_workers = len(self._workers)
-        return client
-
-
-def _warm_up() -> None:
-    from acme_cluster import warm_up
-
-    warm_up(_NEEDED_BY_WORKERS)
-
-
-def _how_to_resume(run: Run) -> str:
-    if run.output_dir is None:
-        return "With results on disk a run can be resumed."
-    return (
-        "To run only what is not done: the same ParallelMap(...) with "
-        f"output_dir={run.output_dir!r}, and compute(resume=True)."
-    )
-
-
-def _check_compute_options(debug: Any, on_error: Any, retries: Any, seed: Any) -> None:
-    if not isinstance(debug, bool):
-        raise TypeError(f"<ParallelMap> debug must be True or False, not {debug!r}.")
-    if on_error not in ("raise", "keep", "stop"):
-        raise ValueError(
-            f"<ParallelMap> on_error must be 'raise', 'keep' or 'stop', not {on_error!r}."
-        )
-    for name, value in (("retries", retries), ("seed", 0 if seed is None else seed)):
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"<ParallelMap> {name} must be a whole number, not {value!r}.")
-        if int(value) < 0:
-            raise ValueError(f"<ParallelMap> {name} must not be negative, but is {value!r}.")
+        return self.client

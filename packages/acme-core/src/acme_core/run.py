@@ -14,17 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from acme_core.distribution import Distribution
 from acme_core.ledger import Ledger
 from acme_core.options import MapOptions
-from acme_core.resuming import find_resumption
+from acme_core.outdir import new_output_dir
 from acme_core.signatures import function_module, function_name
 from acme_io.describe import describe
 from acme_io.layout import clean_name
 from acme_io.record import RunInfo
-from acme_io.store import RunStore, check_output_dir
+from acme_io.store import RunStore
 
 if TYPE_CHECKING:
     from acme_io.reader import Results
@@ -34,10 +32,8 @@ _LOGGED_TRACEBACKS = 100
 
 
 def draw_seed() -> int:
-    """Draw the seed of a run that was given none."""
-    entropy = np.random.SeedSequence().entropy
-    assert isinstance(entropy, int)
-    return entropy
+    """Draw the seed of a run that was given none, of the size that NumPy draws: 128 bits."""
+    return secrets.randbits(128)
 
 
 def describe_run(
@@ -85,11 +81,6 @@ def _record(message: str) -> logging.LogRecord:
     return logging.LogRecord(__name__, logging.ERROR, __file__, 0, message, None, None)
 
 
-def new_output_dir() -> Path:
-    """Name a folder for a run of which the user named none."""
-    return Path.cwd() / f"ACME_{datetime.datetime.now():%Y%m%d-%H%M%S-%f}"
-
-
 class Run:
     """One evaluation of all calls.
 
@@ -133,6 +124,8 @@ class Run:
             folder = options.output_dir or new_output_dir()
             earlier = None
             if resume:
+                from acme_core.resuming import find_resumption
+
                 earlier = find_resumption(
                     folder,
                     self.name,
@@ -150,6 +143,11 @@ class Run:
                 )
         self.logfile = self._open_log(options.logfile)
         self.ledger = Ledger(distribution.n_calls, self.store, options.slots)
+
+    @property
+    def n_calls(self) -> int:
+        """Number of calls."""
+        return self.info.n_calls
 
     @property
     def seed(self) -> int:
@@ -176,6 +174,11 @@ class Run:
         from acme_io.reader import open_results
 
         return open_results(self.store.container or self.store.output_dir, allow_pickle=True)
+
+    def get_ready(self) -> None:
+        """Import what it takes to accept results, while nothing else is to do."""
+        if self.store is not None:
+            self.store.get_ready()
 
     def finish(self) -> None:
         """Write the record, and the container over what there is."""
@@ -222,18 +225,3 @@ class Run:
         for name in LOGGERS:
             logging.getLogger(name).addHandler(self._log)
         return str(wanted)
-
-
-def check_folder(options: MapOptions, func: Callable[..., Any], *, resume: bool) -> None:
-    """Check that a run could write its results; writes nothing.
-
-    Raises
-    ------
-    OSError
-        If the output directory cannot be used, or holds results of this function and they are
-        not to be resumed.
-    """
-    if options.write_worker_results:
-        name = clean_name(function_name(func))
-        folder = options.output_dir or new_output_dir()
-        check_output_dir(folder, name, options.storage, resume=resume)

@@ -20,12 +20,11 @@ import types
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NamedTuple, NoReturn
 
 import cloudpickle
-import numpy as np
 
-from acme_core.arguments import is_h5py
+from acme_core.loaded import is_array, is_h5py, loaded_types
 from acme_core.mapped import MappedArray, Save, is_mappable
 
 _PLAIN = (
@@ -38,8 +37,6 @@ _PLAIN = (
     range,
     type(None),
     type(...),
-    np.generic,
-    np.dtype,
     datetime.date,
     datetime.time,
     datetime.timedelta,
@@ -51,20 +48,39 @@ _PLAIN = (
     types.ModuleType,
     types.FunctionType,
     types.BuiltinFunctionType,
-    np.ufunc,
 )
-IMMUTABLE = frozenset({bool, int, float, complex, str, bytes, type(None), np.float64, np.int64})
-"""Types whose very instances nothing can change; the shortest test."""
+_SCALARS = (bool, int, float, complex, str, bytes, type(None))
+
+
+class _Immutable(NamedTuple):
+    """Types of values that nothing can change: exactly these, and these with their subclasses."""
+
+    exact: frozenset[type]
+    kinds: tuple[type, ...]
+
+
+@functools.cache
+def _immutable(numpy_loaded: bool) -> _Immutable:
+    if not numpy_loaded:
+        return _Immutable(frozenset(_SCALARS), _PLAIN)
+    numpy = loaded_types("numpy", "generic", "dtype", "ufunc")
+    return _Immutable(
+        frozenset(_SCALARS + loaded_types("numpy", "float64", "int64")), _PLAIN + numpy
+    )
+
+
+def immutable_types() -> frozenset[type]:
+    """Types whose very instances nothing can change; the shortest test."""
+    return _immutable("numpy" in sys.modules).exact
 
 
 def is_immutable(value: Any) -> bool:
     """Whether no call can change the value for another."""
-    if type(value) in IMMUTABLE:
+    types_ = _immutable("numpy" in sys.modules)
+    if type(value) in types_.exact:
         return True
-    if isinstance(value, np.void):
-        return False
-    if isinstance(value, _PLAIN):
-        return True
+    if isinstance(value, types_.kinds):
+        return not isinstance(value, loaded_types("numpy", "void"))
     return type(value) in (tuple, frozenset) and all(map(is_immutable, value))
 
 
@@ -219,10 +235,10 @@ def frozen_column(items: Any, save: Save) -> Any:
     """
     if isinstance(items, range):
         return items
-    if isinstance(items, np.ndarray) and not items.dtype.hasobject:
+    if is_array(items) and not items.dtype.hasobject:
         # Rows of an array are views of one block; only whole arrays as items need it.
         return items
-    if set(map(type, items)) <= IMMUTABLE or all(map(is_immutable, items)):
+    if set(map(type, items)) <= immutable_types() or all(map(is_immutable, items)):
         return list(items)
     return FrozenColumn(tuple(_packed_item(item, save) for item in items))
 

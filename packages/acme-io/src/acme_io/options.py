@@ -1,12 +1,12 @@
 """How the results of one run are stored."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from .slots import Slots
+if TYPE_CHECKING:
+    from .slots import Slots
 
 __all__ = ["StorageOptions"]
 
@@ -30,7 +30,7 @@ class StorageOptions:
         `single_file` or `slots` together with `pickle`: pickles are one file per call.
     """
 
-    slots: Slots | None = None
+    slots: "Slots | None" = None
     single_file: bool = False
     pickle: bool = False
 
@@ -51,7 +51,7 @@ class StorageOptions:
         """Describe the options so that they can be written as JSON; `from_description` reads it."""
         facts: dict[str, object] = {"single_file": self.single_file, "pickle": self.pickle}
         if self.slots is not None:
-            shape = ["inf" if n == np.inf else n for n in self.slots.shape]
+            shape = ["inf" if n == math.inf else n for n in self.slots.shape]
             facts |= {"result_shape": shape, "result_dtype": self.slots.dtype.str}
         return facts
 
@@ -60,6 +60,8 @@ class StorageOptions:
         """Undo `describe`."""
         slots = None
         if "result_shape" in facts:
-            shape = tuple(np.inf if n == "inf" else n for n in facts["result_shape"])
-            slots = Slots(shape, np.dtype(facts["result_dtype"]))
+            from .slots import Slots
+
+            shape = tuple(math.inf if n == "inf" else n for n in facts["result_shape"])
+            slots = Slots(shape, facts["result_dtype"])
         return cls(slots, bool(facts.get("single_file")), bool(facts.get("pickle")))

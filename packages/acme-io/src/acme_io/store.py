@@ -2,7 +2,6 @@
 
 ::
 
-    check_output_dir   before anything is started; writes nothing
     RunStore.create    makes the folders, claims them, gives the sink that travels to the workers
     RunStore.accept    one receipt per finished batch
     RunStore.finish    the container, from what was accepted
@@ -10,124 +9,25 @@
 """
 
 import contextlib
-import errno
 import os
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import files, layout
 from .batch_sinks import PartSink, StackedPartSink, StackedSink
-from .claim import Claim, refuse_claimed
-from .errors import OutputDirError, ResultsExistError
+from .claim import Claim
+from .errors import OutputDirError
 from .ledger import Ledger
 from .options import StorageOptions
+from .outdir import check_output_dir, existing_results, refuse_existing
 from .record import CallTable, RunInfo, run_to_json
 from .sinks import BatchReceipt, PayloadSink, PickleSink, Sink
 
 if TYPE_CHECKING:
     from .finishing import Finisher
 
-__all__ = ["RunStore", "check_output_dir"]
-
-
-def check_output_dir(
-    path: str | os.PathLike[str], name: str, options: StorageOptions, *, resume: bool = False
-) -> None:
-    """Check that results can be written to a folder; nothing is made or changed.
-
-    Parameters
-    ----------
-    path : path_like
-        The output directory; it need not exist.
-    name : str
-        The cleaned function name.
-    options : StorageOptions
-        How results are to be stored.
-    resume : bool
-        Results of this function are expected there.
-
-    Raises
-    ------
-    OutputDirError
-        It is a file, its parent is one, or nothing can be written there.
-    ResultsExistError
-        It holds results of this function.
-    ClaimError
-        Another run is writing results of this function there.
-    """
-    folder = Path(path).absolute()
-    parent = _nearest_existing(folder)
-    if not parent.is_dir():
-        what = "is a file" if parent == folder else f"cannot be made: {parent} is a file"
-        raise OutputDirError(f"The output directory {folder} {what}. Pass a folder as output_dir.")
-    if not os.access(parent, os.W_OK | os.X_OK) or not _takes_entries(parent):
-        raise OutputDirError(
-            f"The output directory {folder} cannot be written: no permission to write to {parent}, "
-            "or its file system is read-only. Pass another output_dir."
-        )
-    if parent == folder:
-        refuse_claimed(folder, name)
-        if not resume:
-            _refuse_existing(folder, name)
-
-
-def _nearest_existing(folder: Path) -> Path:
-    for candidate in (folder, *folder.parents):
-        with contextlib.suppress(OSError):
-            if os.path.lexists(candidate):
-                return candidate
-    return folder
-
-
-def _takes_entries(folder: Path) -> bool:
-    """Whether something can be made in a folder; what permission bits say may not hold.
-
-    An unnamed file leaves no trace. Where a file system has none (NFS for instance), a folder is
-    made and removed again.
-    """
-    unnamed = getattr(os, "O_TMPFILE", None)
-    if unnamed is not None:
-        try:
-            os.close(os.open(folder, unnamed | os.O_WRONLY, 0o600))
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
-                return False
-        else:
-            return True
-    try:
-        os.rmdir(tempfile.mkdtemp(prefix=".acme-", dir=folder))
-    except OSError:
-        return False
-    return True
-
-
-def _refuse_existing(folder: Path, name: str) -> None:
-    found = next(existing_results(folder, name), None)
-    if found is not None:
-        raise ResultsExistError(
-            f"{folder} already holds results of {name!r} ({found.name}); they are never "
-            "overwritten. Use resume=True to go on with that run, or another output_dir."
-        )
-
-
-def existing_results(folder: Path, name: str) -> Iterator[Path]:
-    """Results of a function in a folder, finished or not."""
-    for file_name in (layout.container_name(name), layout.record_name(name)):
-        if os.path.lexists(folder / file_name):
-            yield folder / file_name
-    places = ("", layout.payload_folder(name), layout.parts_folder(name))
-    for place in places:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            for entry in os.scandir(folder / place):
-                parsed = layout.parse_payload_name(entry.name)
-                if (
-                    parsed is not None
-                    and parsed.name == name
-                    and (place or parsed.kind == "pickle")
-                ):
-                    yield Path(entry.path)
+__all__ = ["RunStore"]
 
 
 def remove_temporary_files(output_dir: Path, name: str) -> None:
@@ -231,7 +131,7 @@ class RunStore:
             Another run is writing results of this function there.
         """
         store = cls(Path(output_dir).absolute(), name, options, run)
-        check_output_dir(store.output_dir, name, options)
+        check_output_dir(store.output_dir, name)
         try:
             store._make_folders()
         except BaseException:
@@ -270,7 +170,7 @@ class RunStore:
         from .scan import keep_only, scan
 
         store = cls(Path(output_dir).absolute(), name, options, run)
-        check_output_dir(store.output_dir, name, options, resume=True)
+        check_output_dir(store.output_dir, name, resume=True)
         try:
             store._make_folders(resume=True)
             remove_temporary_files(store.output_dir, name)
@@ -300,7 +200,7 @@ class RunStore:
             self.created_output_dir = self.output_dir in self._made
             self._claim = Claim(self.output_dir, self.name)
             if not resume:
-                _refuse_existing(self.output_dir, self.name)
+                refuse_existing(self.output_dir, self.name)
             if not self.options.pickle:
                 self._make(self.output_dir / self._folder())
         except (PermissionError, NotADirectoryError) as error:
@@ -320,6 +220,10 @@ class RunStore:
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
                 self._made.append(folder)
+
+    def get_ready(self) -> None:
+        """Import what `accept` and `finish` need, before they are called."""
+        self._finish_with()
 
     def accept(self, receipt: BatchReceipt) -> None:
         """Take a batch's receipt; a later one for the same call replaces the earlier one."""

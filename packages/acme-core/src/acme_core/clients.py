@@ -1,0 +1,81 @@
+"""The client of a run: the one that is there, or one that is started for it."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import shutil
+import sys
+from typing import TYPE_CHECKING
+
+from acme_cluster.importing import quick_imports
+from acme_core.options import MapOptions
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+logger = logging.getLogger(__name__)
+
+_NEEDED_BY_WORKERS = ("acme_core.worker", "acme_io.payload", "acme_io.encoding")
+_NEEDED_HERE = ("acme_cluster.local", "acme_core.run", "acme_core.dispatch")
+
+
+def warm_up() -> None:
+    """Import what a run needs, here and for local workers at the same time.
+
+    Nothing is started where there may be workers already, or where they may be jobs.
+    """
+    if "distributed" not in sys.modules and shutil.which("sbatch") is None:
+        from acme_cluster import warm_up
+
+        warm_up(_NEEDED_BY_WORKERS)
+    with quick_imports():
+        for module in _NEEDED_HERE:
+            importlib.import_module(module)
+
+
+def cool_down() -> None:
+    """Undo `warm_up` if no workers have been started since."""
+    from acme_cluster import cool_down
+
+    cool_down()
+
+
+def client_for(options: MapOptions, n_calls: int) -> tuple[Client, bool]:
+    """Pick up the client that is there, or start one that fits.
+
+    Parameters
+    ----------
+    options : MapOptions
+        Say what workers the user wants.
+    n_calls : int
+        Number of calls that wait for them.
+
+    Returns
+    -------
+    client : distributed.Client
+    started : bool
+        Whether it was started here.
+    """
+    from acme_cluster import current_client, start_client
+
+    client = current_client()
+    if client is not None:
+        logger.info(f"<ParallelMap> INFO: Attaching to global parallel computing client {client}")
+        for name in ("n_workers", "partition", "mem_per_worker"):
+            if getattr(options, name) != "auto":
+                logger.warning(
+                    f"<ParallelMap> WARNING: {name} has no effect, because the workers are "
+                    "there already. To start others call cluster_cleanup() first."
+                )
+        return client, False
+    warm_up()
+    client = start_client(
+        None if options.n_workers == "auto" else int(options.n_workers),
+        n_calls=n_calls,
+        partition=options.partition,
+        mem_per_worker=options.mem_per_worker,
+        timeout=options.setup_timeout,
+        interactive=options.setup_interactive,
+    )
+    return client, True
