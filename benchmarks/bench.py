@@ -27,6 +27,8 @@ from contest import (
 )
 from rows import EVERYBODY, PEERS, ROWS, Row
 
+import acme_core
+
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
 
@@ -144,7 +146,8 @@ def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
 def versions_of(pythons: Mapping[str, Path]) -> str:
     """Return the versions of everything that took part."""
     here = Path(sys.executable)
-    ours = [f"{name} {version(here, name)}" for name in ("acme-core", "distributed", "numpy")]
+    ours = [f"acme-core {acme_core.__version__}"]
+    ours += [f"{name} {version(here, name)}" for name in ("distributed", "numpy")]
     peers = [f"{name} {version(python, name)}" for name, python in pythons.items()]
     return ", ".join([*ours, *peers])
 

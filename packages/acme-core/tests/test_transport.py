@@ -115,3 +115,21 @@ def test_large_parcels_go_through_a_file(tmp_path):
         fetch(parcel)
     handover.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("items", "size"),
+    [
+        (range(1000), 0),
+        ([b"x" * 10_000] * 10, 100_000),
+        (["x" * 10_000] * 10, 100_000),
+        ([(1, b"x" * 10_000)] * 10, 100_000),
+        ([{"a": np.zeros(1250)}] * 10, 100_000),
+        ([np.zeros(1250)] * 10, 100_000),
+        (np.zeros((10, 1250)), 100_000),
+        ([1.0] * 10, 100),
+    ],
+)
+def test_size_of_a_column_is_about_right(items, size):
+    column = transport.frozen_column(items, no_file)
+    assert size <= transport.column_nbytes(column) <= 1.1 * size + 500

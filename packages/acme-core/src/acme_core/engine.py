@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 BATCHES_PER_WORKER = 2
 MOST_DEATHS = 2
 PIECES_OF_A_DEAD_BATCH = 16
-LARGEST_BATCH = 32 * 1024 * 1024
+LARGEST_BATCH = 16 * 1024 * 1024
 """Bytes of arguments that travel together, beyond which batches get no longer."""
 _REFRESH_SECONDS = 1.0
 _NO_WORKERS_REMINDER = 60.0
@@ -69,9 +69,8 @@ class _Batch:
 
     @property
     def nbytes(self) -> int:
-        """Size of the packed items, as far as they are packed one by one."""
-        packed = (c for c in self.columns if isinstance(c, transport.FrozenColumn))
-        return sum(item.nbytes for column in packed for item in column.packed)
+        """About how many bytes of arguments travel."""
+        return sum(map(transport.column_nbytes, self.columns))
 
     def part(self, start: int, stop: int, **changes: Any) -> _Batch:
         """Return calls ``start`` to ``stop - 1``, counted from the first of this batch."""

@@ -243,6 +243,32 @@ def frozen_column(items: Any, save: Save) -> Any:
     return FrozenColumn(tuple(_packed_item(item, save) for item in items))
 
 
+def column_nbytes(column: Any) -> int:
+    """Return about how many bytes a column takes on its way to a worker.
+
+    Parameters
+    ----------
+    column : range, numpy.ndarray, list or FrozenColumn
+        As `frozen_column` makes it.
+    """
+    if isinstance(column, range):
+        return 0
+    if is_array(column):
+        nbytes: int = column.nbytes
+        return nbytes
+    if isinstance(column, FrozenColumn):
+        return sum(item.nbytes for item in column.packed)
+    if set(map(type, column)) <= immutable_types() - {str, bytes}:
+        return sys.getsizeof(column)
+    return sum(map(_size, column))
+
+
+def _size(item: Any) -> int:
+    if isinstance(item, tuple | frozenset):
+        return sum(map(_size, item))
+    return sys.getsizeof(item)
+
+
 def _packed_item(item: Any, save: Save) -> Frozen | MappedArray:
     """Pack one item; one that cannot be pickled becomes the failure of its call."""
     if is_mappable(item):
