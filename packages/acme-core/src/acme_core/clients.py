@@ -12,7 +12,11 @@ from acme_cluster.importing import quick_imports
 from acme_core.options import MapOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from distributed import Client
+
+    from acme_core.estimate import Measurement
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +45,9 @@ def cool_down() -> None:
     cool_down()
 
 
-def client_for(options: MapOptions, n_calls: int) -> tuple[Client, bool]:
+def client_for(
+    options: MapOptions, n_calls: int, measure: Callable[[], Sequence[Measurement]]
+) -> tuple[Client, bool]:
     """Pick up the client that is there, or start one that fits.
 
     Parameters
@@ -50,6 +56,8 @@ def client_for(options: MapOptions, n_calls: int) -> tuple[Client, bool]:
         Say what workers the user wants.
     n_calls : int
         Number of calls that wait for them.
+    measure : callable
+        Measures the memory of some calls, where a partition is to be chosen by it.
 
     Returns
     -------
@@ -73,9 +81,48 @@ def client_for(options: MapOptions, n_calls: int) -> tuple[Client, bool]:
     client = start_client(
         None if options.n_workers == "auto" else int(options.n_workers),
         n_calls=n_calls,
-        partition=options.partition,
+        partition=_partition(options, measure),
         mem_per_worker=options.mem_per_worker,
         timeout=options.setup_timeout,
         interactive=options.setup_interactive,
     )
     return client, True
+
+
+def _partition(options: MapOptions, measure: Callable[[], Sequence[Measurement]]) -> str:
+    """Choose a partition by the memory that calls take, where there is a choice to be made."""
+    if options.partition != "auto" or options.mem_per_worker != "auto":
+        return str(options.partition)
+    from acme_cluster import choose_partition, detect_site, format_memory, slurm_info
+
+    site = detect_site() if slurm_info.usable() else None
+    if site is None or not site.auto_partitions:
+        return "auto"
+    logger.info(
+        "<ParallelMap> INFO: Measuring here how much memory some randomly picked calls take, to "
+        "choose a partition. partition or mem_per_worker spare that."
+    )
+    measured = measure()
+    for one in measured:
+        if one.error is not None:
+            logger.warning(f"<ParallelMap> WARNING: call {one.call} failed here: {one.error}")
+        elif not one.complete:
+            logger.warning(
+                f"<ParallelMap> WARNING: call {one.call} was not done in half a minute and may "
+                f"need more memory than the {format_memory(one.peak)} that it had taken by then. "
+                "If so, give mem_per_worker."
+            )
+    peaks = [one.peak for one in measured if one.error is None]
+    if not peaks:
+        logger.warning(
+            "<ParallelMap> WARNING: no call could be measured; SLURM's default partition is used."
+        )
+        return "auto"
+    partition = choose_partition(site, max(peaks))
+    if partition is None:
+        return "auto"
+    logger.info(
+        f"<ParallelMap> INFO: Choosing partition {partition}: of {len(peaks)} calls the largest "
+        f"took {format_memory(max(peaks))}, and it is the smallest that holds this with a margin."
+    )
+    return partition

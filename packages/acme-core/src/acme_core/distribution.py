@@ -104,6 +104,19 @@ class Distribution:
         """Items of the calls ``start`` to ``stop - 1``, one sequence per distributed argument."""
         return tuple(source.items(start, stop) for source in self.sources)
 
+    def ahead(self, call: int) -> tuple[Sequence[Any], ...]:
+        """Items of one call ahead of the run; what can be read only once stays there for it.
+
+        Parameters
+        ----------
+        call : int
+            Its number, 0 where items are drawn from an iterator.
+        """
+        return tuple(
+            [source.first()] if isinstance(source, Drawn) else source.items(call, call + 1)
+            for source in self.sources
+        )
+
 
 def distribute(
     func: Callable[..., Any],

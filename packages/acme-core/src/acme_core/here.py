@@ -35,18 +35,17 @@ def run_here(
     accept : callable
         Gets the outcome of each call.
     """
-    order = replace(order, shared=_frozen_where_possible(order.shared))
+    order = replace(order, shared=frozen_where_possible(order.shared))
     for call in itertools.chain.from_iterable(todo):
-        accept(run_one_here(order, distribution, call))
+        accept(run_one_here(order, call, distribution.columns(call, call + 1)))
 
 
-def run_one_here(order: RunOrder, distribution: Distribution, call: int) -> BatchOutcome:
-    """Evaluate one call."""
-    batch = Batch(order, call, 1, worker=WORKER, reraise=True)
-    return batch.run(distribution.columns(call, call + 1))
+def run_one_here(order: RunOrder, call: int, columns: Sequence[Any]) -> BatchOutcome:
+    """Evaluate one call with the items that are its."""
+    return Batch(order, call, 1, worker=WORKER, reraise=True).run(columns)
 
 
-def _frozen_where_possible(shared: Any) -> dict[Any, Any]:
+def frozen_where_possible(shared: Any) -> dict[Any, Any]:
     """Give each call its own copy of what can be copied; a debugged call may get anything."""
     packed = dict(shared)
     for place, value in packed.items():

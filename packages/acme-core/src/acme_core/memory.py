@@ -59,10 +59,22 @@ class PeakMemory:
         return self._reading
 
 
+def largest_child() -> int:
+    """Return the peak of the largest child that has ended, in bytes.
+
+    What a child is said to have had includes its parent's memory at the fork.
+    """
+    return _peak_of("RUSAGE_CHILDREN")
+
+
 def _lifetime_peak() -> int:
+    return _peak_of("RUSAGE_SELF")
+
+
+def _peak_of(whom: str) -> int:
     try:
         import resource
     except ImportError:  # Windows
         return 0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(getattr(resource, whom)).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

@@ -14,6 +14,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from acme_core.distribution import Place
+    from acme_core.estimate import Measurement
     from acme_core.run import Run
     from acme_io.reader import Results
     from acme_io.record import Failure
@@ -77,7 +79,10 @@ class ParallelMap:
     dryrun : bool
         Whether one randomly picked call is run here first, to see what it takes.
     partition : str
-        Partition of a SLURM cluster to start workers in.
+        Partition of a SLURM cluster to start workers in. With "auto", where the site lists the
+        partitions to choose from, up to five randomly picked calls run here first, each in a
+        process of its own for at most half a minute, and the smallest partition with enough memory
+        is taken (``mem_per_worker`` spares that); elsewhere it is SLURM's default.
     mem_per_worker : str
         Memory of each worker, for instance ``"8GB"``.
     setup_timeout : float
@@ -395,7 +400,7 @@ class ParallelMap:
         client = None
         try:
             if run.ledger.todo():
-                client = self._client()
+                client = self._client(run.seed)
         except BaseException:
             run.close(discard=True)
             raise
@@ -433,9 +438,15 @@ class ParallelMap:
             raise
         run.finish()
 
-    def _client(self) -> Client:
-        self.client, started = client_for(self._options, self.n_inputs)
+    def _client(self, seed: int) -> Client:
+        measure = partial(self._measure, seed)
+        self.client, started = client_for(self._options, self.n_inputs, measure)
         self._started_client = self._started_client or started
         self._workers = dict(self.client.nthreads())
         self.n_workers = len(self._workers)
         return self.client
+
+    def _measure(self, seed: int) -> list[Measurement]:
+        from acme_core.estimate import measure
+
+        return measure(self._order(seed), self._distribution)

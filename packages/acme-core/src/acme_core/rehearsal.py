@@ -10,7 +10,6 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from acme_core.arguments import Drawn
 from acme_core.distribution import Distribution
 from acme_core.here import run_one_here
 from acme_core.memory import PeakMemory
@@ -78,30 +77,16 @@ def _run_aside(
     info: RunInfo,
     call: int,
 ) -> None:
-    ahead = Distribution(
-        distribution.n_calls,
-        distribution.template,
-        tuple(_Ahead(s) if isinstance(s, Drawn) else s for s in distribution.sources),  # type: ignore[misc]
-    )
+    columns = distribution.ahead(call)
     if storage is None:
-        run_one_here(order, ahead, call)
+        run_one_here(order, call, columns)
         return
     with tempfile.TemporaryDirectory(prefix="acme-dryrun-") as folder:
         store = RunStore.create(Path(folder), name, storage, info)
         try:
-            run_one_here(replace(order, sink=store.sink), ahead, call)
+            run_one_here(replace(order, sink=store.sink), call, columns)
         finally:
             store.close(discard=True)
-
-
-class _Ahead:
-    """The first item of an iterator, which stays there for its call."""
-
-    def __init__(self, source: Drawn) -> None:
-        self._source = source
-
-    def items(self, start: int, stop: int) -> list[object]:
-        return [self._source.first()]
 
 
 def wants_to_go_on(name: str, interactive: bool) -> bool:
