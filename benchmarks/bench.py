@@ -32,7 +32,12 @@ import acme_core
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
 
-NAMES = {"acme": "ACME", "futures": "`concurrent.futures`", "Client.map": "`Client.map`"}
+NAMES = {
+    "acme": "ACME",
+    "acme without TLS": "ACME without TLS",
+    "futures": "`concurrent.futures`",
+    "Client.map": "`Client.map`",
+}
 
 
 def measure(row: Row, pythons: Mapping[str, Path], rounds: int | None) -> dict[str, Any]:
@@ -40,7 +45,8 @@ def measure(row: Row, pythons: Mapping[str, Path], rounds: int | None) -> dict[s
     contenders = row.contenders(pythons)
     warm_up = row.work == "startup"  # the others warm up before they start their clocks
     runs = compete(contenders, rounds or row.rounds, warm_up=warm_up, timeout=170)
-    return {"date": today(), "calls": row.calls, "runs": row.scaled(runs)}
+    scaled = [entry.pool for entry in row.entries if entry.calls]
+    return {"date": today(), "calls": row.calls, "scaled": scaled, "runs": row.scaled(runs)}
 
 
 def kept(row: Row, quick: bool) -> dict[str, Any] | None:
@@ -82,7 +88,8 @@ def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
         if row.work == "startup":
             continue
         seconds = spreads(each["runs"], "seconds")
-        lines.append([_title(row, each), *(_seconds(seconds.get(who)) for who in EVERYBODY)])
+        cells = [_seconds(seconds.get(who), who in each["scaled"]) for who in EVERYBODY]
+        lines.append([_title(row, each), *cells])
         if "acme-on-disk" in seconds:
             cells = ["–"] * (len(EVERYBODY) - 1)
             title = f"{_title(row, each)}, results on disk"
@@ -120,11 +127,12 @@ def _title(row: Row, each: Mapping[str, Any]) -> str:
     return row.title.format(calls=f"{each['calls']:,}".replace(",", " "))
 
 
-def _seconds(spread: Spread | None) -> str:
+def _seconds(spread: Spread | None, scaled: bool = False) -> str:
     if spread is None:
         return "–"
-    once = "¹" if spread.n == 1 else ""
-    return f"{spread.median:.3g} s{once}"
+    value, unit = (spread.median, "s") if spread.median >= 0.1 else (1000 * spread.median, "ms")
+    notes = ("¹" if spread.n == 1 else "") + ("²" if scaled else "")
+    return f"{value:.3g} {unit}{notes}"
 
 
 def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
@@ -133,7 +141,7 @@ def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
     parts = [
         f"Measured {' to '.join(sorted({dates[0], dates[-1]}))} on {machine()}. {versions}.",
         limits_table(measured),
-        "Seconds, medians (¹ of a single run):",
+        "Time, medians (¹ of a single run; ² of fewer calls, multiplied):",
         seconds_table(measured),
         "Memory at its highest, MB above what it was before, medians:",
         memory_table(measured),

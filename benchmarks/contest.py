@@ -319,10 +319,9 @@ def machine() -> str:
     """Describe this machine in a line: processors, memory, system, Python; no names."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return (
-        f"{cores} cores of {_processor()}, {memory:.0f} GiB of memory, {platform.system()} "
-        f"{platform.release()}, {platform.python_implementation()} {platform.python_version()}"
-    )
+    system = f"{platform.system()} {platform.release().partition('-')[0]}"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{cores} cores of {_processor()}, {memory:.0f} GiB of memory, {system}, {python}"
 
 
 def _processor() -> str:

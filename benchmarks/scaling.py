@@ -1,0 +1,206 @@
+"""Where the limits are: constants measured here, and what they come to on large clusters.
+
+Measures what a batch, a call, a file and a worker cost (`contenders/limits.py`), prints that, and
+the arithmetic for clusters and numbers of calls that do not fit here. `--write` puts both into
+docs/explanation/scaling.md; `--kept` calculates again from what was measured last.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from contest import (
+    CONTENDERS,
+    HERE,
+    Contender,
+    Figures,
+    Spread,
+    compete,
+    machine,
+    markdown_table,
+    put_between_markers,
+    today,
+    version,
+)
+from distributed.scheduler import heartbeat_interval
+
+KEPT = HERE / "results" / "scaling.json"
+PAGE = HERE.parent / "docs" / "explanation" / "scaling.md"
+
+WHAT = ("tasks", "batches", "calls", "files", "workers")
+BATCH_SECONDS = 0.2
+"""Seconds that a batch of short calls aims at (`acme_core.sizing`)."""
+
+CONSTANTS = {
+    "tasks_per_second": ("tasks a second through dask's scheduler, short ones", 0, ""),
+    "ms_per_batch": ("processor time of client and scheduler a batch", 1, "ms"),
+    "us_per_call": ("processor time of client and scheduler a call in a batch, in memory", 2, "µs"),
+    "bytes_per_call": (
+        "memory of the client a call, in memory, its result (an `int`) included",
+        0,
+        "B",
+    ),
+    "each_per_second": ("calls a second, one file a call, two workers", 0, ""),
+    "stacked_per_second": ("calls a second, `result_shape`, two workers", 0, ""),
+    "single_per_second": ("calls a second, `single_file`, two workers", 0, ""),
+    "each_bytes": ("disk a call, one file a call, a float each", 0, "B"),
+    "stacked_bytes": ("disk a call, `result_shape`, a float each", 0, "B"),
+    "single_bytes": ("disk a call, `single_file`, a float each", 0, "B"),
+    "each_memory": ("memory of the client a call, one file a call", 0, "B"),
+    "stacked_memory": ("memory of the client a call, `result_shape`", 0, "B"),
+    "single_memory": ("memory of the client a call, `single_file`", 0, "B"),
+    "descriptors_per_worker": ("open descriptors of the scheduler a worker", 1, ""),
+    "kb_per_worker": ("memory of the scheduler a worker", 0, "kB"),
+    "idle_percent_per_worker": ("processor of the scheduler a worker that does nothing", 2, "%"),
+}
+
+
+def measure(rounds: int) -> dict[str, Spread]:
+    """Run each of the scripts some times; return what every constant came to."""
+    script = (CONTENDERS / "limits.py").read_text()
+    contenders = [Contender(what, Path(sys.executable), script, (what,)) for what in WHAT]
+    runs = compete(contenders, rounds, warm_up=False)
+    figures: list[Figures] = [one for each in runs.values() for one in each]
+    return {name: Spread.of(one[name] for one in figures if name in one) for name in CONSTANTS}
+
+
+def constants_table(measured: dict[str, Spread]) -> str:
+    """Return the table of what was measured."""
+    lines = []
+    for name, (what, digits, unit) in CONSTANTS.items():
+        spread = measured[name]
+        lines.append([what, f"{spread.text(digits)} {unit}".strip(), f"`{name}`"])
+    return markdown_table(["what", "median (range)", "name below"], lines)
+
+
+# -- arithmetic ------------------------------------------------------------------------------
+
+
+def arithmetic(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]:
+    """Yield questions, how they are calculated, and the answers."""
+    batches = 1000 / constants["ms_per_batch"]
+    yield (
+        "batches a second that one client can keep up with",
+        "1000 / ms_per_batch",
+        f"{batches:.0f}",
+    )
+    yield (
+        "workers that short calls keep busy (a batch takes 0.2 s)",
+        "0.2 s × batches a second",
+        f"{BATCH_SECONDS * batches:.0f}",
+    )
+    for workers in (1000, 10_000):
+        yield (
+            f"{_spaced(workers)} workers: a call must take at least",
+            "workers / batches a second",
+            _duration(workers / batches),
+        )
+    for workers in (1000, 10_000):
+        descriptors = workers * constants["descriptors_per_worker"]
+        megabytes = workers * constants["kb_per_worker"] / 1000
+        # Measured with few workers. Of many, dask lets each send fewer heartbeats.
+        beats = workers * heartbeat_interval(1) / heartbeat_interval(workers)
+        idle = beats * constants["idle_percent_per_worker"]
+        yield (
+            f"{_spaced(workers)} workers: descriptors; memory; processor for heartbeats",
+            "workers × the three constants (heartbeats: as many as dask has them send)",
+            f"{descriptors:.0f}; {megabytes:.0f} MB; {idle:.0f} % of a core",
+        )
+    n = 10**8
+    yield (
+        "10⁸ calls, in memory: client's processor time",
+        "calls × us_per_call",
+        _duration(n * constants["us_per_call"] / 1e6),
+    )
+    yield (
+        "10⁸ calls, in memory: client's memory",
+        "calls × bytes_per_call",
+        f"{n * constants['bytes_per_call'] / 1e9:.0f} GB",
+    )
+    for way, option in (
+        ("each", "one file a call"),
+        ("stacked", "`result_shape`"),
+        ("single", "`single_file`"),
+    ):
+        yield (
+            f"10⁸ calls, {option}: two workers' time, disk, client's memory",
+            f"calls / {way}_per_second, × {way}_bytes, × {way}_memory",
+            f"{_duration(n / constants[way + '_per_second'])}, "
+            f"{n * constants[way + '_bytes'] / 1e9:.0f} GB, "
+            f"{n * constants[way + '_memory'] / 1e9:.0f} GB",
+        )
+    yield (
+        "10⁸ calls of 1 s on 1 000 workers",
+        "calls × 1 s / workers (batches a second permitting)",
+        _duration(n / min(1000, batches)),
+    )
+    yield (
+        "10⁸ calls of 1 s on 10 000 workers, one client",
+        "calls / batches a second, since 10 000 of them cannot be fed",
+        _duration(n / min(10_000, batches)),
+    )
+    yield (
+        "the same in 100 jobs of an array, each a client with 100 workers",
+        "calls × 1 s / workers",
+        _duration(n / 10_000),
+    )
+
+
+def _spaced(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def text(measured: dict[str, Spread], date: str) -> str:
+    """Return both tables."""
+    constants = {name: spread.median for name, spread in measured.items()}
+    dask = version(Path(sys.executable), "distributed")
+    return "\n\n".join(
+        [
+            f"Measured {date} on {machine()}, distributed {dask}.",
+            constants_table(measured).strip(),
+            "What follows from that:",
+            markdown_table(["question", "calculation", "answer"], arithmetic(constants)).strip(),
+        ]
+    )
+
+
+def main() -> None:
+    """Parse the command line, measure, print, write the page."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--rounds", type=int, default=3, help="runs of each measurement")
+    options.add_argument("--kept", action="store_true", help="measure nothing")
+    options.add_argument("--write", action="store_true", help="write the page")
+    chosen = options.parse_args()
+
+    if chosen.kept:
+        loaded = json.loads(KEPT.read_text())
+        date = loaded.pop("date")
+        measured = {name: Spread(*values) for name, values in loaded.items()}
+    else:
+        date, measured = today(), measure(chosen.rounds)
+        KEPT.parent.mkdir(exist_ok=True)
+        KEPT.write_text(
+            json.dumps(
+                {"date": date} | {n: [s.median, s.low, s.high, s.n] for n, s in measured.items()},
+                indent=1,
+            )
+        )
+    result = text(measured, date)
+    print(result)
+    if chosen.write:
+        put_between_markers(PAGE, "figures", result)
+
+
+if __name__ == "__main__":
+    main()
