@@ -80,7 +80,7 @@ def test_files_of_large_arguments_go_with_their_calls(workers, tmp_path):
         ]
         return max(len(list(folder.iterdir())) for folder in folders)
 
-    # Four batches of at most 16 MB are in flight.
+    # Four batches of at most 32 MB are in flight.
     arrays = [np.full(1_000_000, i, float) for i in range(60)]
     assert max(in_memory(lambda x, a: held(x), range(60), arrays)) < 30
     assert not any(Path("/dev/shm").glob(f".acme-handover-*{os.getpid()}"))

@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 BATCHES_PER_WORKER = 2
 MOST_DEATHS = 2
 PIECES_OF_A_DEAD_BATCH = 16
-LARGEST_BATCH = 16 * 1024 * 1024
+LARGEST_BATCH = 32 * 1024 * 1024
 """Bytes of arguments that travel together, beyond which batches get no longer."""
 _REFRESH_SECONDS = 1.0
 _NO_WORKERS_REMINDER = 60.0
