@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["current_client", "start_client"]
+__all__ = ["current_client", "find_client", "start_client"]
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +27,20 @@ def current_client() -> Client | None:
         a cluster of a batch system that was started here, jobs that wait in the queue). One without
         is closed and None returned. distributed is not imported for this.
     """
+    found = find_client()
+    return None if found is None else found[0]
+
+
+def find_client() -> tuple[Client, dict[str, int]] | None:
+    """Find the current client together with its workers, in one question to the scheduler.
+
+    Returns
+    -------
+    client : distributed.Client
+        As `current_client` returns it; None instead of both if there is none.
+    workers : dict of str to int
+        Addresses of the live workers, and their numbers of threads.
+    """
     if "distributed" not in sys.modules:
         return None
     from distributed import Client
@@ -37,22 +51,24 @@ def current_client() -> Client | None:
         return None
     if client.asynchronous:
         return None
-    if client.status == "running" and (_live_workers(client) or _growing(client)):
-        return client
+    workers = _live_workers(client) if client.status == "running" else {}
+    if workers or (client.status == "running" and _growing(client)):
+        return client, workers
     _forget(client)
     return None
 
 
-def _live_workers(client: Client) -> dict[str, Any]:
+def _live_workers(client: Client) -> dict[str, int]:
     async def identity() -> dict[str, Any]:
         scheduler: Any = client.scheduler
         answer: dict[str, Any] = await scheduler.identity()
         return answer
 
     try:
-        return dict(client.sync(identity, callback_timeout=_ANSWER_TIME)["workers"])
+        workers = client.sync(identity, callback_timeout=_ANSWER_TIME)["workers"]
     except (OSError, TimeoutError, RuntimeError):
         return {}
+    return {address: int(worker["nthreads"]) for address, worker in workers.items()}
 
 
 def _growing(client: Client) -> bool:

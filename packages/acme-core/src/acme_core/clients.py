@@ -6,7 +6,7 @@ import importlib
 import logging
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from acme_cluster.importing import quick_imports
 from acme_core.options import MapOptions
@@ -45,9 +45,26 @@ def cool_down() -> None:
     cool_down()
 
 
+class UsableClient(NamedTuple):
+    """A client that can be used.
+
+    Attributes
+    ----------
+    client : distributed.Client
+    workers : dict of str to int
+        Addresses of its workers, and their numbers of threads.
+    started : bool
+        Whether it was started for this run.
+    """
+
+    client: Client
+    workers: dict[str, int]
+    started: bool
+
+
 def client_for(
     options: MapOptions, n_calls: int, measure: Callable[[], Sequence[Measurement]]
-) -> tuple[Client, bool]:
+) -> UsableClient:
     """Pick up the client that is there, or start one that fits.
 
     Parameters
@@ -61,14 +78,13 @@ def client_for(
 
     Returns
     -------
-    client : distributed.Client
-    started : bool
-        Whether it was started here.
+    UsableClient
     """
-    from acme_cluster import current_client, start_client
+    from acme_cluster.clients import find_client, start_client
 
-    client = current_client()
-    if client is not None:
+    found = find_client()
+    if found is not None:
+        client, workers = found
         logger.info(f"<ParallelMap> INFO: Attaching to global parallel computing client {client}")
         for name in ("n_workers", "partition", "mem_per_worker"):
             if getattr(options, name) != "auto":
@@ -76,7 +92,7 @@ def client_for(
                     f"<ParallelMap> WARNING: {name} has no effect, because the workers are "
                     "there already. To start others call cluster_cleanup() first."
                 )
-        return client, False
+        return UsableClient(client, workers, started=False)
     warm_up()
     client = start_client(
         None if options.n_workers == "auto" else int(options.n_workers),
@@ -86,7 +102,7 @@ def client_for(
         timeout=options.setup_timeout,
         interactive=options.setup_interactive,
     )
-    return client, True
+    return UsableClient(client, dict(client.nthreads()), started=True)
 
 
 def _partition(options: MapOptions, measure: Callable[[], Sequence[Measurement]]) -> str:

@@ -440,9 +440,8 @@ class ParallelMap:
 
     def _client(self, seed: int) -> Client:
         measure = partial(self._measure, seed)
-        self.client, started = client_for(self._options, self.n_inputs, measure)
+        self.client, self._workers, started = client_for(self._options, self.n_inputs, measure)
         self._started_client = self._started_client or started
-        self._workers = dict(self.client.nthreads())
         self.n_workers = len(self._workers)
         return self.client
 
