@@ -39,3 +39,12 @@ def test_every_folder_it_names_is_there():
 
 def test_warning_about_the_name_is_there():
     assert "Do not `pip install acme`" in README
+
+
+def test_slurm_is_installed_by_the_line_that_it_shows():
+    packages = "slurm-wlm slurmdbd munge mariadb-server"
+    script = (ROOT / "tests-integration/slurm/install.sh").read_text()
+    install = "apt-get install -y -qq --no-install-recommends"
+    assert f"{install} {packages}" in README
+    assert f"{install} {packages}" in script
+    assert '"slurm"' in (ROOT / "hatch.toml").read_text().split("all = ")[1].splitlines()[0]

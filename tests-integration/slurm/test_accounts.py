@@ -24,12 +24,8 @@ OTHER = "acmelabother"
 # Without dask: the interpreter of this test cannot be run by other users. What it does is what dask
 # does first: connect, exchange greetings, and ask the server who it is.
 ATTACK = """
-import json, socket, ssl, struct, sys
-
-def frames(*parts):
-    sizes = struct.pack(f"<{len(parts)}Q", *map(len, parts))
-    body = struct.pack("<Q", len(parts)) + sizes + b"".join(parts)
-    return struct.pack("<Q", len(body)) + body
+import json, socket, ssl, sys
+from concurrent.futures import ThreadPoolExecutor
 
 def reached(address, encrypted):
     host, port = address.rpartition("://")[2].rsplit(":", 1)
@@ -56,9 +52,13 @@ def readable(path):
     return True
 
 wanted = json.loads(sys.argv[1])
+with ThreadPoolExecutor(20) as pool:
+    tries = {
+        "encrypted": list(pool.map(lambda address: reached(address, True), wanted["addresses"])),
+        "plain": list(pool.map(lambda address: reached(address, False), wanted["addresses"])),
+    }
 print(json.dumps({
-    "encrypted": [reached(address, True) for address in wanted["addresses"]],
-    "plain": [reached(address, False) for address in wanted["addresses"]],
+    **tries,
     "files": [readable(path) for path in wanted["files"]],
 }))
 """

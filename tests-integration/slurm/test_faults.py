@@ -10,7 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import lab
+import pytest
 from distributed import KilledWorker
 
 from acme_cluster import cluster_cleanup, slurm_cluster_setup
@@ -67,6 +69,16 @@ def test_a_requeued_job_comes_back_by_itself(place: Any, until: Any) -> None:
         assert client.cluster.job_ids() == [job]
     finally:
         cluster_cleanup(client)
+
+
+def test_jobs_that_die_before_a_worker_is_online_are_told_with_their_last_words(place: Any) -> None:
+    site = {"broken": {"prologue": ["echo no such module >&2", "exit 7"]}}
+    with dask.config.set({"acme.sites": site}), pytest.raises(RuntimeError) as caught:
+        slurm_cluster_setup("8GBXS", mem_per_worker="600MB", site="broken", timeout=60)
+    assert "all jobs ended before a worker was online" in str(caught.value)
+    assert "exit code 7" in str(caught.value)
+    assert "no such module" in str(caught.value)
+    shutil.rmtree(place.shared / "logs")
 
 
 def test_jobs_that_die_again_and_again_are_given_up_with_the_reason(place: Any, until: Any) -> None:

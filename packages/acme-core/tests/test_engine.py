@@ -4,11 +4,13 @@ import os
 import threading
 import time
 from pathlib import Path
+from signal import SIGKILL
 
 import numpy as np
 import pytest
 
 from acme_core import ComputeError, ParallelMap, each
+from acme_core.engine import Engine
 
 
 def in_memory(func, /, *args, compute=None, **kwargs):
@@ -105,6 +107,36 @@ def test_batch_of_a_dead_worker_is_cut_up(workers, tmp_path):
     # Once in the first batch, once in each piece that still had neighbours, twice alone.
     assert 3 <= min(runs[77], runs[1234]) <= max(runs[77], runs[1234]) <= 6
     assert runs.min() == 1
+
+
+def test_a_batch_for_a_worker_that_has_gone_runs_elsewhere(workers, monkeypatch):
+    """dask keeps it for the one that was chosen, if no worker is left when it is submitted."""
+    submit, submitted = Engine._submit, []
+
+    def submit_without_workers(engine, batches):
+        submitted.append(batches)
+        if len(submitted) == 12:
+            for pid in workers.run(os.getpid).values():
+                os.kill(pid, SIGKILL)
+            while workers.nthreads():
+                time.sleep(0.001)
+        submit(engine, batches)
+
+    monkeypatch.setattr("acme_core.engine._MANY_WORKERS", 1)
+    monkeypatch.setattr(Engine, "_submit", submit_without_workers)
+    assert in_memory(lambda x: time.sleep(0.05) or x, range(100)) == list(range(100))
+    assert len(submitted) > 12
+
+
+def test_the_first_batches_are_spread_evenly(workers):
+    """Each worker gets one before any gets the next but one."""
+
+    def g(x):
+        time.sleep(0.1)
+        return os.getpid()
+
+    pids = in_memory(g, range(8))
+    assert sorted(pids.count(pid) for pid in set(pids)) == [4, 4]
 
 
 def test_calls_on_disk_survive_the_death_of_their_worker(workers):

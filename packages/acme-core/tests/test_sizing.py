@@ -8,13 +8,27 @@ from hypothesis import strategies as st
 from acme_core.sizing import LARGEST, TARGET_SECONDS, BatchSizer
 
 
-def test_starts_with_single_calls_and_grows_slowly():
+def test_starts_with_few_calls_and_grows_slowly():
     sizer = BatchSizer()
-    assert sizer.next_size(10**6, 2) == 1
-    sizer.observe(1, 1e-6)
-    assert sizer.next_size(10**6, 2) == 8
-    sizer.observe(8, 8e-6)
-    assert sizer.next_size(10**6, 2) == 64
+    assert sizer.next_size(10**6, 2) == 4
+    sizer.observe(4, 4e-6)
+    assert sizer.next_size(10**6, 2) == 32
+    sizer.observe(32, 32e-6)
+    assert sizer.next_size(10**6, 2) == 256
+
+
+def test_few_calls_a_worker_start_alone():
+    """Of twenty calls for four workers, none shall wait behind another that takes an hour."""
+    assert BatchSizer().next_size(20, 4) == 1
+    assert BatchSizer().next_size(64, 4) == 2
+
+
+def test_batches_are_longer_where_the_client_has_many_workers_to_look_after():
+    sizer = BatchSizer()
+    sizer.observe(1, 0.05)
+    assert sizer.next_size(10**6, 2) == 4
+    assert sizer.next_size(10**6, 32) == 6
+    assert sizer.next_size(10**6, 1000) == 8
 
 
 def test_long_calls_travel_alone():

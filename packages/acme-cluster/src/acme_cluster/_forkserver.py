@@ -211,11 +211,24 @@ def running(preload: Sequence[str] = ()) -> ForkServer:
             if not _current.ended():
                 return _current
             _current.let_go()
-        _current = _start([*PRELOAD, *preload])
+        _current = _start(preload)
         return _current
 
 
-def fork_here(folder: str, threads: int) -> None:
+def registered() -> list[str]:
+    """Return the modules that installed packages want their workers to have imported.
+
+    Returns
+    -------
+    list of str
+        What is registered under the entry point group `acme_cluster.preload`.
+    """
+    from importlib.metadata import entry_points
+
+    return [entry.value for entry in entry_points(group="acme_cluster.preload")]
+
+
+def fork_here(folder: str, threads: int, preload: Sequence[str] = ()) -> None:
     """Make the fork server a fork of this process, after it has imported everything once for both.
 
     For a process that does nothing but look after workers, before it has threads.
@@ -226,12 +239,14 @@ def fork_here(folder: str, threads: int) -> None:
         Private folder of this process; the server puts its socket there and removes it at the end.
     threads : int
         Cores of one worker.
+    preload : sequence of str, optional
+        Further modules that workers will need.
     """
     global _current
     if not available():
         return
     os.environ.update(thread_limits(threads))
-    _preload(PRELOAD)
+    _preload([*PRELOAD, *preload])
     alive_read, alive_write = os.pipe()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.path.join(folder, _SOCKET))
@@ -297,7 +312,7 @@ def _launch(listener: int, alive: int, keys: int, folder: str, preload: Sequence
     path = [entry or os.getcwd() for entry in sys.path]
     code = (
         f"import sys; sys.path[:] = {path!r}; from acme_cluster._forkserver import serve; "
-        f"serve({listener}, {alive}, {keys}, {folder!r}, {list(preload)!r})"
+        f"serve({listener}, {alive}, {keys}, {folder!r}, {[*PRELOAD, *preload]!r}, {not preload})"
     )
     for descriptor in (listener, alive, keys):
         os.set_inheritable(descriptor, True)
@@ -336,7 +351,9 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 # --------------------------------------------------------------------- in the server process
 
 
-def serve(listener: int, alive: int, keys: int, folder: str, preload: Sequence[str]) -> None:
+def serve(
+    listener: int, alive: int, keys: int, folder: str, preload: Sequence[str], also_registered: bool
+) -> None:
     """Be the fork server: import, then fork a worker for each request, until all have gone.
 
     Parameters
@@ -351,10 +368,12 @@ def serve(listener: int, alive: int, keys: int, folder: str, preload: Sequence[s
         Removed at the end.
     preload : sequence of str
         Modules to import first.
+    also_registered : bool
+        Whether to import what installed packages have registered, too.
     """
     _close_others({0, 1, 2, listener, alive, keys})
     _send_keys(keys)
-    _preload(preload)
+    _preload([*preload, *(registered() if also_registered else ())])
     _fork_requests(listener, alive, folder)
 
 

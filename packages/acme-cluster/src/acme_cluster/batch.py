@@ -37,6 +37,7 @@ from acme_cluster.keys import make_keys
 from acme_cluster.messages import shown
 from acme_cluster.quiet import DASK_AND_LOOP, silenced
 from acme_cluster.security import cluster_security, lighten_accepting
+from acme_cluster.settings import calm
 
 __all__ = ["BatchWorkers", "start_cluster"]
 
@@ -48,6 +49,7 @@ _TRIES = 3
 _GOOD_AFTER = 600.0
 
 _UPKEEP_INTERVAL = 2.0
+_LONGEST_WAIT = 30.0
 
 
 class BatchWorkers:
@@ -75,6 +77,7 @@ class BatchWorkers:
         self.job_plan = plan
         self.deaths: list[str] = []
         self._given_up: str | None = None
+        self._came_online = False
         self._gate = Gate()
         self._looks = _Looks()
         self._budget = _TRIES * plan.n_workers
@@ -95,9 +98,9 @@ class BatchWorkers:
             "local_directory": str(self.folder.path / "scheduler"),
         }
         # Locks on a shared file system can hang, and nobody else uses this folder.
-        no_locks = dask.config.set({"distributed.worker.use-file-locking": False})
+        settings = {"distributed.worker.use-file-locking": False, **calm()}
         try:
-            with no_locks:
+            with dask.config.set(settings):
                 super().__init__(  # type: ignore[call-arg]
                     n_workers=0,
                     job_cls=job_class(plan.system),
@@ -220,6 +223,7 @@ class BatchWorkers:
         for name, job in list(self.workers.items()):
             if any(worker == str(name) or worker.startswith(f"{name}-") for worker in online):
                 job.seen_online = job.seen_online or time.monotonic()
+                self._came_online = True
             elif job.job_id:
                 missing[name] = job
         return missing
@@ -234,6 +238,8 @@ class BatchWorkers:
             lost = {n: j for n, j in missing.items() if _has_ended(queue.get(j.job_id))}
             for name, job in lost.items():
                 await self._bury(name, job)
+            if lost and not self.workers and not self._came_online:
+                self._given_up = f"all jobs ended before a worker was online ({self.deaths[-1]})"
         if len(self.worker_spec) < self.job_plan.n_workers and self._work_waits():
             self._replenish()
 
@@ -253,6 +259,7 @@ class BatchWorkers:
         lived = time.monotonic() - job.seen_online if job.seen_online else 0.0
         if lived > _GOOD_AFTER:
             self._budget = min(self._budget + 1, _TRIES * self.job_plan.n_workers)
+        ending += self._last_words(job.job_id)
         self.deaths.append(f"job {job.job_id}: {ending}")
         self.workers.pop(name, None)
         self.worker_spec.pop(name, None)
@@ -263,6 +270,15 @@ class BatchWorkers:
                 job.job_id,
                 ending,
             )
+
+    def _last_words(self, job: str) -> str:
+        """Quote the last line that a job printed."""
+        for kind in ("err", "out"):
+            with contextlib.suppress(OSError):
+                text = (self._logs / f"acme-{job}.{kind}").read_text(errors="replace")
+                if lines := [line.strip() for line in text.splitlines() if line.strip()]:
+                    return f"; the last it printed: {lines[-1][:200]}"
+        return ""
 
     def _replenish(self) -> None:
         count = min(self.job_plan.n_workers - len(self.worker_spec), self._budget)
@@ -352,20 +368,21 @@ class _Looks:
     """Decides when to ask about workers that are not online: soon, then less and less often."""
 
     def __init__(self) -> None:
-        self._names: set[Any] = set()
+        self._known: set[tuple[Any, bool]] = set()
         self._wait = 0.0
         self._next = 0.0
 
     def due(self, missing: Mapping[Any, Any]) -> bool:
         now = time.monotonic()
-        # Jobs that have never been online are waiting in the queue, which may take hours.
-        lost = {name for name, job in missing.items() if job.seen_online}
-        if lost - self._names:
+        # One that was just submitted, or was online and is not any more, may have ended at once.
+        known = {(job.job_id, bool(job.seen_online)) for job in missing.values()}
+        if known - self._known:
             self._wait, self._next = 0.0, now
-        self._names = lost
+        self._known = known
         if now < self._next:
             return False
-        self._wait = min(30.0, max(2.0, 2 * self._wait)) if lost else 30.0
+        # Others wait in the queue, which may take hours.
+        self._wait = min(_LONGEST_WAIT, max(_UPKEEP_INTERVAL, 1.5 * self._wait))
         self._next = now + self._wait
         return True
 

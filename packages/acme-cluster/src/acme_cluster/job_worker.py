@@ -106,7 +106,7 @@ def _terminate(number: int, _frame: object) -> None:
 def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: str) -> int:
     # One import for all processes of the job: the fork server is a fork of this process, made
     # before there is a thread or an event loop.
-    _forkserver.fork_here(scratch, options.cores)
+    _forkserver.fork_here(scratch, options.cores, _forkserver.registered())
     from acme_cluster._workers import LocalNanny, SilentWorker
     from acme_cluster.quiet import silenced
     from acme_cluster.security import cluster_security, lighten_accepting
@@ -130,7 +130,7 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
     names = [options.name]
     if options.processes > 1:
         names = [f"{options.name}-{number}" for number in range(options.processes)]
-    with silenced(logging.CRITICAL), _memory_settings(options) as config:
+    with silenced(logging.CRITICAL), _settings(options) as config:
         keywords["config"] = config
 
         async def run() -> None:
@@ -147,16 +147,18 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
 
 
 @contextlib.contextmanager
-def _memory_settings(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def _settings(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     import dask
 
-    from acme_cluster._workers import MEMORY_RULES
+    from acme_cluster.settings import MEMORY_RULES, calm
 
     # The nanny has to be quicker than the batch system, which would end the job with all that runs
     # in it.
     spare = max(0.05, _OVERHEAD / (options.memory * options.processes))
-    with dask.config.set({"distributed.worker.memory.terminate": max(0.5, 1 - spare)}):
-        yield MEMORY_RULES
+    limit = {"distributed.worker.memory.terminate": max(0.5, 1 - spare)}
+    quiet = calm()
+    with dask.config.set({**limit, **quiet}):
+        yield {**MEMORY_RULES, **quiet}
 
 
 def _gone(address: str) -> bool:

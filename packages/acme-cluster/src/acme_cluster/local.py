@@ -25,7 +25,7 @@ from distributed.system import MEMORY_LIMIT
 
 from acme_cluster import _forkserver, clients, endings
 from acme_cluster._checks import check_bool, check_count, check_memory
-from acme_cluster._workers import MEMORY_RULES, LocalNanny, SilentWorker
+from acme_cluster._workers import LocalNanny, SilentWorker
 from acme_cluster.cleanup import close_client
 from acme_cluster.dashboard import QuietScheduler, dashboard_link, how_to_reach
 from acme_cluster.errors import DeclinedError, WorkerStartError
@@ -34,6 +34,7 @@ from acme_cluster.messages import shown
 from acme_cluster.prompts import can_ask, confirm
 from acme_cluster.quiet import DASK_AND_LOOP, silenced
 from acme_cluster.security import cluster_security, lighten_accepting
+from acme_cluster.settings import MEMORY_RULES, calm
 from acme_cluster.sizes import format_memory
 
 if TYPE_CHECKING:
@@ -104,15 +105,16 @@ class LocalWorkers(LocalCluster):
                 "local_directory": self.scratch,
                 "worker_class": SilentWorker,
                 "dashboard": False,
-                "config": MEMORY_RULES,
+                "config": {**MEMORY_RULES, **calm()},
                 "silence_logs": logging.CRITICAL,
             },
         }
         self.size = n_workers
         try:
-            SpecCluster.__init__(
-                self, scheduler=scheduler, worker=nanny, security=security, name=None
-            )
+            with dask.config.set(calm()):
+                SpecCluster.__init__(
+                    self, scheduler=scheduler, worker=nanny, security=security, name=None
+                )
         except BaseException:
             self._tidy_up()
             raise
@@ -134,13 +136,14 @@ class LocalWorkers(LocalCluster):
         """
         self.worker_spec = dict.fromkeys(range(self.size), self.new_spec)
         loop: Any = self.loop
-        workers = asyncio.run_coroutine_threadsafe(self._all_up(), loop.asyncio_loop)
-        client = Client(self)
-        try:
-            workers.result()
-        except BaseException:
-            close_client(client)
-            raise
+        with dask.config.set(calm()):
+            workers = asyncio.run_coroutine_threadsafe(self._all_up(), loop.asyncio_loop)
+            client = Client(self)
+            try:
+                workers.result()
+            except BaseException:
+                close_client(client)
+                raise
         return client
 
     async def _all_up(self) -> None:

@@ -113,7 +113,7 @@ def _wait(cluster: Growing, caller: str, needed: int, total: int, timeout: float
     with bar:
         while (there := cluster.online()) < needed:
             if cluster.refused is not None:
-                raise WorkerStartError(f"<{caller}> The job was refused: {cluster.refused}")
+                raise WorkerStartError(f"<{caller}> No workers come: {cluster.refused}")
             now = time.monotonic()
             if now >= end:
                 return False

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_NEEDED_BY_WORKERS = ("acme_core.worker", "acme_io.payload", "acme_io.encoding")
+_NEEDED_BY_WORKERS = ("acme_core.on_workers",)
 _NEEDED_HERE = ("acme_cluster.local", "acme_core.run", "acme_core.dispatch")
 
 

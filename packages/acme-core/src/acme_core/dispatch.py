@@ -24,6 +24,7 @@ from acme_core.distribution import Distribution, Place
 from acme_core.engine import Engine
 from acme_core.errors import ModulesChangedError, OutdatedWorkerError
 from acme_core.handover import Handover
+from acme_core.mail import topic_of
 from acme_core.mapped import MappedArray, is_mappable
 from acme_core.orders import BatchOutcome, RunOrder, RunTicket
 from acme_core.progress import Progress
@@ -77,7 +78,11 @@ def dispatch(
     try:
         order = replace(order, shared=_mapped(order.shared, handover))
         ticket = RunTicket(
-            run.info.run_id, os.getcwd(), tuple(sys.path), handover.pack(transport.dumps(order))
+            run.info.run_id,
+            topic_of(client),
+            os.getcwd(),
+            tuple(sys.path),
+            handover.pack(transport.dumps(order)),
         )
         n_done = run.ledger.n_done
         with Progress(distribution.n_calls, progress, n_done) as shown, _sigterm_as_exception():

@@ -8,7 +8,9 @@
 
 At most two batches per worker are in flight; each that comes back makes room for the next. So
 the memory of client and scheduler does not grow with the number of calls, and nothing looks
-through all futures. Every task has a key of its own: equal calls are never merged.
+through all futures. Every task has a key of its own: equal calls are never merged. Of many workers
+the one that has the least to do is chosen here: dask would give some of them four of the first
+batches and others none (and gives it to another all the same if that one has gone).
 
 A worker that dies takes down the batches that were queued there with the one that it was running.
 They are cut up and run again with at most one batch per worker in flight, so that a call which
@@ -17,22 +19,24 @@ ends its worker is found; it is given up after `MOST_DEATHS` workers that had no
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import pickle
 import queue
 import time
 from array import array
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acme_core import transport
+from acme_core.batches import Flight, PendingBatch
 from acme_core.distribution import Distribution
 from acme_core.errors import WorkerDiedError
 from acme_core.failures import describe, exception_of
-from acme_core.handover import Handover, Parcel
+from acme_core.handover import Handover
+from acme_core.mail import Inbox
 from acme_core.mapped import MappedArray
 from acme_core.orders import BatchOrder, BatchOutcome, RunTicket
 from acme_core.sizing import LARGEST, BatchSizer
@@ -54,30 +58,7 @@ LARGEST_BATCH = 32 * 1024 * 1024
 _REFRESH_SECONDS = 1.0
 _NO_WORKERS_REMINDER = 60.0
 _LINGER = 0.004
-
-
-@dataclass(frozen=True)
-class _Batch:
-    """Calls ``first`` to ``first + n_calls - 1`` and the items of their arguments."""
-
-    first: int
-    columns: tuple[Any, ...]
-    n_calls: int
-    attempt: int = 1
-    suspect: bool = False
-    deaths: int = 0
-
-    @property
-    def nbytes(self) -> int:
-        """About how many bytes of arguments travel."""
-        return sum(map(transport.column_nbytes, self.columns))
-
-    def part(self, start: int, stop: int, **changes: Any) -> _Batch:
-        """Return calls ``start`` to ``stop - 1``, counted from the first of this batch."""
-        columns = tuple(column[start:stop] for column in self.columns)
-        return replace(
-            self, first=self.first + start, columns=columns, n_calls=stop - start, **changes
-        )
+_MANY_WORKERS = 20
 
 
 class Engine:
@@ -129,10 +110,14 @@ class Engine:
         self._sizer = BatchSizer()
         self._todo = deque(todo)
         self._n_todo = sum(map(len, todo))
-        self._again: deque[_Batch] = deque()
-        self._suspects: deque[_Batch] = deque()
-        self._in_flight: dict[Any, tuple[Future, _Batch, Parcel]] = {}
-        self._finished: queue.SimpleQueue[Future] = queue.SimpleQueue()
+        self._again: deque[PendingBatch] = deque()
+        self._suspects: deque[PendingBatch] = deque()
+        self._in_flight: dict[int, Flight] = {}
+        # Those whose outcome is here before dask knows: let go of earlier, they would be cancelled.
+        self._ending: dict[int, Future] = {}
+        self._load: Counter[str] = Counter()
+        self._stranded: set[int] = set()
+        self._arrivals: queue.SimpleQueue[Future | tuple[int, bytes]] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._most_by_size = LARGEST
         self._no_workers_since: float | None = None
@@ -152,6 +137,7 @@ class Engine:
             What kept the workers from working on this run at all, or the client from reading its
             arguments. Failed calls are not raised but reported as outcomes.
         """
+        inbox = Inbox(self._client, self._ticket.run_id, self._receive)
         try:
             self._fill_window()
             if meanwhile is not None:
@@ -161,6 +147,7 @@ class Engine:
                 if not self._await_some():
                     return
         finally:
+            inbox.close()
             self._cancel()
 
     def _work_left(self) -> int:
@@ -180,11 +167,11 @@ class Engine:
 
     def _window(self) -> int:
         """Return how many batches may be in flight."""
-        if self._suspects or any(batch.suspect for _, batch, _ in self._in_flight.values()):
-            return max(1, self._workers)
+        if self._suspects or any(flight.batch.suspect for flight in self._in_flight.values()):
+            return max(1, len(self._threads))
         return max(1, self._slots) * (1 if self._sizer.long_calls else BATCHES_PER_WORKER)
 
-    def _next_batch(self) -> _Batch:
+    def _next_batch(self) -> PendingBatch:
         if self._suspects:
             return self._suspects.popleft()
         size = min(self._sizer.next_size(self._work_left(), self._slots), self._most_by_size)
@@ -203,67 +190,110 @@ class Engine:
             transport.frozen_column(items, self._handover.save)
             for items in self._distribution.columns(calls.start, calls.stop)
         )
-        batch = _Batch(calls.start, columns, len(calls))
+        batch = PendingBatch(calls.start, columns, len(calls))
         self._most_by_size = max(1, LARGEST_BATCH * len(calls) // max(1, batch.nbytes))
         return batch
 
-    def _submit(self, batches: list[_Batch]) -> None:
-        """Send batches out, in one message."""
+    def _submit(self, batches: list[PendingBatch]) -> None:
+        """Send batches out: to each worker that is chosen for some, in one message."""
+        chosen: dict[str | None, list[PendingBatch]] = {}
+        for batch in batches:
+            chosen.setdefault(self._choose_worker(batch), []).append(batch)
+        for worker, theirs in chosen.items():
+            self._send(theirs, worker)
+
+    def _choose_worker(self, batch: PendingBatch) -> str | None:
+        # Among few, dask itself finds the one with the least to do. After a death, whoever comes
+        # next shall take the batch.
+        if len(self._threads) < _MANY_WORKERS or batch.suspect:
+            return None
+        worker = min(self._threads, key=self._queue_length)
+        self._load[worker] += batch.n_calls
+        return worker
+
+    def _queue_length(self, worker: str) -> float:
+        """Return how many calls per thread were given to a worker and are not back."""
+        return self._load[worker] / self._threads[worker]
+
+    def _send(self, batches: list[PendingBatch], worker: str | None) -> None:
         parcels = [self._handover.pack(transport.dumps(batch.columns)) for batch in batches]
+        numbers = [next(self._numbers) for _ in batches]
         orders = [
-            pickle.dumps(BatchOrder(self._ticket, b.first, b.n_calls, b.attempt, parcel))
-            for b, parcel in zip(batches, parcels, strict=True)
+            pickle.dumps(BatchOrder(self._ticket, number, b.first, b.n_calls, b.attempt, parcel))
+            for number, b, parcel in zip(numbers, batches, parcels, strict=True)
         ]
-        keys = [(f"acme-{self._ticket.run_id}", next(self._numbers)) for _ in batches]
-        futures = self._client.map(run_batch, orders, key=keys, pure=False)
-        for future, batch, parcel in zip(futures, batches, parcels, strict=True):
-            self._in_flight[future.key] = (future, batch, parcel)
-            future.add_done_callback(self._finished.put)
+        keys = [(f"acme-{self._ticket.run_id}", number) for number in numbers]
+        where = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
+        submit: Any = self._client.map
+        futures = submit(run_batch, orders, key=keys, pure=False, **where)
+        for number, future, batch, parcel in zip(numbers, futures, batches, parcels, strict=True):
+            self._in_flight[number] = Flight(future, batch, parcel, worker)
+            future.add_done_callback(self._arrivals.put)
 
     # -- back ------------------------------------------------------------------------------
 
     def _await_some(self) -> bool:
         """Wait for outcomes and handle them; `False` when the run ends early."""
-        futures = self._finished_futures()
+        posted, futures = self._next_arrivals()
         self._refresh_slots()
-        for future, pickled in self._gathered(futures):
-            _, batch, parcel = self._in_flight.pop(future.key)
-            self._handover.release(parcel)
-            if not self._handle(batch, pickle.loads(pickled)):
+        self._ending |= {number: self._in_flight[number].future for number in posted}
+        for number, pickled in itertools.chain(posted.items(), self._gathered(futures)):
+            if not self._handle(self._landed(number), pickle.loads(pickled)):
                 return False
-        for future in futures:
-            if future.key in self._in_flight:
-                self._handle_lost(future)
+        for number, future in futures.items():
+            self._ending.pop(number, None)
+            if number in self._in_flight:
+                self._handle_lost(number, future)
         return True
 
-    def _gathered(self, futures: list[Future]) -> list[tuple[Future, bytes]]:
-        """Fetch the outcomes that there are; a worker may die with one that it had finished."""
-        done = [f for f in futures if f.status == "finished" and f.key in self._in_flight]
+    def _landed(self, number: int) -> PendingBatch:
+        """Take a batch out of those in flight."""
+        flight = self._in_flight.pop(number)
+        if flight.worker is not None:
+            self._load[flight.worker] -= flight.batch.n_calls
+        self._handover.release(flight.parcel)
+        return flight.batch
+
+    def _gathered(self, futures: Mapping[int, Future]) -> Iterator[tuple[int, bytes]]:
+        """Fetch the outcomes that were not posted; a worker may die with one it had finished."""
+        done = {
+            number: future
+            for number, future in futures.items()
+            if number in self._in_flight and future.status == "finished"
+        }
+        if not done:
+            return
         try:
-            return list(zip(done, self._client.gather(done), strict=True))
+            yield from zip(done, self._client.gather(list(done.values())), strict=True)
         except Exception as error:
             logger.debug(f"<ParallelMap> DEBUG: outcomes are fetched one by one ({error!r})")
-        gathered = []
-        for future in done:
-            if future.exception() is None:
-                gathered.append((future, future.result()))
-        return gathered
+            for number, future in done.items():
+                if future.exception() is None:
+                    yield number, future.result()
 
-    def _finished_futures(self) -> list[Future]:
-        try:
-            futures = [self._finished.get(timeout=_REFRESH_SECONDS)]
-        except queue.Empty:
-            return []
-        while len(futures) < len(self._in_flight):
-            # Where nothing waits for room in the window, outcomes are better fetched together.
-            linger = 0 if self._work_left() else _LINGER
-            try:
-                futures.append(self._finished.get(block=linger > 0, timeout=linger))
-            except queue.Empty:
-                break
-        return futures
+    def _next_arrivals(self) -> tuple[dict[int, bytes], dict[int, Future]]:
+        """Wait for what comes next: outcomes that were posted, and futures that are done."""
+        posted: dict[int, bytes] = {}
+        futures: dict[int, Future] = {}
+        patience = _REFRESH_SECONDS
+        with contextlib.suppress(queue.Empty):
+            while True:
+                arrival = self._arrivals.get(block=patience > 0, timeout=patience)
+                if isinstance(arrival, tuple):
+                    posted[arrival[0]] = arrival[1]
+                else:
+                    key: Any = arrival.key
+                    futures[key[1]] = arrival
+                # Where nothing waits for room in the window, outcomes are better fetched together.
+                to_fetch = futures.keys() & self._in_flight.keys() - posted.keys()
+                patience = _LINGER if to_fetch and not self._work_left() else 0
+        # A batch that ran twice, because its worker was lost, comes back twice.
+        return {n: content for n, content in posted.items() if n in self._in_flight}, futures
 
-    def _handle(self, batch: _Batch, outcome: BatchOutcome) -> bool:
+    def _receive(self, number: int, pickled: bytes) -> None:
+        self._arrivals.put((number, pickled))
+
+    def _handle(self, batch: PendingBatch, outcome: BatchOutcome) -> bool:
         if outcome.broken is not None:
             self._again.append(batch)
             raise exception_of(outcome.broken)
@@ -281,7 +311,7 @@ class Engine:
         self._accept(outcome, again)
         return not (self._stop_at_failure and outcome.failures.keys() - again)
 
-    def _release(self, batch: _Batch, again: set[int]) -> None:
+    def _release(self, batch: PendingBatch, again: set[int]) -> None:
         """Remove the files of large arguments that no call needs any more."""
         for column in batch.columns:
             if isinstance(column, transport.FrozenColumn):
@@ -289,12 +319,11 @@ class Engine:
                     if isinstance(item, MappedArray) and call not in again:
                         self._handover.release(item.path)
 
-    def _handle_lost(self, future: Future) -> None:
+    def _handle_lost(self, number: int, future: Future) -> None:
         """Handle a batch that came back without an outcome."""
         from distributed.scheduler import KilledWorker
 
-        _, batch, parcel = self._in_flight.pop(future.key)
-        self._handover.release(parcel)
+        batch = self._landed(number)
         if future.status in ("lost", "pending"):
             # Its worker died between finishing it and handing over the outcome.
             self._client.cancel([future], force=True)
@@ -312,7 +341,7 @@ class Engine:
         self._slots_read = 0.0
         self._cut_up(batch, error)
 
-    def _cut_up(self, batch: _Batch, error: BaseException) -> None:
+    def _cut_up(self, batch: PendingBatch, error: BaseException) -> None:
         """Send the calls of a dead worker out again, in small pieces."""
         alone = batch.suspect and batch.n_calls == 1
         deaths = batch.deaths + 1 if alone else 0
@@ -329,7 +358,7 @@ class Engine:
             f"{batch.first} on; they run again ({error})"
         )
 
-    def _condemned(self, batch: _Batch, error: BaseException) -> BatchOutcome:
+    def _condemned(self, batch: PendingBatch, error: BaseException) -> BatchOutcome:
         reason = WorkerDiedError(
             f"call {batch.first} ended its worker process {MOST_DEATHS + 1} times and is given up. "
             "Usual reasons are too little memory (give mem_per_worker) and crashes in compiled "
@@ -350,9 +379,32 @@ class Engine:
     def _refresh_slots(self) -> None:
         if time.monotonic() - self._slots_read >= _REFRESH_SECONDS:
             self._take_stock(self._client.nthreads())
+            self._find_stranded()
+
+    def _find_stranded(self) -> None:
+        """Send batches again that dask holds back for a worker that has gone.
+
+        It does if there was no worker at all at that moment, and others come later.
+        """
+        gone = {n: f for n, f in self._in_flight.items() if f.worker not in (None, *self._threads)}
+        if not gone or not self._threads:
+            self._stranded = set()
+            return
+        ask: Any = self._client.processing
+        processing = {key for keys in ask().values() for key in keys}
+        stranded = {n for n, flight in gone.items() if flight.future.key not in processing}
+        # Seen twice: it is not just between two workers, or done and the news on its way.
+        for number in stranded & self._stranded:
+            future, batch, _, _ = self._in_flight[number]
+            if future.status == "pending":
+                self._landed(number)
+                self._client.cancel([future], force=True)
+                self._again.appendleft(batch)
+        self._stranded = stranded
 
     def _take_stock(self, workers: Mapping[str, int]) -> None:
-        self._workers, self._slots = len(workers), sum(workers.values())
+        self._threads = {worker: threads for worker, threads in workers.items() if threads > 0}
+        self._slots = sum(workers.values())
         self._slots_read = now = time.monotonic()
         if self._slots:
             self._no_workers_since = None
@@ -367,8 +419,10 @@ class Engine:
 
     def _cancel(self) -> None:
         """Take back what is still out there; its calls are to do again."""
-        futures: Sequence[Future] = [future for future, _, _ in self._in_flight.values()]
-        self._again.extend(batch for _, batch, _ in self._in_flight.values())
+        futures: Sequence[Future] = [flight.future for flight in self._in_flight.values()]
+        self._again.extend(flight.batch for flight in self._in_flight.values())
         self._in_flight.clear()
+        self._ending.clear()
+        self._load.clear()
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)

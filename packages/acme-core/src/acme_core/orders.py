@@ -59,19 +59,21 @@ class RunTicket(NamedTuple):
     """How a worker gets at the order of a run; travels with every batch.
 
     The order itself comes as a pickle of its own, so that the working directory and the module
-    search path are set before the function is loaded.
+    search path are set before the function is loaded. Outcomes are posted under ``topic``.
     """
 
     run_id: str
+    topic: str
     cwd: str
     sys_path: tuple[str, ...]
     order: Parcel
 
 
 class BatchOrder(NamedTuple):
-    """The calls ``first`` to ``first + n_calls - 1``."""
+    """The calls ``first`` to ``first + n_calls - 1``, as batch ``number`` of the run."""
 
     ticket: RunTicket
+    number: int
     first: int
     n_calls: int
     attempt: int

@@ -1,8 +1,11 @@
 """How many calls travel together: pure arithmetic on measured run times.
 
-The first batches hold one call. After that a batch shall take a fifth of a second, so that what
-dask needs for a task does not matter, and sizes grow slowly enough that a single quick call does
-not mislead. Towards the end batches get small, so that all workers end at about the same time.
+The first batches hold one to four calls: enough to keep a worker busy until the client knows how
+long a call takes (after one that takes long the others come back undone). After that a batch shall
+take a fifth of a second, so that what dask needs for a task does not matter; with many workers
+longer, because the client can look after some hundred batches a second. Sizes grow slowly enough
+that a single quick call does not mislead. Towards the end batches get small, so that all workers
+end at about the same time.
 """
 
 from __future__ import annotations
@@ -10,8 +13,12 @@ from __future__ import annotations
 import math
 
 TARGET_SECONDS = 0.2
+LONGEST_SECONDS = 0.4
+BATCHES_PER_SECOND = 100
 GROWTH = 8
 LARGEST = 50_000
+FIRST = 4
+FIRST_SHARE = 8
 SMALLEST_SECONDS = 0.008
 MEMORY = 0.7
 ALONE_FROM = 1.0
@@ -74,9 +81,9 @@ class BatchSizer:
             At least 1, at most ``remaining`` (or 1).
         """
         if self._seconds_per_call is None:
-            return 1
-        size = self._target / self._seconds_per_call
-        size = min(size, self._largest_seen * GROWTH, LARGEST)
-        share = math.ceil(remaining / (2 * max(slots, 1)))
+            return max(1, min(FIRST, remaining // (FIRST_SHARE * max(slots, 1))))
+        target = min(max(self._target, slots / BATCHES_PER_SECOND), LONGEST_SECONDS)
+        size = min(target / self._seconds_per_call, self._largest_seen * GROWTH, LARGEST)
+        share = math.ceil(remaining / max(slots, 1))
         smallest = SMALLEST_SECONDS / self._seconds_per_call
-        return max(1, min(int(size), max(share, int(smallest)), remaining))
+        return max(1, min(round(size), max(share, int(smallest)), remaining))

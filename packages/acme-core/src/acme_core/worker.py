@@ -10,7 +10,7 @@ import pickle
 import threading
 from typing import Any
 
-from acme_core import environment, handover, transport
+from acme_core import environment, handover, mail, transport
 from acme_core.call import Batch
 from acme_core.errors import OutdatedWorkerError
 from acme_core.failures import describe
@@ -45,7 +45,10 @@ def run_batch(pickled: bytes) -> bytes:
     except Exception as error:
         outcome = BatchOutcome(batch.first, worker=worker, broken=describe(error))
     environment.note_imports()
-    return pickle.dumps(outcome, protocol=pickle.HIGHEST_PROTOCOL)
+    content = pickle.dumps(outcome, protocol=pickle.HIGHEST_PROTOCOL)
+    if worker:
+        mail.post(batch.ticket.topic, batch.ticket.run_id, batch.number, content)
+    return content
 
 
 def _order_of(ticket: RunTicket, n_threads: int) -> RunOrder:

@@ -1,0 +1,31 @@
+"""Small outcomes come by post, large ones are fetched; neither is lost or taken twice."""
+
+import numpy as np
+import pytest
+
+from acme_core import ParallelMap, mail
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_outcomes_come_whichever_way(workers, monkeypatch, size):
+    posted, fetched = [], []
+    deliver, gather = mail._deliver, workers.gather
+    monkeypatch.setattr(mail, "_deliver", lambda event: (posted.append(event), deliver(event)))
+    monkeypatch.setattr(
+        workers, "gather", lambda futures: fetched.extend(futures) or gather(futures)
+    )
+    with ParallelMap(np.full, [size] * 20, range(20), write_worker_results=False) as pmap:
+        results = pmap.compute()
+    assert [int(r[0]) for r in results] == list(range(20))
+    assert bool(posted) == (size == 1)
+    assert bool(fetched) == (size > 1)
+
+
+def test_what_is_lost_on_the_way_is_fetched(workers, monkeypatch):
+    monkeypatch.setattr(mail, "_deliver", lambda event: None)
+    with ParallelMap(abs, range(100), write_worker_results=False) as pmap:
+        assert pmap.compute() == list(range(100))
+
+
+def test_an_outcome_that_comes_late_finds_nobody(workers):
+    mail._deliver((0.0, {"run": "of yesterday", "batch": 0, "outcome": b""}))
