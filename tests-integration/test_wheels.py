@@ -97,3 +97,15 @@ def test_acme_io_alone_reads_results(wheels, environment, tmp_path):
     installed = json.loads(run(environment, "-m", "pip", "list", "--format", "json", cwd=tmp_path))
     names = {entry["name"].lower() for entry in installed} - {"pip", "setuptools"}
     assert names == {"acme-io", "h5py", "numpy"}
+
+
+def test_acme_cluster_alone_with_plain_dask(wheels, environment, tmp_path):
+    (wheel,) = [wheel for wheel in wheels if wheel.name.startswith("acme_cluster-")]
+    run(environment, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
+
+    printed = run(environment, ROOT / "examples/cluster/run.py", cwd=tmp_path)
+    assert printed == "pi is about 3.142\n"
+
+    missing = "acme", "acme_core", "acme_io", "h5py"
+    code = f"import importlib.util as u; print([u.find_spec(name) for name in {missing}])"
+    assert run(environment, "-c", code, cwd=tmp_path) == "[None, None, None, None]\n"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import stat
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -198,3 +200,28 @@ def test_a_site_from_configuration_alone(place: Any) -> None:
     for file in (place.temp / "root-logs").iterdir():
         file.unlink()
     (place.temp / "root-logs").rmdir()
+
+
+def test_the_site_of_the_documentation_as_a_file(place: Any, until: Any) -> None:
+    """`~/.config/dask/acme.yaml` as the page "add your cluster" shows it, and nothing else."""
+    page = (Path(lab.__file__).parents[2] / "docs/howto/add-your-cluster.md").read_text()
+    text = page.split("```yaml\n")[1].split("```")[0]
+    for written, here in (("short", "16GBXS"), ("large", "24GBS"), ("/tmp", str(place.temp))):
+        text = text.replace(written, here)
+    text = text.replace('"login*", "node*"', f'"{socket.gethostname()}"')
+    (place.temp / "acme.yaml").write_text(text)
+    place.env["DASK_CONFIG"] = str(place.temp)
+    out, err = place.run(
+        "from acme_cluster import cluster_cleanup, detect_site, slurm_cluster_setup\n"
+        "import os\n"
+        "assert detect_site().name == 'institute'\n"
+        "for partition in ('auto', '24GBS'):\n"
+        "    client = slurm_cluster_setup(partition, cores_per_worker=None)\n"
+        "    os.system(\"squeue -h -n acme -o '%P %C %m %l'\")\n"
+        "    cluster_cleanup(client)\n"
+    )
+    assert "16GBXS 1 2G 30:00" in out
+    assert "24GBS 2 6G 30:00" in out
+    assert "Using partition 16GBXS (the default of institute)" in err
+    for file in sorted(place.temp.rglob("*"), reverse=True):
+        file.rmdir() if file.is_dir() else file.unlink()

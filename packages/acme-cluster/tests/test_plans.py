@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from acme_cluster import slurm_info, slurm_job_script
+from acme_cluster import slurm_info, slurm_job_script, slurm_text
 from acme_cluster.jobs import job_script
-from acme_cluster.plans import make_plan
+from acme_cluster.plans import Request, make_plan
 from acme_cluster.sites import generic_site, read_site
 
 GB = 2**30
@@ -26,20 +26,16 @@ PartitionName=shut State=DOWN PartitionName=theirs State=UP AllowAccounts=others
 
 @pytest.fixture(autouse=True)
 def answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = slurm_info.parse_partitions(PARTITIONS)
-    limits = {"small": slurm_info.Limits(memory=8 * GB, cpus=4)}
+    known = slurm_text.parse_partitions(PARTITIONS)
+    limits = {"small": slurm_text.Limits(memory=8 * GB, cpus=4)}
     monkeypatch.setattr(slurm_info, "partitions", lambda: known)
     monkeypatch.setattr(slurm_info, "qos_limits", lambda: limits)
     monkeypatch.setattr(slurm_info, "my_accounts", lambda: frozenset({"mine"}))
 
 
 def plan(partition: str = "auto", cores: int | None = 1, memory: Any = "auto", **more: Any) -> Any:
-    values = {"n_workers": 1, "processes": 1, "job_extra": (), **more}
-    site = values.pop("site", generic_site())
-    return make_plan(
-        "test", site, partition, cores, values["n_workers"], values["processes"], memory,
-        values["job_extra"],
-    )  # fmt: skip
+    site = more.pop("site", generic_site())
+    return make_plan(Request("test", partition, cores, memory=memory, **more), site)
 
 
 @pytest.mark.parametrize(

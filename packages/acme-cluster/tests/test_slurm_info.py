@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acme_cluster import slurm_info
+from acme_cluster import slurm_info, slurm_text, slurm_words
 from acme_cluster.errors import CommandError, SlurmUnavailableError
-from acme_cluster.slurm_info import Limits
+from acme_cluster.slurm_text import Limits
 
 POWERS = {"K": 1, "M": 2, "G": 3, "T": 4}
 WORDS = st.sampled_from(["UNLIMITED", "INFINITE", "NONE", "N/A", "(null)", ""])
@@ -18,23 +18,23 @@ WORDS = st.sampled_from(["UNLIMITED", "INFINITE", "NONE", "N/A", "(null)", ""])
 
 @given(number=st.integers(0, 10**6), unit=st.sampled_from(list(POWERS)))
 def test_sizes_count_in_steps_of_1024_and_default_to_megabytes(number: int, unit: str) -> None:
-    assert slurm_info.parse_size(f"{number}{unit}") == number * 1024 ** POWERS[unit]
-    assert slurm_info.parse_size(f"{number}{unit.lower()}c") == number * 1024 ** POWERS[unit]
-    assert slurm_info.parse_size(str(number)) == number * 2**20
+    assert slurm_text.parse_size(f"{number}{unit}") == number * 1024 ** POWERS[unit]
+    assert slurm_text.parse_size(f"{number}{unit.lower()}c") == number * 1024 ** POWERS[unit]
+    assert slurm_text.parse_size(str(number)) == number * 2**20
 
 
 @given(WORDS | st.text())
 def test_no_text_breaks_the_parsers(text: str) -> None:
-    for parse in (slurm_info.parse_size, slurm_info.parse_time, slurm_info.parse_number):
+    for parse in (slurm_text.parse_size, slurm_text.parse_time, slurm_text.parse_number):
         result = parse(text)
         assert result is None or result >= 0
-    for read in (slurm_info.parse_partitions, slurm_info.parse_qos, slurm_info.parse_jobs):
+    for read in (slurm_text.parse_partitions, slurm_text.parse_qos, slurm_text.parse_jobs):
         assert isinstance(read(text), dict)
 
 
 @given(days=st.integers(0, 400), h=st.integers(0, 23), m=st.integers(0, 59), s=st.integers(0, 59))
 def test_times_in_all_forms(days: int, h: int, m: int, s: int) -> None:
-    parse = slurm_info.parse_time
+    parse = slurm_text.parse_time
     assert parse(f"{days}-{h:02}:{m:02}:{s:02}") == ((days * 24 + h) * 60 + m) * 60 + s
     assert parse(f"{days}-{h}") == (days * 24 + h) * 3600
     assert parse(f"{days}-{h:02}:{m:02}") == (days * 24 + h) * 3600 + m * 60
@@ -75,7 +75,7 @@ def partition_lines(draw: st.DrawFn) -> tuple[str, dict[str, object]]:
 
 @given(st.lists(partition_lines(), unique_by=lambda item: item[1]["name"]))
 def test_partitions_in_any_order_of_fields(items: list[tuple[str, dict[str, object]]]) -> None:
-    found = slurm_info.parse_partitions("\n".join(line for line, _ in items))
+    found = slurm_text.parse_partitions("\n".join(line for line, _ in items))
     assert list(found) == [expected["name"] for _, expected in items]
     for partition, (_, expected) in zip(found.values(), items, strict=True):
         assert {name: getattr(partition, name) for name in expected} == expected
@@ -88,7 +88,7 @@ def test_access_by_account() -> None:
         "PartitionName=c DenyAccounts=bio\n"
         "PartitionName=d\n"
     )
-    found = slurm_info.parse_partitions(text)
+    found = slurm_text.parse_partitions(text)
     assert [n for n, p in found.items() if p.open_to({"bio"})] == ["a", "d"]
     assert [n for n, p in found.items() if p.open_to({"physics"})] == ["a", "b", "c", "d"]
     assert all(partition.open_to(set()) for partition in found.values())
@@ -107,17 +107,17 @@ def test_access_by_account() -> None:
 )
 def test_limits_of_a_qos_in_any_order_and_unit(tres: str, limits: Limits) -> None:
     text = f"Priority|MaxTRES|Name|MaxJobsPU\n0|{tres}|Short|\n1||other|5\n"
-    found = slurm_info.parse_qos(text)
+    found = slurm_text.parse_qos(text)
     assert found["short"] == limits
     assert found["other"] == Limits(jobs=5)
 
 
 def test_jobs_and_what_is_no_job() -> None:
     text = "12|PENDING|Resources\n13|RUNNING|None\n\nslurm_load_jobs error\n"
-    found = slurm_info.parse_jobs(text)
+    found = slurm_text.parse_jobs(text)
     assert found == {
-        "12": slurm_info.JobState("PENDING", "Resources"),
-        "13": slurm_info.JobState("RUNNING", "None"),
+        "12": slurm_text.JobState("PENDING", "Resources"),
+        "13": slurm_text.JobState("RUNNING", "None"),
     }
 
 
@@ -132,7 +132,7 @@ def test_jobs_and_what_is_no_job() -> None:
     ],
 )
 def test_reasons_in_words(reason: str, text: str) -> None:
-    assert slurm_info.explain(reason, Limits(8 * 2**30, 4)).startswith(text)
+    assert slurm_words.explain(reason, Limits(8 * 2**30, 4)).startswith(text)
 
 
 def test_surrounding_job_does_not_leak() -> None:

@@ -30,10 +30,8 @@ class Jobs:
 
 
 def wait(jobs: Jobs, needed: int = 1, timeout: float = 30, interactive: bool = False) -> None:
-    waiting.wait_for_workers(
-        jobs, "test", needed=needed, total=4, timeout=timeout, interactive=interactive,
-        interactive_wait=0.05,
-    )  # fmt: skip
+    patience = waiting.Patience(needed, timeout, interactive, 0.05)
+    waiting.wait_for_workers(jobs, "test", 4, patience)
 
 
 def test_returns_when_workers_are_there() -> None:

@@ -20,7 +20,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ import dask
 from distributed import Status
 from distributed.deploy.cluster import Cluster
 
-from acme_cluster import endings, slurm_info
+from acme_cluster import endings, slurm_info, slurm_text, slurm_words
 from acme_cluster.dashboard import QuietScheduler
 from acme_cluster.errors import CommandError, SlurmUnavailableError
 from acme_cluster.folders import HEARTBEAT, ClusterFolder, remove_abandoned, shared_base
 from acme_cluster.jobs import Gate, Plan, call, job_class, job_options, jobqueue
 from acme_cluster.keys import make_keys
+from acme_cluster.lookout import Looks, has_ended
 from acme_cluster.messages import shown
 from acme_cluster.quiet import DASK_AND_LOOP, silenced
 from acme_cluster.security import cluster_security, lighten_accepting
@@ -49,7 +50,6 @@ _TRIES = 3
 _GOOD_AFTER = 600.0
 
 _UPKEEP_INTERVAL = 2.0
-_LONGEST_WAIT = 30.0
 
 
 class BatchWorkers:
@@ -79,7 +79,7 @@ class BatchWorkers:
         self._given_up: str | None = None
         self._came_online = False
         self._gate = Gate()
-        self._looks = _Looks()
+        self._looks = Looks(_UPKEEP_INTERVAL)
         self._budget = _TRIES * plan.n_workers
         self._upkeep: asyncio.Task[None] | None = None
         self._quiet = contextlib.ExitStack()
@@ -179,7 +179,7 @@ class BatchWorkers:
         except (CommandError, SlurmUnavailableError) as error:
             return str(error).splitlines()[0]
         waiting = [state.reason for state in states.values() if state.state == "PENDING"]
-        words = sorted({slurm_info.explain(reason, self.job_plan.limits) for reason in waiting})
+        words = sorted({slurm_words.explain(reason, self.job_plan.limits) for reason in waiting})
         return "; ".join(words) or None
 
     def hopeless(self) -> bool:
@@ -193,7 +193,7 @@ class BatchWorkers:
         if self.refused is not None:
             return True
         reason = self.why_waiting() or ""
-        return reason.partition(":")[0] in slurm_info.HOPELESS
+        return reason.partition(":")[0] in slurm_words.HOPELESS
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
         # Not SpecCluster's: it cancels a job whose worker is away for a moment, and replaces
@@ -233,9 +233,9 @@ class BatchWorkers:
             return
         missing = self._missing()
         if self._looks.due(missing) and missing:
-            queue = slurm_info.parse_jobs(await self._squeue())
+            queue = slurm_text.parse_jobs(await self._squeue())
             # Jobs that SLURM has put back into its queue come back by themselves.
-            lost = {n: j for n, j in missing.items() if _has_ended(queue.get(j.job_id))}
+            lost = {n: j for n, j in missing.items() if has_ended(queue.get(j.job_id))}
             for name, job in lost.items():
                 await self._bury(name, job)
             if lost and not self.workers and not self._came_online:
@@ -362,36 +362,6 @@ class BatchWorkers:
             # Somebody will want to know why.
             self.folder.keep(self._logs)
         self.folder.remove()
-
-
-class _Looks:
-    """Decides when to ask about workers that are not online: soon, then less and less often."""
-
-    def __init__(self) -> None:
-        self._known: set[tuple[Any, bool]] = set()
-        self._wait = 0.0
-        self._next = 0.0
-
-    def due(self, missing: Mapping[Any, Any]) -> bool:
-        now = time.monotonic()
-        # One that was just submitted, or was online and is not any more, may have ended at once.
-        known = {(job.job_id, bool(job.seen_online)) for job in missing.values()}
-        if known - self._known:
-            self._wait, self._next = 0.0, now
-        self._known = known
-        if now < self._next:
-            return False
-        # Others wait in the queue, which may take hours.
-        self._wait = min(_LONGEST_WAIT, max(_UPKEEP_INTERVAL, 1.5 * self._wait))
-        self._next = now + self._wait
-        return True
-
-
-def _has_ended(state: slurm_info.JobState | None) -> bool:
-    return state is None or state.state not in {
-        "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "COMPLETING",
-        "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "REQUEUE_FED",
-    }  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from typing import Any
 
 from distributed import Status
 
-from acme_cluster import slurm_info
+from acme_cluster import slurm_info, slurm_text
 from acme_cluster.errors import CommandError
 from acme_cluster.folders import shared_base
 
@@ -75,7 +75,7 @@ class Plan:
         Ranges such as "10000:10099".
     death_timeout : float
         Seconds that a worker looks for its scheduler.
-    limits : slurm_info.Limits
+    limits : slurm_text.Limits
         What the partition's QoS allows, to explain why jobs wait.
     """
 
@@ -97,7 +97,7 @@ class Plan:
     worker_ports: str | None = None
     nanny_ports: str | None = None
     death_timeout: float = 60.0
-    limits: slurm_info.Limits = field(default_factory=slurm_info.Limits)
+    limits: slurm_text.Limits = field(default_factory=slurm_text.Limits)
 
     def worker_command(self, scheduler: str, name: str, folder: Path | None) -> str:
         """Return the shell command that a job runs.

@@ -5,39 +5,50 @@ from __future__ import annotations
 import logging
 import platform
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from acme_cluster import slurm_info
+from acme_cluster import slurm_info, slurm_text
 from acme_cluster._checks import check_count, check_memory
 from acme_cluster.errors import ArgumentTypeError, ArgumentValueError
 from acme_cluster.jobs import Plan
 from acme_cluster.sites import Site
 from acme_cluster.sizes import format_memory
 
-__all__ = ["make_plan"]
+__all__ = ["Request", "make_plan"]
 
 logger = logging.getLogger(__name__)
 
 
-def make_plan(
-    caller: str,
-    site: Site,
-    partition: str,
-    cores: int | None,
-    n_workers: int,
-    processes: int,
-    memory: str | int | None,
-    job_extra: Sequence[str],
-) -> Plan:
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, as it was given.
+
+    Attributes
+    ----------
+    caller : str
+        The function that the user called, for messages.
+    partition, cores, n_workers, processes, memory, job_extra
+        As for :func:`slurm_cluster_setup`.
+    """
+
+    caller: str
+    partition: str = "auto"
+    cores: int | None = None
+    n_workers: int = 1
+    processes: int = 1
+    memory: str | int | None = "auto"
+    job_extra: Sequence[str] = ()
+
+
+def make_plan(request: Request, site: Site) -> Plan:
     """Check what was asked for, fill in what was not, and cut it to what the batch system gives.
 
     Parameters
     ----------
-    caller : str
-        For messages.
+    request : Request
+        What was asked for.
     site : Site
         What is known of the cluster.
-    partition, cores, n_workers, processes, memory, job_extra
-        As for :func:`slurm_cluster_setup`.
 
     Returns
     -------
@@ -49,12 +60,13 @@ def make_plan(
     TypeError, ValueError
         As for :func:`slurm_cluster_setup`.
     """
-    n_workers = check_count(n_workers, "n_workers", caller)
-    processes = check_count(processes, "processes_per_worker", caller)
-    wanted_memory = check_memory(memory, "mem_per_worker", caller)
+    caller, partition, cores = request.caller, request.partition, request.cores
+    n_workers = check_count(request.n_workers, "n_workers", caller)
+    processes = check_count(request.processes, "processes_per_worker", caller)
+    wanted_memory = check_memory(request.memory, "mem_per_worker", caller)
     if cores is not None:
         cores = check_count(cores, "cores_per_worker", caller)
-    directives = _directives(site, job_extra, caller)
+    directives = _directives(site, request.job_extra, caller)
     if not _is_name(partition):
         raise ArgumentTypeError(
             f"<{caller}> `partition` has to be the name of one, not {partition!r}."
@@ -64,7 +76,7 @@ def make_plan(
         name: str | None = known.name
         cores, size = _fit(caller, site, known, limits, cores, wanted_memory, processes)
     else:
-        limits = slurm_info.Limits()
+        limits = slurm_text.Limits()
         name = site.default_partition if partition == "auto" else partition
         cores, size = _without_slurm(caller, site, name, cores, wanted_memory, processes)
     _check_architecture(caller, site, name)
@@ -103,7 +115,7 @@ def _directives(site: Site, job_extra: object, caller: str) -> tuple[str, ...]:
 
 def _slurm_partition(
     caller: str, site: Site, wanted: str
-) -> tuple[slurm_info.Partition, slurm_info.Limits]:
+) -> tuple[slurm_text.Partition, slurm_text.Limits]:
     known = slurm_info.partitions()
     accounts = frozenset({site.account.lower()}) if site.account else slurm_info.my_accounts()
     usable = [p.name for p in known.values() if p.up and not p.hidden and p.open_to(accounts)]
@@ -126,7 +138,7 @@ def _slurm_partition(
 
 
 def _default_partition(
-    caller: str, site: Site, known: dict[str, slurm_info.Partition], usable: list[str]
+    caller: str, site: Site, known: dict[str, slurm_text.Partition], usable: list[str]
 ) -> str:
     if site.default_partition is not None:
         chosen, whose = site.default_partition, f"the default of {site.name}"
@@ -139,19 +151,19 @@ def _default_partition(
     return chosen
 
 
-def _tightest(limits: Sequence[slurm_info.Limits]) -> slurm_info.Limits:
+def _tightest(limits: Sequence[slurm_text.Limits]) -> slurm_text.Limits:
     def least(name: str) -> int | None:
         values = [getattr(limit, name) for limit in limits]
         return min((value for value in values if value is not None), default=None)
 
-    return slurm_info.Limits(least("memory"), least("cpus"), least("jobs"))
+    return slurm_text.Limits(least("memory"), least("cpus"), least("jobs"))
 
 
 def _fit(
     caller: str,
     site: Site,
-    partition: slurm_info.Partition,
-    limits: slurm_info.Limits,
+    partition: slurm_text.Partition,
+    limits: slurm_text.Limits,
     cores: int | None,
     memory: int | None,
     processes: int,
@@ -182,14 +194,14 @@ def _fit(
     return asked_cores, memory
 
 
-def _most_cores(partition: slurm_info.Partition, limits: slurm_info.Limits) -> int | None:
+def _most_cores(partition: slurm_text.Partition, limits: slurm_text.Limits) -> int | None:
     per_node = partition.cpus // partition.nodes if partition.nodes else None
     values = [limits.cpus, partition.max_cpus_per_node, per_node]
     return min((value for value in values if value), default=None)
 
 
 def _most_memory(
-    partition: slurm_info.Partition, limits: slurm_info.Limits, cores: int | None
+    partition: slurm_text.Partition, limits: slurm_text.Limits, cores: int | None
 ) -> int | None:
     per_node = partition.memory // partition.nodes if partition.memory and partition.nodes else None
     per_cpu = partition.max_memory_per_cpu
@@ -201,7 +213,7 @@ def _most_memory(
 
 
 def _usual_memory(
-    site: Site, partition: slurm_info.Partition, limits: slurm_info.Limits, cores: int
+    site: Site, partition: slurm_text.Partition, limits: slurm_text.Limits, cores: int
 ) -> int:
     rule = site.rule(partition.name)
     if rule.memory or site.mem_per_worker:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster import batch, clients, slurm_info
-from acme_cluster._checks import check_bool, check_count, check_seconds
+from acme_cluster._checks import check_bool
 from acme_cluster.cleanup import close_client
 from acme_cluster.dashboard import dashboard_link, how_to_reach
 from acme_cluster.errors import (
@@ -25,10 +25,10 @@ from acme_cluster.errors import (
 from acme_cluster.jobs import Plan, job_script
 from acme_cluster.local import local_cluster_setup
 from acme_cluster.messages import shown
-from acme_cluster.plans import make_plan
+from acme_cluster.plans import Request, make_plan
 from acme_cluster.prompts import can_ask, confirm
 from acme_cluster.sites import Site, changed, detect_site, generic_site, site_named
-from acme_cluster.waiting import wait_for_workers
+from acme_cluster.waiting import Patience, wait_for_workers
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -132,11 +132,12 @@ def slurm_cluster_setup(
             where, account=account, walltime=walltime, qos=qos, gres=gres,
             log_directory=log_directory, interface=interface,
         )  # fmt: skip
-        return _set_up(
-            caller, where, partition, cores_per_worker, n_workers, processes_per_worker,
-            mem_per_worker, n_workers_startup, timeout, interactive, interactive_wait,
-            start_client, job_extra,
+        request = Request(
+            caller, partition, cores_per_worker, n_workers, processes_per_worker, mem_per_worker,
+            job_extra,
         )  # fmt: skip
+        patience = Patience(n_workers_startup, timeout, interactive, interactive_wait)
+        return _set_up(request, where, patience, start_client)
 
 
 def esi_cluster_setup(
@@ -185,11 +186,12 @@ def esi_cluster_setup(
         if not slurm_info.available():
             return _local_instead(caller, n_workers, interactive)
         processes = options.pop("processes_per_worker", 1)
-        return _set_up(
-            caller, changed(site_named("esi"), **_site_options(options, caller)), partition,
-            cores_per_worker, n_workers, processes, mem_per_worker, n_workers_startup,
-            timeout, interactive, interactive_wait, start_client, job_extra,
-        )  # fmt: skip
+        request = Request(
+            caller, partition, cores_per_worker, n_workers, processes, mem_per_worker, job_extra
+        )
+        where = changed(site_named("esi"), **_site_options(options, caller))
+        patience = Patience(n_workers_startup, timeout, interactive, interactive_wait)
+        return _set_up(request, where, patience, start_client)
 
 
 def cluster_setup(
@@ -242,11 +244,13 @@ def cluster_setup(
             )
         if where.system == "slurm":
             _need_slurm(caller)
-        return _set_up(
-            caller, changed(where, **_site_options(options, caller)), partition, cores_per_worker,
-            n_workers, processes_per_worker, mem_per_worker, n_workers_startup, timeout,
-            interactive, interactive_wait, start_client, job_extra,
+        request = Request(
+            caller, partition, cores_per_worker, n_workers, processes_per_worker, mem_per_worker,
+            job_extra,
         )  # fmt: skip
+        where = changed(where, **_site_options(options, caller))
+        patience = Patience(n_workers_startup, timeout, interactive, interactive_wait)
+        return _set_up(request, where, patience, start_client)
 
 
 def slurm_job_script(
@@ -283,17 +287,10 @@ def slurm_job_script(
     caller = "slurm_job_script"
     where = site_named(site) if site is not None else detect_site() or generic_site()
     where = changed(where, **_site_options(options, caller))
-    plan = make_plan(
-        caller,
-        where,
-        partition,
-        cores_per_worker,
-        1,
-        processes_per_worker,
-        mem_per_worker,
-        job_extra,
+    request = Request(
+        caller, partition, cores_per_worker, 1, processes_per_worker, mem_per_worker, job_extra
     )
-    return job_script(plan)
+    return job_script(make_plan(request, where))
 
 
 def start_for_calls(
@@ -337,11 +334,9 @@ def start_for_calls(
             )  # fmt: skip
     # A site that knows its partitions knows how many cores belong to their memory; elsewhere one.
     cores = None if site.rule(partition).memory else 1
-    plan = make_plan(caller, site, partition, cores, n_workers, 1, mem_per_worker, ())
-    client: Client = start_plan(
-        plan, startup=1, timeout=check_seconds(timeout, "timeout", caller),
-        interactive=interactive, interactive_wait=10,
-    )  # fmt: skip
+    request = Request(caller, partition, cores, n_workers, memory=mem_per_worker)
+    plan = make_plan(request, site)
+    client: Client = start_plan(plan, Patience(timeout=timeout, interactive=interactive))
     return client
 
 
@@ -381,56 +376,28 @@ def _site_options(options: dict[str, Any], caller: str) -> dict[str, str]:
     return options
 
 
-def _set_up(
-    caller: str,
-    site: Site,
-    partition: str,
-    cores: int | None,
-    n_workers: int,
-    processes: int,
-    memory: str | int | None,
-    startup: int,
-    timeout: float,
-    interactive: bool,
-    interactive_wait: float,
-    want_client: bool,
-    job_extra: Sequence[str],
-) -> Any:
-    startup = check_count(startup, "n_workers_startup", caller, least=0)
-    timeout = check_seconds(timeout, "timeout", caller)
-    interactive_wait = check_seconds(interactive_wait, "interactive_wait", caller)
-    check_bool(interactive, "interactive", caller)
-    check_bool(want_client, "start_client", caller)
-    plan = make_plan(caller, site, partition, cores, n_workers, processes, memory, job_extra)
+def _set_up(request: Request, site: Site, patience: Patience, want_client: bool) -> Any:
+    patience.check(request.caller)
+    check_bool(want_client, "start_client", request.caller)
+    plan = make_plan(request, site)
     current = clients.current_client()
     if current is not None:
-        logger.info("<%s> INFO: Attaching to global parallel computing client %s", caller, current)
+        logger.info(
+            "<%s> INFO: Attaching to global parallel computing client %s", request.caller, current
+        )
         return current if want_client else current.cluster
-    return start_plan(
-        plan, startup=startup, timeout=timeout, interactive=interactive,
-        interactive_wait=interactive_wait, want_client=want_client,
-    )  # fmt: skip
+    return start_plan(plan, patience, want_client=want_client)
 
 
-def start_plan(
-    plan: Plan,
-    *,
-    startup: int,
-    timeout: float,
-    interactive: bool,
-    interactive_wait: float,
-    want_client: bool = True,
-) -> Any:
+def start_plan(plan: Plan, patience: Patience, *, want_client: bool = True) -> Any:
     """Submit the jobs of a plan and wait for the first workers.
 
     Parameters
     ----------
     plan : Plan
         The jobs.
-    startup : int
-        Workers to wait for.
-    timeout, interactive, interactive_wait
-        As for :func:`slurm_cluster_setup`.
+    patience : Patience
+        How long to wait for how many workers.
     want_client : bool, default True
         Return a client; otherwise the cluster.
 
@@ -441,14 +408,11 @@ def start_plan(
     """
     from distributed import Client
 
+    patience.check(plan.caller)
     cluster = batch.start_cluster(plan)
     client = None
     try:
-        total = plan.n_workers * plan.processes
-        wait_for_workers(
-            cluster, plan.caller, needed=min(startup, total), total=total, timeout=timeout,
-            interactive=interactive, interactive_wait=interactive_wait,
-        )  # fmt: skip
+        wait_for_workers(cluster, plan.caller, plan.n_workers * plan.processes, patience)
         _announce(plan.caller, cluster)
         if not want_client:
             return cluster

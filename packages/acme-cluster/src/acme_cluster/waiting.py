@@ -6,12 +6,14 @@ import logging
 import select
 import sys
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+from acme_cluster._checks import check_bool, check_count, check_seconds
 from acme_cluster.errors import DeclinedError, WorkerStartError, WorkerTimeoutError
 from acme_cluster.prompts import can_ask
 
-__all__ = ["wait_for_workers"]
+__all__ = ["Patience", "wait_for_workers"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,16 +38,47 @@ class Growing(Protocol):
         """Why no job was accepted."""
 
 
-def wait_for_workers(
-    cluster: Growing,
-    caller: str,
-    *,
-    needed: int,
-    total: int,
-    timeout: float,
-    interactive: bool,
-    interactive_wait: float,
-) -> None:
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait for how many workers, and what then.
+
+    Attributes
+    ----------
+    startup : int
+        Workers to wait for; 0 for none.
+    timeout : float
+        Seconds to wait before asking, or giving up.
+    interactive : bool
+        Whether to ask at the terminal, if there is one.
+    interactive_wait : float
+        Seconds to wait for the answer; then it goes on with the workers that there are.
+    """
+
+    startup: int = 1
+    timeout: float = 60.0
+    interactive: bool = True
+    interactive_wait: float = 10.0
+
+    def check(self, caller: str) -> None:
+        """Check what the user gave.
+
+        Parameters
+        ----------
+        caller : str
+            For messages.
+
+        Raises
+        ------
+        TypeError, ValueError
+            A value that cannot mean anything.
+        """
+        check_count(self.startup, "n_workers_startup", caller, least=0)
+        check_seconds(self.timeout, "timeout", caller)
+        check_seconds(self.interactive_wait, "interactive_wait", caller)
+        check_bool(self.interactive, "interactive", caller)
+
+
+def wait_for_workers(cluster: Growing, caller: str, total: int, patience: Patience) -> None:
     """Wait until enough workers are online.
 
     Parameters
@@ -54,16 +87,10 @@ def wait_for_workers(
         Whose workers.
     caller : str
         Function in whose name messages are written.
-    needed : int
-        Workers to wait for; 0 returns at once.
     total : int
         Workers that were asked for.
-    timeout : float
-        Seconds to wait before asking, or giving up.
-    interactive : bool
-        Whether to ask at the terminal, if there is one.
-    interactive_wait : float
-        Seconds to wait for the answer; then it goes on with the workers that there are.
+    patience : Patience
+        How many of them to wait for, and how long.
 
     Raises
     ------
@@ -72,11 +99,12 @@ def wait_for_workers(
     RuntimeError
         The batch system refused the jobs, or the user chose to stop.
     """
+    timeout, needed = patience.timeout, min(patience.startup, total)
     while not _wait(cluster, caller, needed, total, timeout):
         there = cluster.online()
         reason = cluster.why_waiting()
         because = f" The queue says: {reason}." if reason else ""
-        if not (interactive and can_ask()):
+        if not (patience.interactive and can_ask()):
             if there == 0:
                 raise WorkerTimeoutError(
                     f"<{caller}> No worker came online within {timeout:g} seconds.{because} "
@@ -87,7 +115,7 @@ def wait_for_workers(
                 caller, there, total, timeout, because,
             )  # fmt: skip
             return
-        choice = _ask(caller, there, total, timeout, because, interactive_wait)
+        choice = _ask(caller, there, total, timeout, because, patience.interactive_wait)
         if choice == "c" and there:
             return
         if choice == "a" or (choice == "c" and not there):

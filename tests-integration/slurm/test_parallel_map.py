@@ -1,0 +1,175 @@
+"""`ParallelMap` on a SLURM cluster: what it starts, what it uses, what is left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import dask
+import numpy as np
+import pytest
+from distributed import Client
+
+from acme import ComputeError, ParallelMap, open_results
+from acme_cluster import cluster_cleanup, slurm_cluster_setup
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def clear(place: Any) -> None:
+    for path in sorted(place.work.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def test_workers_in_the_partition_that_was_asked_for(place: Any, until: Any) -> None:
+    def f(x: int, y: int, z: int = 3) -> int:
+        return (x + y) * z
+
+    z = np.random.default_rng(1).integers(low=1, high=10, size=60, endpoint=True)
+    with ParallelMap(
+        f, 2, 4, z=z, n_workers=3, partition="16GBXS", mem_per_worker="700MB", stop_client=False
+    ) as pmap:
+        files = pmap.compute()
+        assert place.jobs("%P %C %m") == ["16GBXS 1 700M"] * 3
+    assert len(files) == 60
+    with open_results(pmap.results_container) as results:
+        assert [call.values for call in results] == [6 * int(value) for value in z]
+    assert len(place.jobs()) == 3
+    with ParallelMap(f, 2, 4, z=z, write_worker_results=False) as again:
+        assert again.compute() == [6 * int(value) for value in z]
+        assert again.client is pmap.client
+    cluster_cleanup(pmap.client)
+    until(lambda: not place.jobs())
+    clear(place)
+
+
+def test_default_partition_and_one_worker_a_call(
+    place: Any, until: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ParallelMap(pow, [2, 3, 4], 2, mem_per_worker="600MB", write_worker_results=False) as pmap:
+        assert pmap.compute() == [4, 9, 16]
+        assert place.jobs("%P") == ["8GBXS"] * 3
+    assert "Using partition 8GBXS (SLURM's default)" in capsys.readouterr().err
+    until(lambda: not place.jobs())
+
+
+def test_at_most_as_many_workers_as_the_site_allows(
+    place: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sites = {
+        "small": {"description": "the small one", "paths": [str(place.work)], "max_workers": 2}
+    }
+    with (
+        dask.config.set({"acme.sites": sites}),
+        ParallelMap(abs, range(50), mem_per_worker="600MB", write_worker_results=False) as pmap,
+    ):
+        assert pmap.compute() == list(range(50))
+        assert len(place.jobs()) == 2
+    said = capsys.readouterr().err
+    assert "Starting 2 workers for 50 calls, the most that the small one allows" in said
+
+
+def test_a_worker_lost_in_the_middle_costs_nothing_but_time(place: Any, until: Any) -> None:
+    """Its job is cancelled while it computes: the calls run again, on a worker in its place."""
+
+    def slow(x: int) -> int:
+        import time
+
+        time.sleep(0.2)
+        return x
+
+    client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="600MB", n_workers_startup=2)
+    victim, marker = client.cluster.job_ids()[0], place.work / "cancelled"
+
+    def cancel_soon(x: int) -> int:
+        import subprocess
+
+        # Only once: with the call comes its order to cancel.
+        if x == 5 and not marker.exists():
+            marker.touch()
+            subprocess.run(["scancel", victim], check=True)
+        return slow(x)
+
+    try:
+        with ParallelMap(cancel_soon, range(60), write_worker_results=False) as pmap:
+            assert pmap.compute() == list(range(60))
+        until(lambda: client.cluster.deaths)
+        assert "the job was cancelled" in client.cluster.deaths[0]
+    finally:
+        cluster_cleanup(client)
+    marker.unlink()
+    for path in sorted((place.shared / "logs").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+    (place.shared / "logs").rmdir()
+
+
+def test_failures_come_back_from_the_nodes(place: Any) -> None:
+    with (
+        ParallelMap(
+            divmod, [1, 2], [1, 0], mem_per_worker="600MB", write_worker_results=False
+        ) as pmap,
+        pytest.raises(ComputeError, match="ZeroDivisionError in 1 call"),
+    ):
+        pmap.compute()
+
+
+def test_a_client_that_was_connected_by_address(place: Any, until: Any) -> None:
+    """It has no cluster object; ACME uses it and leaves it and its workers alone."""
+    cluster = slurm_cluster_setup(
+        "8GBXS", mem_per_worker="600MB", n_workers_startup=1, start_client=False
+    )
+    try:
+        with Client(cluster.scheduler_address, security=cluster.security) as client:
+            assert client.cluster is None
+            with ParallelMap(pow, range(20), 2, write_worker_results=False) as pmap:
+                assert pmap.compute() == [x * x for x in range(20)]
+                assert pmap.client is client
+            assert client.submit(abs, -1).result() == 1
+        assert len(place.jobs()) == 1
+    finally:
+        cluster.close()
+
+
+KILLED = """
+import time
+from acme import ParallelMap
+
+def f(x):
+    time.sleep(0.2)
+    return x
+
+with ParallelMap(f, range(1000), n_workers=2, mem_per_worker="600MB", output_dir="out") as pmap:
+    pmap.compute()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_keeps_what_is_done(place: Any, until: Any, number: Any) -> None:
+    process = place.start(KILLED)
+    out = place.work / "out"
+    until(lambda: len(list(out.rglob("f_*.h5"))) > 10)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode != 0
+    if number != signal.SIGKILL:
+        assert "resume=True" in err
+        assert (out / "f.h5").exists()
+    until(lambda: not place.jobs() and not place.processes(), 120)
+    until(lambda: not place.shared.exists() and not list(place.temp.iterdir()), 120)
+    with open_results(out) as results:
+        done = [i for i, status in enumerate(results.status) if status == "done"]
+        assert len(done) > 10
+        assert all(results[i].values == i for i in done)
+    clear(place)
+
+
+def test_the_example_of_the_cluster_package(place: Any) -> None:
+    program = str(ROOT / "examples/cluster/run.py")
+    done = subprocess.run(
+        [sys.executable, program, "--partition", "8GBXS"],
+        env=place.env, cwd=place.work, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.stdout == "pi is about 3.142\n", done.stderr
