@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -85,3 +86,18 @@ def test_signals_leave_nothing_behind(script: Script, number: signal.Signals, co
     assert process.returncode == code
     if number in (signal.SIGTERM, signal.SIGHUP):
         assert f"Received {number.name}: stopping the workers" in err
+
+
+@pytest.mark.parametrize("first", ["import distributed", "import acme_cluster.local"])
+def test_a_forgotten_cluster_does_not_hold_up_the_end(script: Script, first: str) -> None:
+    """Whichever was imported first, and therefore tidies up last."""
+    program = f"""
+{first}
+import time
+from acme_cluster import local_cluster_setup
+client = local_cluster_setup(2)
+assert client.submit(abs, -1).result() == 1
+print(time.time())
+"""
+    out, _ = script.run(str(script.write(program)))
+    assert time.time() - float(out) < 1.5

@@ -270,7 +270,16 @@ def stop() -> None:
         _current = None
 
 
-atexit.register(stop)
+def _at_exit() -> None:
+    # dask closes its clusters at the end as well, but after this if it was imported before this.
+    # The server would then be waited for in vain: it ends with its last worker.
+    local = sys.modules.get("acme_cluster.local")
+    if local is not None:
+        local.close_all()
+    stop()
+
+
+atexit.register(_at_exit)
 
 
 def _start(preload: Sequence[str]) -> ForkServer:

@@ -192,6 +192,14 @@ def is_running() -> bool:
     return bool(_live)
 
 
+def close_all() -> None:
+    """Close all local clusters of this process with their clients; for its end."""
+    for cluster in list(_live):
+        for client in [client for client in Client._instances if client.cluster is cluster]:
+            close_client(client)
+        cluster.close(timeout=10)
+
+
 def _scratch_parent() -> str | None:
     # In the fork server's folder it disappears with the last worker even if this process is killed.
     return _forkserver.running().folder if _forkserver.available() else None

@@ -1,0 +1,41 @@
+"""The examples that need SLURM: the pages about clusters mark them with `py`, and here they run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs/howto"
+# Partitions of this cluster, and fewer and smaller workers.
+HERE = {
+    '"short"': '"16GBXS"',
+    "n_workers=50": "n_workers=2",
+    "n_workers=20": "n_workers=2",
+    "cores_per_worker=4": "cores_per_worker=1",
+    '"8GB"': '"600MB"',
+    'cluster_setup("institute"': 'cluster_setup("institute", mem_per_worker="600MB"',
+}
+BEFORE = """
+import dask
+from acme import ParallelMap
+dask.config.set({"acme.sites": {"institute": {"default_partition": "16GBXS"}}})
+f, subjects = abs, [-1, -2, -3]
+"""
+
+
+def blocks(page: str) -> list[str]:
+    text = (DOCS / page).read_text()
+    for shown, here in HERE.items():
+        text = text.replace(shown, here)
+    return [part.split("```")[0] for part in text.split("```py\n")[1:]]
+
+
+@pytest.mark.parametrize("page", ["slurm.md", "add-your-cluster.md"])
+def test_examples_of_a_page(place: Any, until: Any, page: str) -> None:
+    assert blocks(page)
+    place.run(BEFORE + "\n".join(blocks(page)))
+    until(lambda: not place.jobs())
+    for path in sorted(place.work.rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
