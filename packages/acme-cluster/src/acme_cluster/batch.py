@@ -199,6 +199,8 @@ class BatchWorkers:
         # Not SpecCluster's: it cancels a job whose worker is away for a moment, and replaces
         # nothing.
         Cluster._update_worker_status(self, op, msg)  # type: ignore[arg-type]
+        if op == "add":
+            self._came_online = True
 
     def _start_upkeep(self) -> None:
         self._upkeep = asyncio.ensure_future(self._look_after())
@@ -223,7 +225,6 @@ class BatchWorkers:
         for name, job in list(self.workers.items()):
             if any(worker == str(name) or worker.startswith(f"{name}-") for worker in online):
                 job.seen_online = job.seen_online or time.monotonic()
-                self._came_online = True
             elif job.job_id:
                 missing[name] = job
         return missing
@@ -320,6 +321,8 @@ class BatchWorkers:
                 # Ctrl-C waits.
                 with endings.uninterrupted():
                     self._cancel_jobs()
+                    # Now: without a scheduler the last job that ends removes the whole folder.
+                    self._keep_logs()
                 return super().close(timeout)  # type: ignore[misc]
         finally:
             with endings.uninterrupted():
@@ -358,10 +361,13 @@ class BatchWorkers:
         endings.release(self)
         scratch = str(self.folder.path)
         sys.path[:] = [entry for entry in sys.path if not entry.startswith(scratch)]
+        self._keep_logs()
+        self.folder.remove()
+
+    def _keep_logs(self) -> None:
         if self.deaths:
             # Somebody will want to know why.
             self.folder.keep(self._logs)
-        self.folder.remove()
 
 
 @contextlib.contextmanager

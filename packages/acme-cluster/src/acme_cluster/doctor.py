@@ -69,7 +69,7 @@ def examine() -> list[Finding]:
         "dashboard": _dashboard,
         "TLS": _tls,
     }
-    found = []
+    found: list[Finding] = []
     for topic, look in looks.items():
         try:
             found += look()
