@@ -138,7 +138,8 @@ def test_many_workers_get_as_many_calls_each(workers, monkeypatch):
 
     monkeypatch.setattr(Engine, "_await_some", wait_and_see)
     assert in_memory(abs, range(64)) == list(range(64))
-    assert given[0] == [8, 8]
+    assert len(given[0]) == 2
+    assert given[0][1] - given[0][0] <= 1
 
 
 def test_calls_on_disk_survive_the_death_of_their_worker(workers):
