@@ -58,7 +58,7 @@ class _BatchWriter(CallWriter):
 
     def __init__(self, sink: RunSink, calls: range, *, part: bool) -> None:
         super().__init__(sink, calls)
-        self._part = part
+        self._part, self._largest = part, LARGEST_BATCH
         self._begin = self._end = calls.start  # calls that wait for their file
         self._records: list[str] = []
         self._waiting = 0
@@ -68,7 +68,7 @@ class _BatchWriter(CallWriter):
         super().put(report, value)
         if self._records[-1] == "":  # nothing stored here: it failed or was pickled
             self._records[-1] = call_to_json(report, self._status[self._at(report.call)], None)
-        if self._waiting >= LARGEST_BATCH:
+        if self._waiting >= self._largest:
             self._flush()
 
     def fail(self, report: CallReport, failure: Failure) -> None:
@@ -231,8 +231,11 @@ def _extras_checksum(extras: list[Encoded]) -> int:
 
 class _PartWriter(_BatchWriter):
     def __init__(self, sink: RunSink, calls: range) -> None:
+        from .parts import LARGEST_PART, Packer
+
         super().__init__(sink, calls, part=True)
-        self._values: dict[int, list[Encoded]] = {}
+        self._largest = LARGEST_PART
+        self._packer = Packer()
 
     def _store(self, report: CallReport, value: object, at: int) -> int:
         from .parts import stored_record
@@ -243,10 +246,10 @@ class _PartWriter(_BatchWriter):
         except NotStorableError as reason:
             return self._emergency(report, value, at, reason)
         self._checksums[at] = form["checksum"] = data_checksum([one.array for one in encoded])
-        self._count(sum(_size(one) for one in encoded))
-        if self._waiting < LARGEST_BATCH:  # the function may use its array again in the next call
-            encoded = [_own(one) for one in encoded]
-        self._values[report.call] = encoded
+        for one in encoded:
+            if one.array is not None:
+                self._packer.add(one.array)
+        self._waiting = self._packer.nbytes
         self._records[-1] = stored_record(call_to_json(report, DONE, form), encoded)
         return DONE
 
@@ -255,8 +258,17 @@ class _PartWriter(_BatchWriter):
         from .payload import RunStamp
 
         stamp = RunStamp(self.sink.run_id, self.sink.run_json)
-        write_part(path, stamp, calls, self._values, self._records)
+        write_part(path, stamp, calls, self._packer.pieces(), self._records)
 
     def _drop(self) -> None:
         super()._drop()
-        self._values = {}
+        self._packer.clear()
+
+    def close(self) -> BatchReceipt:
+        receipt = super().close()
+        self._packer.close()
+        return receipt
+
+    def abort(self) -> None:
+        super().abort()
+        self._packer.close()

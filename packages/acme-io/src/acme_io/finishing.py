@@ -17,11 +17,13 @@ from .assembly import Assembler
 from .container import Description, external_links, write_container
 from .errors import DamagedFileError
 from .ledger import Ledger
+from .linking import FEWEST_LINKS, CannotLinkError
 from .parts import PartFile
 from .payload import RunStamp
 from .record import DONE, CallTable
 from .seal import LARGE
 from .single_source import ContainerPart
+from .stamped import StampedAssembler
 
 __all__ = ["BaseFinisher", "Finisher", "LinkFinisher", "PickleFinisher", "SingleFinisher"]
 
@@ -114,7 +116,8 @@ class SingleFinisher(BaseFinisher):
 
     def __init__(self, output_dir: Path, name: str, stamp: RunStamp, ledger: Ledger) -> None:
         super().__init__(output_dir, name, stamp, ledger)
-        self._assembler: Assembler | None = None
+        self._assembler: Assembler | StampedAssembler | None = None
+        self._stamped = ledger.n_calls >= FEWEST_LINKS
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="acme-io assembly")
         self._work: list[Future[None]] = []
         self._added: dict[int, str] = {}
@@ -143,6 +146,8 @@ class SingleFinisher(BaseFinisher):
             except Exception as error:
                 logger.debug("Assembling %s has to start anew: %s", file, error)
                 self._trouble = error
+            else:
+                self._flush_ahead()
 
     def _add(self, file: str, calls: list[int]) -> None:
         path = layout.local(self.output_dir, file)
@@ -164,14 +169,29 @@ class SingleFinisher(BaseFinisher):
         finally:
             part.close()
 
-    def _assembler_for(self, n_large: int) -> Assembler:
-        return Assembler(self.container, self.stamp.run_id, self.ledger.n_calls, n_large)
+    def _flush_ahead(self) -> None:
+        if isinstance(self._assembler, StampedAssembler):
+            self._assembler.flush_ahead()
+
+    def _assembler_for(self, n_large: int) -> Assembler | StampedAssembler:
+        make = StampedAssembler if self._stamped else Assembler
+        return make(self.container, self.stamp.run_id, self.ledger.n_calls, n_large)
 
     def finish(self, table: CallTable) -> None:
         """Complete the container and remove the parts."""
         for future in self._work:
             future.result()
         self._work = []
+        try:
+            self._complete(table)
+        except CannotLinkError as error:
+            logger.debug("%s is made by the library alone: %s", self.container, error)
+            self._stamped, self._trouble = False, error
+            self._complete(table)
+        files.remove_folder(self.output_dir / layout.parts_folder(self.name))
+
+    def _complete(self, table: CallTable) -> None:
+        """Add what is missing and write the container."""
         wanted = {
             call: str(file)
             for call, file in enumerate(self.ledger.files)
@@ -186,7 +206,6 @@ class SingleFinisher(BaseFinisher):
         full = self.ledger.completed(table)
         self._assembler.finish(self._about(full), self._records)
         self._assembler = None
-        files.remove_folder(self.output_dir / layout.parts_folder(self.name))
 
     def _start_anew(self) -> None:
         if self._assembler is not None:

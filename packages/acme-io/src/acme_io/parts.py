@@ -7,7 +7,7 @@ parts go, when the run ends.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from h5py import h5d
 from . import layout
 from .encoding import Encoded
 from .errors import DamagedFileError
-from .hdf5 import Field, read_text
+from .hdf5 import Field, as_bytes, read_text
 from .opening import SealedFile
-from .payload import RunStamp, write_file
+from .payload import RunStamp, write_pieces
 
-__all__ = ["PartFile", "stored_record", "write_part"]
+__all__ = ["LARGEST_PART", "Packer", "PartFile", "stored_record", "write_part"]
 
 Array = np.ndarray[Any, Any]
 
@@ -33,20 +33,98 @@ _ALIGN = 8  # bytes; every array begins at a multiple of it
 
 def stored_record(record: str, encoded: Sequence[Encoded]) -> str:
     """Add to a call's record how its arrays are packed: dtype, shape (or null), and UTF-8 flag."""
-    packed = [
-        [None, None, False]
-        if one.array is None
-        else [np.lib.format.dtype_to_descr(one.array.dtype), list(one.array.shape), one.text]
-        for one in encoded
-    ]
-    return f"{record[:-1]}{_PACKED}{json.dumps(packed, separators=(',', ':'))}}}"
+    if len(encoded) == 1 and encoded[0].array is not None:  # most calls are alike: remember
+        array = encoded[0].array
+        packing = _one_packing(array.dtype, array.dtype.str, array.shape, encoded[0].text)
+    else:
+        packing = ",".join(_packing(one) for one in encoded)
+    return f"{record[:-1]}{_PACKED}[{packing}]}}"
+
+
+@lru_cache(maxsize=64)
+def _one_packing(dtype: np.dtype[Any], order: str, shape: tuple[int, ...], text: bool) -> str:
+    """Spell out how an array is packed; `order` tells apart dtypes that NumPy holds equal."""
+    del order
+    return _spelled(dtype, shape, text)
+
+
+def _packing(one: Encoded) -> str:
+    array = one.array
+    return (
+        _spelled(None, None, False)
+        if array is None
+        else _spelled(array.dtype, array.shape, one.text)
+    )
+
+
+def _spelled(dtype: np.dtype[Any] | None, shape: tuple[int, ...] | None, text: bool) -> str:
+    descr = None if dtype is None else np.lib.format.dtype_to_descr(dtype)
+    return json.dumps([descr, shape, text], separators=(",", ":"))
+
+
+class Packer:
+    """Arrays of several calls on their way into one part file: their bytes, one after the other.
+
+    They are copied into a buffer that the process keeps: memory that was in use before costs
+    nothing, where fresh memory costs as much as the copy.
+    """
+
+    def __init__(self) -> None:
+        self._buffer = _take_buffer()
+        self._used = 0
+        self._direct: list[Array] = []  # arrays that are written from where they are
+        self.nbytes = 0
+
+    def add(self, array: Array) -> None:
+        """Take an array. One that finds no room must not change until `pieces` are written."""
+        length = array.nbytes + -array.nbytes % _ALIGN
+        self.nbytes += length
+        if self.nbytes > LARGEST_PART:
+            self._direct.append(array)
+            if length > array.nbytes:
+                self._direct.append(np.zeros(length - array.nbytes, "u1"))
+        else:
+            end = self._used + array.nbytes
+            self._buffer[self._used : end] = as_bytes(array)
+            self._used += length
+            self._buffer[end : self._used] = 0
+
+    def pieces(self) -> list[Array]:
+        """Return what there is, to be written before anything is added."""
+        return [self._buffer[: self._used], *self._direct]
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._used = self.nbytes = 0
+        self._direct = []
+
+    def close(self) -> None:
+        """Give the buffer back; harmless when called again."""
+        self.clear()
+        if self._buffer is not _NO_BUFFER:
+            _BUFFERS.append(self._buffer)
+            self._buffer = _NO_BUFFER
+
+
+LARGEST_PART = 8 << 20
+"""Bytes of results that wait in a worker's memory before they are written as a file."""
+
+_NO_BUFFER = np.empty(0, "u1")
+_BUFFERS: list[Array] = []  # one for each thread that writes parts at the same time
+
+
+def _take_buffer() -> Array:
+    try:
+        return _BUFFERS.pop()
+    except IndexError:
+        return np.empty(LARGEST_PART, "u1")
 
 
 def write_part(
     path: Path,
     stamp: RunStamp,
     calls: range,
-    values: Mapping[int, Sequence[Encoded]],
+    pieces: Sequence[Array],
     records: Sequence[str],
 ) -> None:
     """Write a part file.
@@ -59,22 +137,12 @@ def write_part(
         The run.
     calls : range
         The calls of the part.
-    values : mapping of int to sequence of Encoded
-        The encoded values of the calls that have any.
+    pieces : sequence of numpy.ndarray
+        The packed values of the calls (`Packer`).
     records : sequence of str
         One record per call (`stored_record`).
     """
-    pieces: list[bytes | memoryview] = []
-    for _, encoded in sorted(values.items()):
-        for one in encoded:
-            if one.array is not None and one.array.nbytes:
-                data = np.ascontiguousarray(one.array).reshape(-1).view(np.uint8).data
-                pieces += [data, b"\0" * (-len(data) % _ALIGN)]
-    packed = np.frombuffer(
-        pieces[0] if len(pieces) == 2 and not pieces[1] else b"".join(pieces), "u1"
-    )
-    field = Field(DATA, packed.dtype, packed.shape)
-    write_file(path, "part", stamp, calls, "\n".join(records), [field], [packed], flush=True)
+    write_pieces(path, "part", stamp, calls, "\n".join(records), DATA, pieces)
 
 
 class PartFile:

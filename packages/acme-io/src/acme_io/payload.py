@@ -5,7 +5,7 @@ and the records of the calls in `calls`, one line of JSON each. What differs is 
 """
 
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -26,7 +26,7 @@ from .seal import (
 from .templates import template_for
 from .writing import NewFile, write_exactly
 
-__all__ = ["RunStamp", "write_file"]
+__all__ = ["RunStamp", "write_file", "write_pieces"]
 
 _IN_MEMORY = 1 << 20  # bytes of data up to which a file is made in memory
 
@@ -87,9 +87,10 @@ def write_file(
     texts = {"run": stamp.json.encode(), "calls": padded(records)}
     n_large = sum(field.nbytes >= LARGE for field in fields)
     seal = Seal(kind, stamp.run_id, calls, block_size(n_large, stamp.run_id))
-    # Groups carry call numbers: no other file would have the same structure.
-    flat = not any("/" in field.path for field in fields)
-    if flat and sum(field.nbytes for field in fields) <= _IN_MEMORY:
+    # Groups carry call numbers, and the records of several calls are of any length: no other file
+    # would have the same structure.
+    alike = len(calls) == 1 and not any("/" in field.path for field in fields)
+    if alike and sum(field.nbytes for field in fields) <= _IN_MEMORY:
         sizes = [(name, len(text)) for name, text in texts.items()]
         template = template_for(fields, sizes, seal.block)
         if template is not None:
@@ -110,9 +111,42 @@ def write_file(
             if array is not None and field.nbytes
         ]
 
-    dense = any(len(text) > LARGEST_ATTRIBUTE for text in texts.values())
-    build_file(path, seal, lay_out, dense=dense, flush=flush)
+    build_file(path, seal, lay_out, dense=_needs_dense(texts), flush=flush)
     return seal.checksum
+
+
+def _needs_dense(texts: Mapping[str, bytes]) -> bool:
+    return any(len(text) > LARGEST_ATTRIBUTE for text in texts.values())
+
+
+def write_pieces(
+    path: Path,
+    kind: str,
+    stamp: RunStamp,
+    calls: range,
+    records: str,
+    name: str,
+    pieces: Sequence[Array],
+) -> None:
+    """Write a file with one dataset of bytes, given in pieces; it is on the disk then.
+
+    The parameters are those of `write_file`, and the dataset's name.
+    """
+    length = sum(piece.nbytes for piece in pieces)
+    field = Field(name, np.dtype("u1"), (length,))
+    if length <= _IN_MEMORY:
+        whole = np.frombuffer(b"".join(map(as_bytes, pieces)), "u1")
+        write_file(path, kind, stamp, calls, records, [field], [whole], flush=True)
+        return
+    texts = {"run": stamp.json.encode(), "calls": padded(records)}
+
+    def lay_out(root: Any) -> list[Data]:
+        for attribute, text in texts.items():
+            write_text(root, attribute, text)
+        return [Data(add_dataset(root, field).get_offset(), length, pieces)]
+
+    seal = Seal(kind, stamp.run_id, calls, block_size(1, stamp.run_id))
+    build_file(path, seal, lay_out, dense=_needs_dense(texts), flush=True)
 
 
 def _joined(pieces: Sequence[Any]) -> list[Any]:

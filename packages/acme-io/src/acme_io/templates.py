@@ -37,7 +37,7 @@ from .hdf5 import (
     write_text,
 )
 
-__all__ = ["Template", "template_for"]
+__all__ = ["Place", "Template", "find_places", "structure_of", "template_for", "with_marks"]
 
 Array = np.ndarray[Any, Any]
 
@@ -46,14 +46,29 @@ _UNDEFINED = 2**64 - 1
 _ALIGN = 8  # bytes; data begins at a multiple of it
 
 # Lengths of the datasets in a template: unlikely numbers, but for many dimensions not large either.
-_MARKS = {0: (), 1: (40009,), 2: (1009, 1013), 3: (211, 223, 227), 4: (53, 59, 61, 67)}
+_MARKS: dict[int, tuple[int, ...]] = {
+    0: (),
+    1: (40009,),
+    2: (1009, 1013),
+    3: (211, 223, 227),
+    4: (53, 59, 61, 67),
+    5: (31, 37, 41, 43, 47),
+    6: (17, 19, 23, 29, 31, 37),
+    7: (11, 13, 17, 19, 23, 29, 31),
+    8: (7, 11, 13, 17, 19, 23, 29, 31),
+}
 
 
-class _Place(NamedTuple):
-    """Where a template knows of a dataset: its lengths, and address and size of its data."""
+class Place(NamedTuple):
+    """Where a header describes a dataset: its lengths, and address and size of its data."""
 
+    rank: int
     lengths: tuple[int, ...]
     data: int
+
+    def moved(self, by: int) -> "Place":
+        """Return the same place in a header that lies further behind."""
+        return Place(self.rank, tuple(at + by for at in self.lengths), self.data + by)
 
 
 class Template(NamedTuple):
@@ -67,14 +82,14 @@ class Template(NamedTuple):
         Size of the user block in bytes.
     texts : list of int
         Where the texts of the attributes begin.
-    places : list of _Place or None
+    places : list of Place or None
         Where the datasets are described; None for one without elements.
     """
 
     head: bytes
     block: int
     texts: list[int]
-    places: list[_Place | None]
+    places: list[Place | None]
 
     def fill(
         self, texts: Sequence[bytes], fields: Sequence[Field], arrays: Sequence[Array | None]
@@ -142,7 +157,7 @@ def template_for(
     Template or None
         None where files of this structure cannot be made from a template.
     """
-    key = (tuple(_kind(field) for field in fields), tuple(attributes), block)
+    key = (structure_of(fields), tuple(attributes), block)
     if key in _TEMPLATES:
         _TEMPLATES.move_to_end(key)
         return _TEMPLATES[key]
@@ -151,6 +166,11 @@ def template_for(
     if len(_TEMPLATES) > _KEEP:
         _TEMPLATES.popitem(last=False)
     return made
+
+
+def structure_of(fields: Sequence[Field]) -> tuple[Any, ...]:
+    """Make a key that files share whose datasets differ in their lengths only."""
+    return tuple(_kind(field) for field in fields)
 
 
 def _kind(field: Field) -> tuple[Any, ...]:
@@ -163,19 +183,18 @@ def _kind(field: Field) -> tuple[Any, ...]:
 def _make(
     fields: Sequence[Field], attributes: Sequence[tuple[str, int]], block: int
 ) -> Template | None:
-    ranks = [len(field.shape) for field in fields if field.shape is not None and field.nbytes]
     small = any(not 16 <= size <= LARGEST_ATTRIBUTE for _, size in attributes)
-    if small or any(rank not in _MARKS for rank in ranks):
+    if small or not all(known_rank(field) for field in fields):
         return None
     marks = [secrets.token_hex(size).encode()[:size] for _, size in attributes]
-    marked = [_with_marks(field, number) for number, field in enumerate(fields)]
+    marked = [with_marks(field, number) for number, field in enumerate(fields)]
     new = MemoryFile(creation_properties(block), dense=False)
     for (name, _), mark in zip(attributes, marks, strict=True):
         write_text(new.root, name, mark)
     headers = [h5o.get_info(add_dataset(new.root, field, early=False)).addr for field in marked]
     head = new.image()
     texts = [head.find(mark) for mark in marks]
-    places = [_find(head, at, field) for at, field in zip(headers, marked, strict=True)]
+    places = [find_places(head, at, field) for at, field in zip(headers, marked, strict=True)]
     found = all(
         place is not None for place, field in zip(places, marked, strict=True) if field.nbytes
     )
@@ -185,7 +204,12 @@ def _make(
     return template if _works(template, fields, attributes) else None
 
 
-def _with_marks(field: Field, number: int) -> Field:
+def known_rank(field: Field) -> bool:
+    """Whether there are marks for a dataset of so many dimensions, or none are needed."""
+    return field.shape is None or not field.nbytes or len(field.shape) in _MARKS
+
+
+def with_marks(field: Field, number: int) -> Field:
     """Give a dataset lengths that are found again; every dataset of a file has others."""
     if field.shape is None or not field.nbytes:
         return field
@@ -193,7 +217,7 @@ def _with_marks(field: Field, number: int) -> Field:
     return field._replace(shape=tuple(mark + 2 * number for mark in marks))
 
 
-def _find(head: bytes, start: int, field: Field) -> _Place | None:
+def find_places(head: bytes, start: int, field: Field) -> Place | None:
     """Find lengths, address and size in the object header of a dataset, which begins at `start`."""
     if field.shape is None or not field.nbytes:
         return None
@@ -209,7 +233,7 @@ def _find(head: bytes, start: int, field: Field) -> _Place | None:
         while at >= 0:
             lengths.append(start + at)
             at = header.find(packed, at + 1)
-    return _Place(tuple(lengths), start + header.index(data))
+    return Place(len(field.shape), tuple(lengths), start + header.index(data))
 
 
 def _works(
@@ -243,7 +267,7 @@ def _works(
 def _with_other_lengths(field: Field, number: int) -> Field:
     if field.shape is None or not field.nbytes:
         return field
-    return field._replace(shape=tuple(2 + number % 3 + axis for axis in range(len(field.shape))))
+    return field._replace(shape=tuple(2 + (number + axis) % 3 for axis in range(len(field.shape))))
 
 
 def _equal(back: Array | None, array: Array | None) -> bool:

@@ -12,19 +12,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from h5py import h5f, h5fd, h5g
+from h5py import h5f, h5fd, h5g, h5p
 
 from . import files
 from .hdf5 import access_properties, container_properties, creation_properties, memory_name
 from .seal import LARGE, Seal, checksum, seal_file
 
-__all__ = ["NewFile", "write_exactly"]
+__all__ = ["Draft", "NewFile", "write_exactly"]
 
 _NEAR_END = 8 << 20  # bytes: attributes that are written last lie at most so far from the end
 
 
-class NewFile:
-    """A file under its temporary name, open to HDF5 and to direct writes.
+class Draft:
+    """A file under its temporary name, open to direct writes and, in between, to HDF5.
 
     Parameters
     ----------
@@ -37,33 +37,44 @@ class NewFile:
 
     Attributes
     ----------
-    root : h5py.h5g.GroupID
-        The root group.
     file : binary file
         For data that goes around the library.
+    root : h5py.h5g.GroupID
+        The root group, once HDF5 has opened the file.
     """
 
+    root: Any
+
     def __init__(self, path: str | Path, block: int, *, dense: bool) -> None:
-        self._path, self._block = path, block
+        self._path, self._block, self._dense = path, block, dense
         self._temporary = files.temporary_path(path)
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         handle = os.open(self._temporary, flags, 0o666)  # less the umask
         self.file: BinaryIO = open(handle, "rb+", buffering=0)  # noqa: SIM115
         self._quiet = _Quiet(self.file)
-        try:
-            properties = container_properties(block) if dense else creation_properties(block)
-            access = access_properties(dense=dense)
-            access.set_fileobj_driver(h5fd.fileobj_driver, self._quiet)
-            self._fid = h5f.create(memory_name(), h5f.ACC_TRUNC, properties, access)
-        except BaseException:
-            self.file.close()
-            files.remove(self._temporary)
-            raise
+        self._fid: h5f.FileID | None = None
+
+    def create_hdf5(self) -> None:
+        """Let HDF5 make a new file of it."""
+        make = container_properties if self._dense else creation_properties
+        access = self._access()
+        self._fid = h5f.create(memory_name(), h5f.ACC_TRUNC, make(self._block), access)
         self.root = h5g.open(self._fid, b"/")
+
+    def open_hdf5(self, *, read_only: bool = False) -> None:
+        """Let HDF5 read what has been written, or go on with it."""
+        mode = h5f.ACC_RDONLY if read_only else h5f.ACC_RDWR
+        self._fid = h5f.open(memory_name(), mode, self._access())
+        self.root = h5g.open(self._fid, b"/")
+
+    def _access(self) -> h5p.PropFAID:
+        access = access_properties(dense=self._dense)
+        access.set_fileobj_driver(h5fd.fileobj_driver, self._quiet)
+        return access
 
     def close_hdf5(self) -> None:
         """Let HDF5 finish its part; raises what went wrong with writing it."""
-        if self._fid.valid:
+        if self._fid is not None and self._fid.valid:
             self._fid.close()
         if self._quiet.error is not None:
             raise self._quiet.error
@@ -106,10 +117,22 @@ class NewFile:
 
     def abort(self) -> None:
         """Remove the file; harmless after `publish`."""
-        if self._fid.valid:
+        if self._fid is not None and self._fid.valid:
             self._fid.close()
         self.file.close()
         files.remove(self._temporary)
+
+
+class NewFile(Draft):
+    """A file that HDF5 lays out from its beginning; the parameters are those of `Draft`."""
+
+    def __init__(self, path: str | Path, block: int, *, dense: bool) -> None:
+        super().__init__(path, block, dense=dense)
+        try:
+            self.create_hdf5()
+        except BaseException:
+            self.abort()
+            raise
 
 
 def write_exactly(file: BinaryIO, view: Any) -> None:

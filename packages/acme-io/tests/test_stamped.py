@@ -1,0 +1,120 @@
+"""Containers whose groups are made without the HDF5 library read as those that it made."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import acme_io
+from acme_io import StorageOptions, finishing, headers, linking
+from acme_io.lookup3 import lookup3
+from acme_io.parts import LARGEST_PART
+from acme_io.seal import read_seal
+
+SINGLE = StorageOptions(single_file=True)
+
+
+def several(call: int) -> object:
+    return call, np.arange(call), f"{call:05}", None, np.zeros((2, 1, 3, 1, 2), "c8") + call
+
+
+WAYS = {
+    "scalars": float,
+    "one array each": lambda call: np.full(5000, call),
+    "several values": several,
+    "texts of many lengths": lambda call: "ä" * call,
+    "structured": lambda call: np.array([(call, b"x")], [("n", "<i4"), ("t", "S3")]),
+    "empty": lambda call: np.zeros((0, call % 3)),
+}
+
+
+def test_checksum_of_the_format() -> None:
+    # The value that the author of the algorithm gives for this text.
+    assert lookup3(b"Four score and seven years ago") == 0x17770551
+    assert lookup3(b"") == 0xDEADBEEF
+
+
+@pytest.mark.parametrize("n_calls", [63, 64, 500])
+@pytest.mark.parametrize("way", WAYS)
+def test_results_in_one_file(run, tools, way: str, n_calls: int) -> None:
+    func = WAYS[way]
+    done = run(func, n_calls, SINGLE, batch=37)
+    read_seal(done.container, check="all")
+    with acme_io.open_results(done.container) as results:
+        assert all(tools.same(results[call].values, func(call)) for call in range(n_calls))
+    with h5py.File(done.container, "r") as file:
+        assert list(file) == [f"comp_{call}" for call in range(n_calls)]
+        for call in range(0, n_calls, 7):
+            value = func(call)
+            expected = len(value) if isinstance(value, tuple) else 1
+            group = file[f"comp_{call}"]
+            assert list(group) == [f"result_{index}" for index in range(expected)]
+            assert h5py.h5o.get_info(group.id).rc == 1
+
+
+def test_links_in_heaps_of_several_levels(run) -> None:
+    done = run(float, 30_000, SINGLE, batch=5000)  # links fill more than the direct blocks
+    with h5py.File(done.container, "r") as file:
+        assert len(file) == 30_000
+        for call in [0, 1, 17_999, 18_000, 25_000, 29_999]:
+            assert file[f"comp_{call}/result_0"][()].tolist() == [float(call)]
+
+
+def test_the_library_alone_where_the_other_way_fails(run, tools, monkeypatch) -> None:
+    def fails(*args: object) -> list[bytes]:
+        raise linking.CannotLinkError("another layout")
+
+    monkeypatch.setattr("acme_io.stamped.point_links", fails)
+    done = run(several, 200, SINGLE, batch=50)
+    with acme_io.open_results(done.container) as results:
+        assert all(tools.same(results[call].values, several(call)) for call in range(200))
+    assert [path.name for path in done.container.parent.iterdir()] == ["f.h5"]
+
+
+def test_a_header_that_reads_otherwise_is_noticed(run, monkeypatch) -> None:
+    made: list[type] = []
+    plain = finishing.Assembler
+
+    def spy(*args: object) -> object:
+        made.append(plain)
+        return plain(*args)
+
+    stamp = headers.Pattern.stamp
+
+    def wrong(self, numbers, start):
+        numbers = numbers.copy()
+        numbers[-1, 2] += 1
+        return stamp(self, numbers, start)
+
+    monkeypatch.setattr(headers.Pattern, "stamp", wrong)
+    monkeypatch.setattr(finishing, "Assembler", spy)
+    done = run(lambda call: np.arange(10), 100, SINGLE)
+    assert made == [plain]
+    with acme_io.open_results(done.container) as results:
+        assert results.stack().shape == (100, 10)
+
+
+def test_a_function_may_use_its_array_again(run) -> None:
+    row = np.zeros(LARGEST_PART // 40 // 8)
+
+    def func(call: int) -> np.ndarray:
+        row[:] = call
+        return row
+
+    done = run(func, 100, SINGLE, batch=100)
+    with acme_io.open_results(done.container) as results:
+        assert (results.stack() == np.arange(100)[:, None]).all()
+
+
+def test_results_larger_than_a_part(run, tmp_path: Path) -> None:
+    def func(call: int) -> tuple[np.ndarray, int, np.ndarray]:
+        return np.full(LARGEST_PART // 8 - 3 + call, call), call, np.full((3, 7), call, "u1")
+
+    done = run(func, 7, SINGLE, batch=7)
+    with acme_io.open_results(done.container) as results:
+        for call in results:
+            big, number, small = call.values
+            assert (big == call.number).all()
+            assert big.size == LARGEST_PART // 8 - 3 + call.number
+            assert (number, small.sum()) == (call.number, 21 * call.number)
