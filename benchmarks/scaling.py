@@ -28,13 +28,12 @@ from contest import (
 )
 from distributed.scheduler import heartbeat_interval
 
+from acme_core.sizing import LONGEST_SECONDS
+
 KEPT = HERE / "results" / "scaling.json"
 PAGE = HERE.parent / "docs" / "explanation" / "scaling.md"
 
 WHAT = ("tasks", "batches", "calls", "files", "workers")
-BATCH_SECONDS = 0.2
-"""Seconds that a batch of short calls aims at (`acme_core.sizing`)."""
-
 CONSTANTS = {
     "tasks_per_second": ("tasks a second through dask's scheduler, short ones", 0, ""),
     "ms_per_batch": ("processor time of client and scheduler a batch", 1, "ms"),
@@ -89,9 +88,9 @@ def arithmetic(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]:
         f"{batches:.0f}",
     )
     yield (
-        "workers that short calls keep busy (a batch takes 0.2 s)",
-        "0.2 s × batches a second",
-        f"{BATCH_SECONDS * batches:.0f}",
+        f"workers that short calls keep busy (a batch takes at most {LONGEST_SECONDS} s)",
+        f"{LONGEST_SECONDS} s × batches a second",
+        f"{LONGEST_SECONDS * batches:.0f}",
     )
     for workers in (1000, 10_000):
         yield (
