@@ -5,16 +5,16 @@ import heapq
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acme_core.sizing import LARGEST, TARGET_SECONDS, BatchSizer
+from acme_core.sizing import GROWTH, LARGEST, TARGET_SECONDS, BatchSizer
 
 
-def test_starts_with_few_calls_and_grows_slowly():
+def test_starts_with_few_calls_and_grows_in_steps():
     sizer = BatchSizer()
     assert sizer.next_size(10**6, 2) == 4
     sizer.observe(4, 4e-6)
-    assert sizer.next_size(10**6, 2) == 32
-    sizer.observe(32, 32e-6)
-    assert sizer.next_size(10**6, 2) == 256
+    assert sizer.next_size(10**6, 2) == 4 * GROWTH
+    sizer.observe(4 * GROWTH, 4e-6 * GROWTH)
+    assert sizer.next_size(10**6, 2) == 4 * GROWTH**2
 
 
 def test_few_calls_a_worker_start_alone():

@@ -3,9 +3,10 @@
 The first batches hold one to four calls: enough to keep a worker busy until the client knows how
 long a call takes (after one that takes long the others come back undone). After that a batch shall
 take a fifth of a second, so that what dask needs for a task does not matter; with many workers
-longer, because the client can look after some hundred batches a second. Sizes grow slowly enough
-that a single quick call does not mislead. Towards the end batches get small, so that all workers
-end at about the same time.
+longer, because the client can look after some hundred batches a second. Sizes grow in steps, so
+that a single quick call does not mislead; the steps are large, because each costs a round trip, and
+a batch that turns out too long comes back undone. Towards the end batches get small, so that all
+workers end at about the same time.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import math
 TARGET_SECONDS = 0.2
 LONGEST_SECONDS = 0.4
 BATCHES_PER_SECOND = 100
-GROWTH = 8
+GROWTH = 32
 LARGEST = 50_000
 FIRST = 4
 FIRST_SHARE = 8
