@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
+import dask
 from distributed.core import Status
 from distributed.nanny import Nanny, WorkerProcess
 from distributed.process import AsyncProcess, _asyncprocess_finalizer
@@ -24,6 +25,7 @@ from distributed.worker import Worker
 
 from acme_cluster import _forkserver
 from acme_cluster._processes import CONTEXT
+from acme_cluster.importing import quick_yaml
 from acme_cluster.quiet import silenced
 from acme_cluster.security import lighten_accepting
 
@@ -222,8 +224,21 @@ def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
     _forkserver.reseed()
     _forget_resource_tracker()
     lighten_accepting()
+    _refresh_quickly()
     with silenced(logging.CRITICAL):
         WorkerProcess._run(env={}, **arguments)
+
+
+def _refresh_quickly() -> None:
+    """Let distributed read dask's configuration anew, as it does next, with the quick parser."""
+    refresh = dask.config.refresh
+
+    def once(*args: Any, **kwargs: Any) -> None:
+        dask.config.refresh = refresh
+        with quick_yaml():
+            refresh(*args, **kwargs)
+
+    dask.config.refresh = once
 
 
 def _forget_resource_tracker() -> None:

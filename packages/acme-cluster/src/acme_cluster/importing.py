@@ -7,7 +7,7 @@ import gc
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["quick_imports"]
+__all__ = ["quick_imports", "quick_yaml"]
 
 
 @contextlib.contextmanager
@@ -23,7 +23,7 @@ def quick_imports() -> Iterator[None]:
     collecting = gc.isenabled()
     gc.disable()
     try:
-        with _yaml_in_c():
+        with quick_yaml():
             yield
     finally:
         if collecting:
@@ -39,7 +39,8 @@ def _age() -> None:
 
 
 @contextlib.contextmanager
-def _yaml_in_c() -> Iterator[None]:
+def quick_yaml() -> Iterator[None]:
+    """Let `yaml.safe_load` use the parser that is written in C."""
     import yaml
 
     module: Any = yaml
