@@ -400,10 +400,12 @@ def _fork_requests(listener: int, alive: int, folder: str) -> NoReturn:
 
 def _send_keys(descriptor: int) -> None:
     """Make the keys of the client's cluster: it has more to do than this process."""
-    from acme_cluster.keys import make_keys
-
     with open(descriptor, "wb") as pipe:
+        if os.environ.get("DASK_ACME__LOCAL__TLS", "").lower() == "false":
+            return  # none will be asked for, as far as can be told before dask is imported
         try:
+            from acme_cluster.keys import make_keys
+
             keys = make_keys()
             pipe.write(f"{keys.certificate}{_BETWEEN_KEYS}{keys.key}".encode())
         except Exception as error:  # the client then tries itself, and says what went wrong

@@ -1,8 +1,7 @@
 """The scheduler that our clusters start, and the dashboard that it builds when somebody looks.
 
 Building the dashboard takes half a second that every short run would pay and few would use. The web
-server runs from the start; the first request for a page that does not exist yet builds the pages,
-and is then answered.
+server runs from the start; the first request builds the pages, and is then answered.
 """
 
 from __future__ import annotations
@@ -36,8 +35,8 @@ class QuietScheduler(Scheduler):
         if not dask.config.get("acme.dashboard", True):
             self.http_application = RoutingApplication([])
             return
-        self.http_application = RoutingApplication(routes)
-        self.http_application.add_application(_PagesOnDemand(self))
+        self.http_application = RoutingApplication([])
+        self.http_application.add_application(_PagesOnDemand(self, routes))
         server: Any = HTTPServer(self.http_application)
         server.address = "127.0.0.1"
         server.port = _listen(server, int(dask.config.get("acme.dashboard-port", _FIRST_PORT)))
@@ -65,9 +64,10 @@ def _listen(server: HTTPServer, first: int) -> int:
 class _PagesOnDemand(web.Application):
     """Stands in for the dashboard until the first visit."""
 
-    def __init__(self, scheduler: QuietScheduler) -> None:
+    def __init__(self, scheduler: QuietScheduler, routes: Any) -> None:
         super().__init__([(r"/.*", _FirstVisit)])
         self._scheduler = scheduler
+        self._routes = routes
         self._build: asyncio.Task[None] | None = None
 
     async def build(self) -> RoutingApplication:
@@ -89,6 +89,7 @@ class _PagesOnDemand(web.Application):
         dashboard = await loop.run_in_executor(None, _import_dashboard)
         scheduler = self._scheduler
         scheduler.http_application.applications.remove(self)
+        scheduler.http_application.add_handlers(r".*", self._routes)
         dashboard.connect(scheduler.http_application, scheduler.http_server, scheduler, prefix="")
 
 
