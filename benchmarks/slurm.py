@@ -127,7 +127,9 @@ cluster_cleanup(client)
 
 def contender(name: str, script: str, python: Path = PYTHON, **values: object) -> Contender:
     """Fill in a script."""
-    return Contender(name, python, script.format(partition=PARTITION, **values))
+    # Contests know no batch system, unless they are told where its commands are.
+    environ = {"PATH": os.environ["PATH"]}
+    return Contender(name, python, script.format(partition=PARTITION, **values), environ=environ)
 
 
 def compare(title: str, figure: str, contenders: list[Contender], rounds: int) -> None:

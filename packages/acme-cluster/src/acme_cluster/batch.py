@@ -51,6 +51,9 @@ _GOOD_AFTER = 600.0
 
 _UPKEEP_INTERVAL = 2.0
 
+# Seconds that a submission may take to end when the cluster does.
+_GRACE = 3.0
+
 
 class BatchWorkers:
     """A cluster of jobs; mixed into dask-jobqueue's cluster class of the batch system.
@@ -348,6 +351,7 @@ class BatchWorkers:
     async def _close(self) -> None:
         if self._upkeep is not None:
             self._upkeep.cancel()
+        await self._gate.settle(_GRACE)
         if self.scheduler is not None and self.scheduler.status != Status.running:
             self.shutdown_scheduler = False
         # The jobs are cancelled: there is no worker to retire in order.

@@ -14,7 +14,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -209,7 +209,12 @@ async def call(command: Sequence[str], timeout: float = 60.0) -> str:
         out, err = await asyncio.wait_for(process.communicate(), timeout)
     except TimeoutError:
         process.kill()
+        await process.communicate()
         raise CommandError(command, None, f"nothing within {timeout:.0f} s") from None
+    except asyncio.CancelledError:
+        process.kill()
+        await process.communicate()
+        raise
     if process.returncode:
         raise CommandError(command, process.returncode, (out + err).decode(errors="replace"))
     return out.decode(errors="replace")
@@ -222,6 +227,7 @@ class Gate:
         self.open = True
         self.refusal: str | None = None
         self._turns: asyncio.Semaphore | None = None
+        self._running: set[asyncio.Future[Any]] = set()
 
     @contextlib.asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -238,6 +244,49 @@ class Gate:
             if not self.open:
                 raise OSError("The cluster is ending.")
             yield
+
+    async def submit(self, submission: Coroutine[Any, Any, Any]) -> None:
+        """Wait for a turn, then submit.
+
+        Parameters
+        ----------
+        submission : coroutine
+            Runs the command.
+
+        Raises
+        ------
+        OSError
+            The cluster is ending; or what the command raises.
+        """
+        try:
+            async with self.turn():
+                running = asyncio.ensure_future(submission)
+                self._running.add(running)
+                try:
+                    await running
+                except asyncio.CancelledError:
+                    if self.open:
+                        raise
+                    raise OSError("The cluster is ending.") from None
+                finally:
+                    self._running.discard(running)
+        finally:
+            submission.close()
+
+    async def settle(self, grace: float) -> None:
+        """Wait for submissions that are under way, and stop those that hang.
+
+        A job that was accepted all the same ends as soon as it starts: its cluster has gone.
+
+        Parameters
+        ----------
+        grace : float
+            Seconds to wait.
+        """
+        if self._running:
+            _, hanging = await asyncio.wait(set(self._running), timeout=grace)
+            for submission in hanging:
+                submission.cancel()
 
 
 class _BatchJob:
@@ -259,8 +308,7 @@ class _BatchJob:
     async def start(self) -> None:
         """Submit the job. A refusal is noted, for whoever waits for the workers."""
         try:
-            async with self.gate.turn():
-                await super().start()  # type: ignore[misc]
+            await self.gate.submit(super().start())  # type: ignore[misc]
         except (OSError, ValueError, RuntimeError) as error:
             if self.gate.open and self.gate.refusal is None:
                 self.gate.refusal = str(error)

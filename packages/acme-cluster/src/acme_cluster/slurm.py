@@ -7,6 +7,7 @@ limits)
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 from collections.abc import Sequence
@@ -420,7 +421,9 @@ def start_plan(plan: Plan, patience: Patience, *, want_client: bool = True) -> A
     except BaseException:
         if client is not None:
             close_client(client)
-        cluster.close(timeout=10)
+        # What went wrong is what counts, not what goes wrong because of it.
+        with contextlib.suppress(OSError, TimeoutError, RuntimeError):
+            cluster.close(timeout=10)
         raise
     return client
 
