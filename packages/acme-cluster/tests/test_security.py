@@ -69,18 +69,6 @@ def test_each_local_cluster_has_keys_of_its_own() -> None:
     assert one != two
 
 
-def test_keys_are_made_here_where_the_fork_server_could_make_none(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(_forkserver.ForkServer, "take_keys", lambda self: None)
-    client = acme_cluster.local_cluster_setup(n_workers=1)
-    try:
-        assert client.submit(pow, 2, 3).result() == 8
-        assert "CERTIFICATE" in client.security.tls_ca_file
-    finally:
-        acme_cluster.cluster_cleanup(client)
-
-
 def test_cooling_down_ends_what_was_warmed_up_for_nothing() -> None:
     acme_cluster.warm_up()
     server = _forkserver.running()

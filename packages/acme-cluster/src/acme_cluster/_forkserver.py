@@ -29,12 +29,9 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from acme_cluster.importing import quick_imports
-
-if TYPE_CHECKING:
-    from acme_cluster.keys import KeyPair
 
 __all__ = ["ForkServer", "available", "running", "thread_limits", "warm_up"]
 
@@ -47,7 +44,6 @@ PRELOAD = (
 )
 
 _SOCKET = "fork"
-_BETWEEN_KEYS = "\0"
 
 # Seconds that a server without workers may take to end.
 _PATIENCE = 2.0
@@ -75,15 +71,12 @@ class ForkServer:
         Write end of a pipe; the server ends when nobody holds one any more.
     folder : str
         Private folder (mode 0700) of this client's workers; the server removes it when it ends.
-    keys_fd : int, optional
-        Read end of a pipe on which the server sends a key pair that it has made.
     """
 
-    def __init__(self, pid: int, alive_fd: int, folder: str, keys_fd: int | None = None) -> None:
+    def __init__(self, pid: int, alive_fd: int, folder: str) -> None:
         self.pid = pid
         self.alive_fd = alive_fd
         self.folder = folder
-        self._keys_fd = keys_fd
         self.owner = os.getpid()
         self._ended = False
 
@@ -106,31 +99,9 @@ class ForkServer:
                 self._ended = True
         return self._ended
 
-    def take_keys(self) -> KeyPair | None:
-        """Take the key pair that the server has made, once.
-
-        Returns
-        -------
-        KeyPair or None
-            `None` if it was taken before, or the server could make none.
-        """
-        if self._keys_fd is None:
-            return None
-        descriptor, self._keys_fd = self._keys_fd, None
-        with open(descriptor, "rb") as pipe:
-            certificate, separator, key = pipe.read().decode().partition(_BETWEEN_KEYS)
-        if not separator:
-            return None
-        from acme_cluster.keys import KeyPair
-
-        return KeyPair(certificate, key)
-
     def let_go(self) -> None:
         """Allow the server to end, and wait for it unless workers are still alive."""
         os.close(self.alive_fd)
-        if self._keys_fd is not None:
-            os.close(self._keys_fd)
-            self._keys_fd = None
         deadline = time.monotonic() + _PATIENCE
         while not self.ended() and time.monotonic() < deadline:
             time.sleep(0.002)
@@ -285,21 +256,18 @@ atexit.register(_at_exit)
 def _start(preload: Sequence[str]) -> ForkServer:
     folder = _make_folder()
     alive_read, alive_write = os.pipe()
-    keys_read, keys_write = os.pipe()
     try:
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(os.path.join(folder, _SOCKET))
             listener.listen(128)
-            pid = _launch(listener.fileno(), alive_read, keys_write, folder, preload)
+            pid = _launch(listener.fileno(), alive_read, folder, preload)
     except BaseException:
         os.close(alive_write)
-        os.close(keys_read)
         _remove(folder)
         raise
     finally:
         os.close(alive_read)
-        os.close(keys_write)
-    return ForkServer(pid, alive_write, folder, keys_read)
+    return ForkServer(pid, alive_write, folder)
 
 
 def _make_folder() -> str:
@@ -315,15 +283,15 @@ def _make_folder() -> str:
     return folder
 
 
-def _launch(listener: int, alive: int, keys: int, folder: str, preload: Sequence[str]) -> int:
+def _launch(listener: int, alive: int, folder: str, preload: Sequence[str]) -> int:
     # The path of the client replaces the server's before anything but the standard library is
     # imported: the same modules are found as in the client, wherever they were added from.
     path = [entry or os.getcwd() for entry in sys.path]
     code = (
         f"import sys; sys.path[:] = {path!r}; from acme_cluster._forkserver import serve; "
-        f"serve({listener}, {alive}, {keys}, {folder!r}, {[*PRELOAD, *preload]!r}, {not preload})"
+        f"serve({listener}, {alive}, {folder!r}, {[*PRELOAD, *preload]!r}, {not preload})"
     )
-    for descriptor in (listener, alive, keys):
+    for descriptor in (listener, alive):
         os.set_inheritable(descriptor, True)
     # Not through `subprocess`, whose import alone takes as long as all else here.
     return os.posix_spawn(
@@ -361,7 +329,7 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def serve(
-    listener: int, alive: int, keys: int, folder: str, preload: Sequence[str], also_registered: bool
+    listener: int, alive: int, folder: str, preload: Sequence[str], also_registered: bool
 ) -> None:
     """Be the fork server: import, then fork a worker for each request, until all have gone.
 
@@ -371,8 +339,6 @@ def serve(
         File descriptor of the listening socket.
     alive : int
         File descriptor that reads end-of-file when no client and no worker lives.
-    keys : int
-        File descriptor on which a key pair is sent to the client.
     folder : str
         Removed at the end.
     preload : sequence of str
@@ -380,8 +346,7 @@ def serve(
     also_registered : bool
         Whether to import what installed packages have registered, too.
     """
-    _close_others({0, 1, 2, listener, alive, keys})
-    _send_keys(keys)
+    _close_others({0, 1, 2, listener, alive})
     _preload([*preload, *(registered() if also_registered else ())])
     _fork_requests(listener, alive, folder)
 
@@ -396,20 +361,6 @@ def _fork_requests(listener: int, alive: int, folder: str) -> NoReturn:
         # imports have registered much for the end of a process, none of it its business.
         _remove(folder)
         os._exit(0)
-
-
-def _send_keys(descriptor: int) -> None:
-    """Make the keys of the client's cluster: it has more to do than this process."""
-    with open(descriptor, "wb") as pipe:
-        if os.environ.get("DASK_ACME__LOCAL__TLS", "").lower() == "false":
-            return  # none will be asked for, as far as can be told before dask is imported
-        try:
-            from acme_cluster.keys import make_keys
-
-            keys = make_keys()
-            pipe.write(f"{keys.certificate}{_BETWEEN_KEYS}{keys.key}".encode())
-        except Exception as error:  # the client then tries itself, and says what went wrong
-            _note_failure("make keys", error)
 
 
 def _close_others(keep: set[int]) -> None:

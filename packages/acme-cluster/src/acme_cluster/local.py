@@ -339,8 +339,7 @@ def _check_memory_fits(n_workers: int, memory: int | None, interactive: bool) ->
 def _security() -> Security | None:
     if not dask.config.get("acme.local.tls", True):
         return None
-    prepared = _forkserver.running().take_keys() if _forkserver.available() else None
-    return cluster_security(prepared or make_keys())
+    return cluster_security(make_keys())
 
 
 def _announce(cluster: Any) -> None:
