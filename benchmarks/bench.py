@@ -32,6 +32,9 @@ import acme_core
 RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
 
+FILES = ("floats", "arrays")
+"""Works whose results go to files."""
+
 NAMES = {
     "acme": "ACME",
     "acme without TLS": "ACME without TLS",
@@ -85,7 +88,7 @@ def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
     """Return the table of the seconds that everybody took."""
     lines = []
     for row, each in measured.items():
-        if row.work == "startup":
+        if row.work in (*FILES, "startup"):
             continue
         seconds = spreads(each["runs"], "seconds")
         cells = [_seconds(seconds.get(who), who in each["scaled"]) for who in EVERYBODY]
@@ -95,6 +98,16 @@ def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
             title = f"{_title(row, each)}, results on disk"
             lines.append([title, _seconds(seconds["acme-on-disk"]), *cells])
     return markdown_table(["work", *(NAMES.get(who, who) for who in EVERYBODY)], lines)
+
+
+def files_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
+    """Return the table of the seconds that it took to write files."""
+    lines = []
+    for row, each in measured.items():
+        if row.work in FILES:
+            seconds = spreads(each["runs"], "seconds")
+            lines.append([_title(row, each), *(_seconds(seconds[e.pool]) for e in row.entries)])
+    return markdown_table(["work", "ACME", "plain h5py"], lines)
 
 
 def memory_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
@@ -143,6 +156,8 @@ def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
         limits_table(measured),
         "Time, medians (¹ of a single run; ² of fewer calls, multiplied):",
         seconds_table(measured),
+        "Writing results to disk, medians:",
+        files_table(measured),
         "Memory at its highest, MB above what it was before, medians:",
         memory_table(measured),
     ]

@@ -7,6 +7,7 @@ in an environment that has its library.
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -64,6 +65,12 @@ class AcmeOnDisk(Acme):
     """The same, with its results on disk, one file a call."""
 
     options: dict[str, Any] = {}  # noqa: RUF012 # of all its runs
+
+
+class AcmeSingleFile(Acme):
+    """The same, with all results in one file."""
+
+    options: dict[str, Any] = {"single_file": True}  # noqa: RUF012 # of all its runs
 
 
 class EsiAcme:
@@ -186,6 +193,58 @@ class PlainDask:
         self._open.close()
 
 
+class PlainH5py:
+    """Two processes that do nothing but call and write, each half of the files, with h5py."""
+
+    def __init__(self) -> None:
+        from concurrent.futures import ProcessPoolExecutor
+
+        self._executor = ProcessPoolExecutor(WORKERS)
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        folder = tempfile.mkdtemp(dir=".")
+        share = -(-len(items) // WORKERS)
+        starts = range(0, len(items), share)
+        futures = [
+            self._executor.submit(_write_files, func, items[start : start + share], folder, start)
+            for start in starts
+        ]
+        return [path for future in futures for path in future.result()]
+
+    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
+        raise NotImplementedError("no row asks for it")
+
+    def close(self) -> None:
+        self._executor.shutdown()
+
+
+class PlainH5pyOneFile(PlainH5py):
+    """One process that calls and writes all results to one file, a group a call."""
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        folder = tempfile.mkdtemp(dir=".")
+        return [self._executor.submit(_write_one_file, func, items, folder).result()]
+
+
+def _write_files(func: Callable[..., Any], items: Sequence[Any], folder: str, start: int) -> Any:
+    import h5py
+
+    paths = [f"{folder}/{number}.h5" for number in range(start, start + len(items))]
+    for path, item in zip(paths, items, strict=True):
+        with h5py.File(path, "w") as file:
+            file["result_0"] = func(item)
+    return paths
+
+
+def _write_one_file(func: Callable[..., Any], items: Sequence[Any], folder: str) -> str:
+    import h5py
+
+    with h5py.File(f"{folder}/all.h5", "w") as file:
+        for number, item in enumerate(items):
+            file[f"comp_{number}/result_0"] = func(item)
+    return f"{folder}/all.h5"
+
+
 def _chunk(items: Sequence[Any]) -> int:
     return 1 if len(items) <= FEW else len(items) // (WORKERS * 32)
 
@@ -193,9 +252,12 @@ def _chunk(items: Sequence[Any]) -> int:
 POOLS: dict[str, Callable[[], Pool]] = {
     "acme": Acme,
     "acme-on-disk": AcmeOnDisk,
+    "acme-single-file": AcmeSingleFile,
     "esi-acme": EsiAcme,
     "joblib": Joblib,
     "futures": Futures,
     "mpire": Mpire,
     "Client.map": PlainDask,
+    "h5py": PlainH5py,
+    "h5py-one-file": PlainH5pyOneFile,
 }

@@ -58,6 +58,11 @@ def total_of(array: np.ndarray[Any, Any]) -> float:
     return float(array.sum())
 
 
+def series(x: float) -> np.ndarray[Any, Any]:
+    """Return 80 kB."""
+    return np.full(10_000, x)
+
+
 # -- works -----------------------------------------------------------------------------------
 
 
@@ -118,8 +123,25 @@ def distinct(pool: Pool, n: int) -> None:
     assert results == [1_250_000.0 * i for i in range(n)]
 
 
+def floats(pool: Pool, n: int) -> None:
+    """Write one number a call."""
+    _timed_files(lambda: pool.map(same, [float(i) for i in range(n)]))
+
+
+def arrays(pool: Pool, n: int) -> None:
+    """Write 80 kB a call."""
+    _timed_files(lambda: pool.map(series, [float(i) for i in range(n)]))
+
+
+def _timed_files(run: Callable[[], list[Any]]) -> None:
+    files = clocked(run)
+    assert files
+    assert all(map(os.path.exists, files))
+
+
 WORKS: dict[str, Callable[[Pool, int], None]] = {
-    work.__name__: work for work in (trivial, second, sleeping, uneven, shared, distinct)
+    work.__name__: work
+    for work in (trivial, second, sleeping, uneven, shared, distinct, floats, arrays)
 }
 
 
