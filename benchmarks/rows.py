@@ -240,7 +240,7 @@ ROWS = (
             Limit("times faster than esi-acme", ratio("esi-acme", "acme"), None, 200, 0),
             Limit("time / joblib", ratio("acme", "joblib"), 2.0),
         ),
-        quick=fewer(3, slow={"Client.map": 500, "esi-acme": 500}),
+        quick=fewer(2, slow={"Client.map": 500, "esi-acme": 500}),
     ),
     Row(
         name="trivial-100k",
@@ -250,7 +250,7 @@ ROWS = (
         rounds=5,
         entries=entries("acme", "joblib", "futures", "mpire"),
         limits=(Limit("time / joblib", ratio("acme", "joblib"), 1.0),),
-        quick=fewer(3),
+        quick=fewer(1),
     ),
     Row(
         name="trivial-1m",
@@ -286,7 +286,7 @@ ROWS = (
         rounds=7,
         entries=fewer_rounds(3),
         limits=(Limit("time / greedy list scheduling", of_each(over_ideal), 1.10),),
-        quick=lambda row: replace(row, rounds=3, entries=entries("acme")),
+        quick=lambda row: replace(row, rounds=2, entries=entries("acme")),
     ),
     Row(
         name="shared",
@@ -333,7 +333,7 @@ ROWS = (
                 0,
             ),
         ),
-        quick=fewer(2),
+        quick=fewer(1),
     ),
     Row(
         name="distinct-on-disk",
@@ -352,7 +352,7 @@ ROWS = (
                 0,
             ),
         ),
-        quick=fewer(2),
+        quick=fewer(1),
         without_shared_memory=True,
     ),
     Row(
