@@ -26,11 +26,11 @@ from acme_io.seal import read_seal
 
 KILLS = 17  # of processes, for each of the three ways: 51 in all
 N_CALLS = 60
-LENGTH = {"one file a call": 300_000, "stacked": 40_000, "single file": 40_000}  # of an array
+LENGTH = {"one file a call": 300_000, "stacked": 100_000, "single file": 100_000}  # of an array
 
 WAYS = {
     "one file a call": {},
-    "stacked": {"result_shape": (None, 40_000)},
+    "stacked": {"result_shape": (None, 100_000)},
     "single file": {"single_file": True},
 }
 
@@ -146,7 +146,10 @@ def test_nothing_finished_is_lost(tmp_path: Path, way: str) -> None:
                     seen = wait_for_calls(folder, rng.randrange(4, 14), process)
                     if process.poll() is not None:
                         break
-                    time.sleep(rng.random() * 0.0015)
+                    if kills % 2:
+                        wait_for_a_write(folder, 0.3)
+                    else:
+                        time.sleep(rng.random() * 0.0015)
                     pid = int(seen[-1]) if victim == "worker" else process.pid
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
