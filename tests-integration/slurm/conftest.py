@@ -138,7 +138,10 @@ def place(slurm: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.undo()
     tempfile.tempdir = None
     lab.run("scancel", *place.jobs("%i"), check=False)
-    wait_until(place.empty)
+    deadline = time.monotonic() + 60
+    while not place.empty():
+        assert time.monotonic() < deadline, f"left behind: {place.left()}"
+        time.sleep(0.1)
     for folder in (place.temp, place.work):
         folder.rmdir()
     if place.shared.exists():

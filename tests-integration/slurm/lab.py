@@ -146,6 +146,10 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 40) ->
         time.sleep(0.1)
 
 
+# Daemons that this process has started outlive it, and Python warns of such that nobody refers to.
+_running: list[subprocess.Popen[bytes]] = []
+
+
 @dataclass(frozen=True)
 class Daemon:
     """One daemon: how it is started, how one sees that it works, where its pid is."""
@@ -186,6 +190,7 @@ class Daemon:
                 process.wait(30)
             else:
                 self.pid_file.write_text(str(process.pid))
+                _running.append(process)
         wait_for(self.works, self.name)
 
     def stop(self) -> None:

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from acme_cluster.folders import ClusterFolder, remove_abandoned
+from acme_cluster.folders import ClusterFolder, remove_abandoned, remove_tree
 from acme_cluster.keys import make_keys
 
 
@@ -77,3 +79,26 @@ def test_logs_can_outlive_the_folder(tmp_path: Path) -> None:
     folder.keep(logs)
     folder.remove()
     assert [path.read_text() for path in (tmp_path / "base" / "logs").rglob("*.out")] == ["why"]
+
+
+def test_a_folder_is_removed_though_somebody_still_writes_to_it(tmp_path: Path) -> None:
+    folder = tmp_path / "busy"
+    folder.mkdir()
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set() and number < 2000:
+            number += 1
+            with contextlib.suppress(OSError):
+                (folder / "deep").mkdir(exist_ok=True)
+                (folder / "deep" / str(number)).touch()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        remove_tree(folder)
+    finally:
+        stop.set()
+        writer.join()
+    assert not folder.exists()

@@ -192,10 +192,28 @@ class ClusterFolder:
         # The keys first: should the rest fail, they are not there to be found.
         with contextlib.suppress(OSError):
             (self.path / "keys.pem").unlink(missing_ok=True)
-        shutil.rmtree(self.path, ignore_errors=True)
+        remove_tree(self.path)
         for parent in (self.path.parent, self.path.parent.parent):
             with contextlib.suppress(OSError):
                 parent.rmdir()
+
+
+def remove_tree(path: str | Path, patience: float = 3.0) -> None:
+    """Remove a folder in which somebody who ends just now may still make files.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+        The folder; one that is gone already is fine.
+    patience : float, default 3
+        Seconds after which what cannot be removed is left.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        shutil.rmtree(path, ignore_errors=True)
+        if not os.path.lexists(path) or time.monotonic() > deadline:
+            return
+        time.sleep(0.05)
 
 
 def remove_abandoned(base: Path) -> None:

@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import shutil
 import signal
 import socket
 import sys
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from acme_cluster import _forkserver
-from acme_cluster.folders import ClusterFolder
+from acme_cluster.folders import ClusterFolder, remove_tree
 
 __all__ = ["main"]
 
@@ -96,7 +95,8 @@ def _scratch() -> Iterator[str]:
         yield folder
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        shutil.rmtree(folder, ignore_errors=True)
+        # Workers and fork server get the signal as well, and may be making files until they do.
+        remove_tree(folder)
 
 
 def _terminate(number: int, _frame: object) -> None:
