@@ -12,8 +12,10 @@ REFERENCE = Path(__file__).parent / "reference"
 @pytest.mark.parametrize("package", ["acme", "acme_cluster", "acme_core", "acme_io"])
 def test_every_public_name_is_there_and_no_other(package):
     page = (REFERENCE / f"{package}.md").read_text()
-    documented = set(re.findall(rf":: {package}\.(\w+)$", page, flags=re.MULTILINE))
+    # Modules of a package are not what it exports.
+    name = rf"^\.\. auto(?!module)\w+:: {package}\.(\w+)$"
+    documented = set(re.findall(name, page, flags=re.MULTILINE))
     if package == "acme":
         documented = set(re.findall(r"`~\w+\.(\w+)`", page))
     public = set(importlib.import_module(package).__all__) - {"__version__"}
-    assert documented - {"errors"} == public
+    assert documented == public
