@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 WORKERS = 2
 FEW = 2000
@@ -20,15 +20,20 @@ class Pool(Protocol):
     """Workers that are up."""
 
     def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
-        """Return ``[func(item) for item in items]``."""
-        ...
-
-    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
-        """Return ``[func(item, shared) for item in items]``."""
+        """Return ``[func(item) for item in items]``, or the files that hold this."""
         ...
 
     def close(self) -> None:
         """Stop the workers."""
+        ...
+
+
+@runtime_checkable
+class SharingPool(Pool, Protocol):
+    """Workers that can be given one object for all calls."""
+
+    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
+        """Return ``[func(item, shared) for item in items]``."""
         ...
 
 
@@ -210,9 +215,6 @@ class PlainH5py:
             for start in starts
         ]
         return [path for future in futures for path in future.result()]
-
-    def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
-        raise NotImplementedError("no row asks for it")
 
     def close(self) -> None:
         self._executor.shutdown()

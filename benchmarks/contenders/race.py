@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 from memory import MB, forget_high_water, high_water, proportional, resident
-from pools import POOLS, WORKERS, Pool
+from pools import POOLS, WORKERS, Pool, SharingPool
 from stopwatch import figure
 
 # -- what is called --------------------------------------------------------------------------
@@ -106,6 +106,7 @@ def naps(n: int, long: Collection[int] = ()) -> list[float]:
 
 def shared(pool: Pool, n: int) -> None:
     """Read one array of 200 MB in all calls."""
+    assert isinstance(pool, SharingPool)
     array = np.ones(25_000_000)
     expected = float(array.sum())
     results = clocked(lambda: pool.map_shared(total, range(n), array))
