@@ -209,3 +209,48 @@ def test_merging_a_killed_run_reads_its_parts(tmp_path: Path, tools) -> None:
     merge(tmp_path / "out", tmp_path / "all.h5")
     with acme_io.open_results(tmp_path / "all.h5", allow_pickle=True) as results:
         np.testing.assert_array_equal(results[5].values, [5, 5])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("told", [range(0), range(3)])
+def test_results_of_which_no_worker_told_are_adopted(
+    tmp_path: Path, tools, kind: str, told: range
+) -> None:
+    store = RunStore.create(tmp_path, "f", KINDS[kind], tools.new_run(8))
+    receipts = [tools.write_batch(store, value, told)] if told else []
+    for receipt in receipts:
+        store.accept(receipt)
+    tools.write_batch(store, value, range(3, 6))
+    table = tools.table_of(8, receipts)
+    # A failed call of a one-file-a-call run is on no record but that of the client.
+    failed = [4] if kind in ("stacked", "varying", "single", "stacked-single") else []
+    assert store.adopt(table) == sorted([3, 5, *failed])
+    assert table.workers[table.worker[5]] == "worker-1"
+    store.finish(table)
+    files = store.payload_files()
+    assert store.adopt(table) == []
+    store.close()
+    assert verify(tmp_path) == []
+    assert all(file is None or Path(file).exists() for file in files)
+    with acme_io.open_results(tmp_path, allow_pickle=True) as results:
+        assert results.failed == failed
+        assert sorted(results.missing + results.failed) == sorted({*range(8)} - {*told, 3, 5})
+        assert results[3].values == {"a": 3}
+        np.testing.assert_array_equal(results[5].values, [5, 5])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_resumed_run_did_not_keep_is_not_adopted(tmp_path: Path, tools, kind: str) -> None:
+    killed(tmp_path, tools, KINDS[kind])
+    found = finished_calls(tmp_path, "f")
+    store = RunStore.resume(tmp_path, "f", KINDS[kind], found.run, [0, 1])
+    table = store.kept.copy()
+    assert store.adopt(table) == []
+    tools.write_batch(store, lambda call: np.full(2, -1.0), range(5, 6), 2)
+    assert store.adopt(table) == [5]
+    store.finish(table)
+    store.close()
+    with acme_io.open_results(tmp_path, allow_pickle=True) as results:
+        assert results.missing == [2, 3, 4, 6, 7]
+        np.testing.assert_array_equal(results[5].values, [-1, -1])
+    assert verify(tmp_path) == []

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from acme_core import transport
 from acme_core.batches import Flight, PendingBatch
+from acme_core.call import BATCH_SECONDS
 from acme_core.distribution import Distribution
 from acme_core.errors import WorkerDiedError
 from acme_core.failures import describe, exception_of
@@ -59,6 +60,7 @@ _REFRESH_SECONDS = 1.0
 _NO_WORKERS_REMINDER = 60.0
 _LINGER = 0.004
 _MANY_WORKERS = 20
+_LAST_WORDS = BATCH_SECONDS + 0.2
 
 
 class Engine:
@@ -145,7 +147,11 @@ class Engine:
             while self._work_left() or self._in_flight:
                 self._fill_window()
                 if not self._await_some():
+                    self._take_last()
                     return
+        except (KeyboardInterrupt, SystemExit):
+            self._take_last()
+            raise
         finally:
             inbox.close()
             self._cancel()
@@ -237,9 +243,11 @@ class Engine:
         posted, futures = self._next_arrivals()
         self._refresh_slots()
         self._ending |= {number: self._in_flight[number].future for number in posted}
+        go_on = True
         for number, pickled in itertools.chain(posted.items(), self._gathered(futures)):
-            if not self._handle(self._landed(number), pickle.loads(pickled)):
-                return False
+            go_on &= self._handle(self._landed(number), pickle.loads(pickled))
+        if not go_on:
+            return False
         for number, future in futures.items():
             self._ending.pop(number, None)
             if number in self._in_flight:
@@ -417,12 +425,35 @@ class Engine:
                 "Ctrl-C ends the run; finished calls are kept."
             )
 
+    def _take_last(self) -> None:
+        """Take in what comes back while nothing new begins: calls that are done are not lost.
+
+        Batches of short calls that are being worked on come to their end soon; others hold one
+        call, and what there is of it is no result yet.
+        """
+        self._call_off()
+        end = time.monotonic() + (0 if self._sizer.long_calls else _LAST_WORDS)
+        at_work = min(self._slots, len(self._in_flight))
+        n_left = len(self._in_flight) - at_work
+        with contextlib.suppress(queue.Empty):
+            while len(self._in_flight) > n_left:
+                patience = end - time.monotonic()
+                arrival = self._arrivals.get(block=patience > 0, timeout=max(patience, 0))
+                if isinstance(arrival, tuple) and arrival[0] in self._in_flight:
+                    batch, outcome = self._landed(arrival[0]), pickle.loads(arrival[1])
+                    if outcome.broken is None:
+                        self._handle(batch, outcome)
+
     def _cancel(self) -> None:
         """Take back what is still out there; its calls are to do again."""
-        futures: Sequence[Future] = [flight.future for flight in self._in_flight.values()]
+        self._call_off()
         self._again.extend(flight.batch for flight in self._in_flight.values())
         self._in_flight.clear()
         self._ending.clear()
         self._load.clear()
+
+    def _call_off(self) -> None:
+        """Let workers begin none of the batches in flight."""
+        futures: Sequence[Future] = [flight.future for flight in self._in_flight.values()]
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)

@@ -10,7 +10,7 @@ import numpy as np
 from acme_core.failures import exception_of
 from acme_core.orders import BatchOutcome, CallFailure
 from acme_core.transport import Frozen
-from acme_io.record import DONE, FAILED, PICKLED, CallTable, Failure
+from acme_io.record import DONE, FAILED, MISSING, PICKLED, CallTable, Failure
 
 if TYPE_CHECKING:
     from acme_io.slots import Slots
@@ -105,6 +105,15 @@ class Ledger:
             table.status[call] = FAILED
             self._note_failure(call, failure)
         return n_calls - len(outcome.failures), len(outcome.failures)
+
+    def adopt(self) -> None:
+        """Take in results on disk of which no worker told: of calls that were just done at the end.
+
+        Where every call has an outcome, there is nothing to look for.
+        """
+        if self._store is None or (self.table.status != MISSING).all():
+            return
+        self._store.adopt(self.table)
 
     def _worker_number(self, worker: str) -> int:
         number = self._workers.setdefault(worker, len(self._workers))

@@ -433,8 +433,12 @@ class ParallelMap:
                 workers=self._workers,
             )
         except BaseException as error:
-            run.finish()
-            report_early_end(run, error)
+            try:
+                if not isinstance(error, Exception):  # Ctrl-C: what was started here ends with it,
+                    self.cleanup()  # and then writes nothing any more
+            finally:
+                run.finish()
+                report_early_end(run, error)
             raise
         run.finish()
 

@@ -183,6 +183,7 @@ class Run:
     def finish(self) -> None:
         """Write the record, and the container over what there is."""
         if self.store is not None:
+            self.ledger.adopt()
             self.store.finish(self.ledger.table)
 
     def log_failures(self) -> None:

@@ -1,6 +1,6 @@
 """What a run has written so far: per call its status, its file and its checksum."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from . import layout
@@ -71,6 +71,18 @@ class Ledger:
             if had_row and self.entries[call] == before.entries[call]:
                 self._drop(call, file)
                 self.files[call] = file
+
+    def adopt(self, other: "Ledger", calls: Iterable[int]) -> None:
+        """Take over what another ledger knows of these calls."""
+        for call in calls:
+            file = other.files[call]
+            if file is not None:
+                self.longest[file] = max(self.longest.get(file, 0), other.longest.get(file, 0))
+            self._drop(call, file)
+            self.status[call], self.files[call] = other.status[call], file
+            self.checksums[call], self.lengths[call] = other.checksums[call], other.lengths[call]
+            self.attempts[call], self.extras[call] = other.attempts[call], other.extras[call]
+            self.entries[call] += 1
 
     def longest_row(self, calls: range) -> int:
         """Longest length along the varying axis among these calls."""

@@ -7,7 +7,7 @@ know how.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -181,6 +181,23 @@ class CallTable:
         twin.workers = list(self.workers)
         twin.failures = dict(self.failures)
         return twin
+
+    def adopt(self, other: "CallTable", calls: Sequence[int]) -> None:
+        """Take over what another table says of these calls."""
+        if not calls:
+            return
+        for name, _ in self.COLUMNS:
+            getattr(self, name)[calls] = getattr(other, name)[calls]
+        numbers = {worker: number for number, worker in enumerate(self.workers)}
+        for call in calls:
+            known = other.worker[call]
+            if known >= 0:
+                worker = other.workers[known]
+                self.worker[call] = numbers.setdefault(worker, len(numbers))
+            self.failures.pop(call, None)
+            if call in other.failures:
+                self.failures[call] = other.failures[call]
+        self.workers = list(numbers)
 
 
 def run_to_json(run: RunInfo, storage: Mapping[str, object] | None = None) -> str:

@@ -7,7 +7,7 @@ taken from file names but which files to look at: run, calls and results are wha
 import contextlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ from .record import (
 )
 from .seal import Seal
 
-__all__ = ["Finished", "Scan", "finished_calls", "names_in", "scan"]
+__all__ = ["Finished", "Scan", "finished_calls", "names_in", "payloads_in", "scan"]
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +135,18 @@ def names_in(folder: Path) -> list[str]:
     return sorted(name for name in names if name is not None)
 
 
-def scan(output_dir: Path, name: str) -> Scan:
+def scan(output_dir: Path, name: str, wanted: Callable[[str], bool] | None = None) -> Scan:
     """Read the records of all payloads of a function in a folder.
+
+    Parameters
+    ----------
+    output_dir : pathlib.Path
+        The output directory.
+    name : str
+        The cleaned function name.
+    wanted : callable, optional
+        Gets the path of a payload, relative to the output directory; those for which it is false
+        are not opened.
 
     Raises
     ------
@@ -144,7 +154,12 @@ def scan(output_dir: Path, name: str) -> Scan:
         There is no usable payload.
     """
     damaged: dict[str, str] = {}
-    found = list(_look(output_dir, name, damaged))
+    found = [
+        one
+        for file, kind in payloads_in(output_dir, name)
+        if wanted is None or wanted(file)
+        for one in _readable(output_dir, file, kind, damaged)
+    ]
     if not found:
         reasons = "".join(f" {reason}" for reason in list(damaged.values())[:3])
         raise UnknownFileError(f"{output_dir} holds no whole results of {name!r}.{reasons}")
@@ -166,21 +181,24 @@ def scan(output_dir: Path, name: str) -> Scan:
     return result
 
 
-def _look(output_dir: Path, name: str, damaged: dict[str, str]) -> Iterator[_Found]:
+def payloads_in(output_dir: Path, name: str) -> Iterator[tuple[str, str]]:
+    """List what may hold results: paths relative to the output directory, and kinds of file."""
     for folder in ("", layout.payload_folder(name), layout.parts_folder(name)):
         for file_name in _listed(output_dir / folder):
             parsed = layout.parse_payload_name(file_name)
             if not folder and file_name == layout.container_name(name):
-                kind = "container"
+                yield layout.relative(folder, file_name), "container"
             elif parsed is None or parsed.name != name or (not folder and parsed.kind != "pickle"):
                 continue
             else:
-                kind = parsed.kind
-            file = layout.relative(folder, file_name)
-            try:
-                yield from _read(output_dir, file, kind)
-            except (OSError, UnknownFileError, KeyError, ValueError) as error:
-                damaged[file] = str(error)
+                yield layout.relative(folder, file_name), parsed.kind
+
+
+def _readable(output_dir: Path, file: str, kind: str, damaged: dict[str, str]) -> Iterator[_Found]:
+    try:
+        yield from _read(output_dir, file, kind)
+    except (OSError, UnknownFileError, KeyError, ValueError) as error:
+        damaged[file] = str(error)
 
 
 def _listed(folder: Path) -> list[str]:

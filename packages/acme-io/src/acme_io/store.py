@@ -21,11 +21,12 @@ from .errors import OutputDirError
 from .ledger import Ledger
 from .options import StorageOptions
 from .outdir import check_output_dir, existing_results, refuse_existing
-from .record import CallTable, RunInfo, run_to_json
+from .record import DONE, MISSING, PICKLED, CallTable, RunInfo, run_to_json
 from .sinks import BatchReceipt, PayloadSink, PickleSink, Sink
 
 if TYPE_CHECKING:
     from .finishing import Finisher
+    from .late import LateResults
 
 __all__ = ["RunStore"]
 
@@ -101,6 +102,7 @@ class RunStore:
         self._ledger = Ledger(run.n_calls)
         self._finisher: Finisher | None = None
         self._kept: CallTable | None = None
+        self._late: LateResults | None = None
         self._made: list[Path] = []
         self._claim: Claim | None = None
 
@@ -167,6 +169,7 @@ class RunStore:
         ValueError
             What is there belongs to another run, or is stored in another way.
         """
+        from .late import LateResults
         from .scan import keep_only, scan
 
         store = cls(Path(output_dir).absolute(), name, options, run)
@@ -181,6 +184,8 @@ class RunStore:
                     f"{found.options}: run {run.run_id} with {options} cannot go on with them."
                 )
             keep_only(found, keep)
+            store._late = LateResults(store.output_dir, name)
+            store._late.leave_out_earlier()
             store._ledger, store._kept = found.ledger, found.table
             kept = [call for call, file in enumerate(found.ledger.files) if file is not None]
             store._finish_with().taken(kept)
@@ -228,6 +233,39 @@ class RunStore:
     def accept(self, receipt: BatchReceipt) -> None:
         """Take a batch's receipt; a later one for the same call replaces the earlier one."""
         self._finish_with().taken(self._ledger.accept(receipt))
+
+    def adopt(self, table: CallTable) -> list[int]:
+        """Take in results that workers wrote, but whose receipts did not come: of an early end.
+
+        Parameters
+        ----------
+        table : CallTable
+            What became of the calls; gets what the payloads say of those that are found.
+
+        Returns
+        -------
+        list of int
+            These calls.
+        """
+        from .late import LateResults
+
+        known = {file for file in self._ledger.files if file is not None}
+        late = self._late or LateResults(self.output_dir, self.name)
+        found = late.find(self.run.run_id, known)
+        if found is None:
+            return []
+        calls = [
+            call
+            for call, status in enumerate(found.ledger.status)
+            if (status in (DONE, PICKLED)
+            and self._ledger.files[call] is None)
+            or (status != MISSING
+            and table.status[call] == MISSING)
+        ]
+        self._ledger.adopt(found.ledger, calls)
+        table.adopt(found.table, calls)
+        self._finish_with().taken(calls)
+        return calls
 
     def _finish_with(self) -> "Finisher":
         if self._finisher is None:

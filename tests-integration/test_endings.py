@@ -1,0 +1,93 @@
+"""Runs that somebody ends: what is on disk then is in the container, and nothing else is left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import acme_io
+
+WAYS = {
+    "one file a call": {},
+    "stacked": {"result_shape": (None, 2)},
+    "single file": {"single_file": True},
+    "pickled": {"write_pickle": True},
+}
+
+SCRIPT = """\
+import os, sys, time
+import numpy as np
+from acme import ParallelMap
+
+client, number, mode = os.getpid(), int(sys.argv[1]), sys.argv[2]
+
+def f(x):
+    time.sleep(0.02)
+    if x == 13 and mode != "resume":
+        os.kill(client, number)  # and finishes, when nobody listens any more
+    if x == 13 and mode == "twice":
+        time.sleep(0.1)
+        os.kill(client, number)
+    return np.full(2, float(x))
+
+with ParallelMap(f, range(40), output_dir="out", n_workers=2, **%r) as pmap:
+    pmap.compute(resume=mode == "resume")
+"""
+
+
+def end(folder: Path, number: int, mode: str) -> subprocess.CompletedProcess[str]:
+    """Run the script in a session of its own; check that no process is left of it."""
+    process = subprocess.Popen(
+        [sys.executable, "script.py", str(number), mode],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    out, err = process.communicate(timeout=120)
+    deadline = time.monotonic() + 20
+    while left := [p for p in psutil.process_iter(["cwd"]) if p.info["cwd"] == str(folder)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+    return subprocess.CompletedProcess([], process.returncode, out, err)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_was_done_is_in_the_container(tmp_path: Path, way: str, number: int) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT % WAYS[way])
+    ended = end(tmp_path, int(number), "begin")
+    assert ended.returncode != 0
+    assert "resume=True" in ended.stderr, ended.stderr
+    out = tmp_path / "out"
+    with acme_io.open_results(out, allow_pickle=True) as before:
+        done = set(range(40)) - set(before.missing)
+        assert 13 in done
+        assert all((before[call].values == float(call)).all() for call in done)
+    again = end(tmp_path, int(number), "resume")
+    assert again.returncode == 0, again.stderr
+    with acme_io.open_results(out, allow_pickle=True) as results:
+        assert not results.missing
+        assert [call.values[1] for call in results] == list(range(40))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_ctrl_c_twice(tmp_path: Path, way: str) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT % WAYS[way])
+    ended = end(tmp_path, int(signal.SIGINT), "twice")
+    assert ended.returncode != 0
+    assert "resume=True" in ended.stderr, ended.stderr
+    with acme_io.open_results(tmp_path / "out", allow_pickle=True) as results:
+        done = set(range(40)) - set(results.missing)
+        assert len(done) > 5
+        assert all((results[call].values == float(call)).all() for call in done)
+    again = end(tmp_path, int(signal.SIGINT), "resume")
+    assert again.returncode == 0, again.stderr
