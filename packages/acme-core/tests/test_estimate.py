@@ -10,14 +10,16 @@ import time
 import numpy as np
 import psutil
 
-from acme_core import ParallelMap, each, estimate
+from acme_core import each, estimate
+from acme_core.distribution import distribute
+from acme_core.options import MapOptions
+from acme_core.work import Work
 
 MB = 1024 * 1024
 
 
-def measured(func, *args, **kwargs):
-    pmap = ParallelMap(func, *args, **kwargs)
-    return pmap._measure(1)
+def measured(func, *args, n_inputs="auto", **kwargs):
+    return Work(func, distribute(func, args, kwargs, n_inputs), MapOptions()).measure(1)
 
 
 def fill(megabytes):
@@ -91,9 +93,9 @@ def test_a_call_that_takes_too_long_is_ended_with_its_children(
 
 
 def test_items_of_a_generator_stay_for_the_run(empty_folder):
-    pmap = ParallelMap(abs, each(-i for i in range(3)), n_inputs=3, write_worker_results=False)
-    assert [one.call for one in pmap._measure(1)] == [0]
-    assert pmap.compute(debug=True) == [0, 1, 2]
+    items = distribute(abs, (each(-i for i in range(3)),), {}, 3)
+    assert [one.call for one in Work(abs, items, MapOptions()).measure(1)] == [0]
+    assert items.columns(0, 3) == ([0, -1, -2],)
 
 
 def test_shared_arguments_and_the_folder_of_the_client_are_there(empty_folder):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,29 +90,6 @@ class MapOptions:
             Slots((None,), self.result_dtype)
             return None
         return Slots(self.result_shape, self.result_dtype)
-
-    def warnings(self, parameters: Mapping[str, inspect.Parameter]) -> list[str]:
-        """Say what is allowed, but probably not what the user means.
-
-        Parameters
-        ----------
-        parameters : mapping of str to inspect.Parameter
-            The parameters of the user's function.
-        """
-        said = [
-            f"<ParallelMap> WARNING: `{name}` is an option of ParallelMap and a parameter of the "
-            "function; by keyword it goes to ParallelMap. Pass it to the function by position, "
-            f"or bind it: functools.partial(f, {name}=...)."
-            for name in parameters
-            if name in OPTION_NAMES
-        ]
-        if not self.write_worker_results:
-            said += [
-                f"<ParallelMap> WARNING: `{name}` has no effect with write_worker_results=False."
-                for name in ("output_dir", "single_file", "write_pickle")
-                if getattr(self, name)
-            ]
-        return said
 
     def on_record(self) -> dict[str, Any]:
         """Options that decide what the files hold, as JSON can hold them."""

@@ -19,29 +19,26 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster.messages import shown
+from acme_core.advice import warnings_about
 from acme_core.clients import client_for, cool_down, warm_up
 from acme_core.compute_options import ComputeOptions
 from acme_core.conclusion import report_early_end, results_or_error
 from acme_core.distribution import distribute
 from acme_core.options import MapOptions
-from acme_core.orders import RunOrder
 from acme_core.outdir import check_folder
 from acme_core.packing import packed_shared
-from acme_core.signatures import CallSignature, function_name
+from acme_core.work import Work
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from acme_core.distribution import Place
-    from acme_core.estimate import Measurement
+    from acme_core.orders import RunOrder
     from acme_core.run import Run
     from acme_io.reader import Results
     from acme_io.record import Failure
 
 logger = logging.getLogger(__name__)
-
-LARGE_ARGUMENT = 100 * 1000 * 1000
-"""Bytes from which on an argument is reported."""
 
 
 class ParallelMap:
@@ -160,7 +157,7 @@ class ParallelMap:
                 f"<ParallelMap> the first argument must be a function, not {func!r}. "
                 "Pass the function itself, without calling it: ParallelMap(f, ...)."
             )
-        self._options = MapOptions(
+        options = MapOptions(
             n_workers=n_workers,
             write_worker_results=write_worker_results,
             output_dir=output_dir,
@@ -177,17 +174,16 @@ class ParallelMap:
             verbose=verbose,
             logfile=logfile,
         )
-        self._func = func
-        self._distribution = distribute(func, args, kwargs, n_inputs)
+        self._work = Work(func, distribute(func, args, kwargs, n_inputs), options)
         # Results of this function may be there: compute(resume=True) wants them.
-        check_folder(self._options, func, resume=True)
+        check_folder(options, func, resume=True)
         self._run: Run | None = None
         self._started_client = False
         self._workers: dict[str, int] = {}
         self.client: Client | None = None
         self.n_workers: int | None = None
         with self._messages():
-            for warning in self._warnings():
+            for warning in warnings_about(self._work):
                 logger.warning(warning)
 
     # -- what the user asks for ---------------------------------------------------------------
@@ -239,18 +235,19 @@ class ParallelMap:
         """
         options = ComputeOptions(debug, on_error, retries, seed, resume)
         self._check_resume(resume)
-        if self._distribution.read_once:
+        work = self._work
+        if work.distribution.read_once:
             raise ValueError(
                 "<ParallelMap> the items of a generator can be drawn once, and an earlier "
                 "compute() did so. To compute again pass a list."
             )
         with self._messages():
             if resume:
-                self._distribution = self._distribution.drawn()
-            if self._options.dryrun and not self._rehearse(options.seed):
+                work.distribution = work.distribution.drawn()
+            if work.options.dryrun and not work.rehearse(options.seed):
                 return None
-            check_folder(self._options, self._func, resume=resume)
-            shared = {} if debug else packed_shared(self._func, self._distribution.template)
+            check_folder(work.options, work.func, resume=resume)
+            shared = {} if debug else packed_shared(work.func, work.distribution.template)
             if not (debug or resume):
                 # All checks are done, and none of them has imported NumPy, HDF5 or dask: from here
                 # on this process and its workers do so at the same time.
@@ -265,7 +262,7 @@ class ParallelMap:
 
     def cleanup(self) -> None:
         """Stop the workers that were started for this object, or all if ``stop_client=True``."""
-        stop = self._options.stop_client
+        stop = self._work.options.stop_client
         if self.client is None or stop is False or not (self._started_client or stop is True):
             return
         from acme_cluster.cleanup import close_client
@@ -291,14 +288,14 @@ class ParallelMap:
     @property
     def n_inputs(self) -> int:
         """Number of calls."""
-        return self._distribution.n_calls
+        return self._work.distribution.n_calls
 
     @property
     def output_dir(self) -> str | None:
         """Folder of the results: the user's, or that of the last `compute`."""
         if self._run is not None:
             return self._run.output_dir
-        return None if self._options.output_dir is None else str(self._options.output_dir)
+        return None if self._work.options.output_dir is None else str(self._work.options.output_dir)
 
     @property
     def results_container(self) -> str | None:
@@ -324,29 +321,10 @@ class ParallelMap:
 
     def _messages(self) -> Any:
         level = {None: logging.INFO, True: logging.DEBUG, False: logging.WARNING}
-        return shown(level[self._options.verbose])
-
-    def _warnings(self) -> list[str]:
-        signature = CallSignature(self._func)
-        large = [
-            f"<ParallelMap> WARNING: `{name}` takes {size / 1e6:.0f} MB, which have to travel to "
-            "the workers. Rather save it to a file, pass the file's name or an open h5py.Dataset, "
-            "and read in the function what the call needs."
-            for name, size in self._distribution.sizes().items()
-            if size > LARGE_ARGUMENT
-        ]
-        options = self._options.warnings(signature.parameters)
-        return [*options, *self._distribution.warnings, *large]
-
-    def _order(self, seed: int) -> RunOrder:
-        template = self._distribution.template
-        slots = None if self._options.write_worker_results else self._options.slots
-        # The shared values travel packed; the template need not carry them once more.
-        bare = replace(template, shared={})
-        return RunOrder(self._func, bare, template.shared, seed, slots=slots)
+        return shown(level[self._work.options.verbose])
 
     def _check_resume(self, resume: bool) -> None:
-        if resume and self._options.output_dir is None:
+        if resume and self._work.options.output_dir is None:
             raise ValueError(
                 "<ParallelMap> resume=True needs the output_dir of the run to go on with: "
                 "ParallelMap(..., output_dir=...)."
@@ -356,37 +334,23 @@ class ParallelMap:
         from acme_core.run import Run
 
         try:
-            return Run(
-                self._func,
-                self._distribution,
-                self._options,
-                options.seed,
-                resume=options.resume,
-            )
+            return Run(self._work, options.seed, resume=options.resume)
         except BaseException:  # somebody else was quicker, for instance
             cool_down()
             raise
-
-    def _rehearse(self, seed: int | None) -> bool:
-        """Run one call here; `False` if the user does not want the others after that."""
-        from acme_core.rehearsal import rehearse, wants_to_go_on
-        from acme_core.run import describe_run, draw_seed
-
-        seed = draw_seed() if seed is None else seed
-        name = function_name(self._func)
-        info = describe_run(self._func, self._distribution, self._options, seed)
-        storage = self._options.storage if self._options.write_worker_results else None
-        rehearse(name, self._order(seed), self._distribution, storage, info)
-        return wants_to_go_on(name, self._options.setup_interactive)
 
     def _debug(self, run: Run) -> list[Any]:
         """Run all calls here; an exception of the function comes out as it is."""
         from acme_core.here import run_here
 
         self._run = run
-        order = self._with_sink(self._order(run.seed), run)
         try:
-            run_here(order, self._distribution, run.ledger.todo(), run.ledger.accept)
+            run_here(
+                self._work.order_of(run),
+                self._work.distribution,
+                run.ledger.todo(),
+                run.ledger.accept,
+            )
         finally:
             if run.ledger.n_done:
                 run.finish()
@@ -409,15 +373,12 @@ class ParallelMap:
             run.finish()
         else:
             order = replace(
-                self._with_sink(self._order(run.seed), run),
+                self._work.order_of(run),
                 shared=shared,
                 stop_at_failure=options.on_error == "stop",
             )
             self._run_calls(client, run, order, options.retries)
         return results_or_error(run, options.on_error)
-
-    def _with_sink(self, order: RunOrder, run: Run) -> RunOrder:
-        return order if run.store is None else replace(order, sink=run.store.sink)
 
     def _run_calls(self, client: Client, run: Run, order: RunOrder, retries: int) -> None:
         from acme_core.dispatch import dispatch
@@ -427,9 +388,9 @@ class ParallelMap:
                 client,
                 run,
                 order,
-                self._distribution,
+                self._work.distribution,
                 retries=retries,
-                progress=self._options.verbose is not False,
+                progress=self._work.options.verbose is not False,
                 workers=self._workers,
             )
         except BaseException as error:
@@ -443,13 +404,8 @@ class ParallelMap:
         run.finish()
 
     def _client(self, seed: int) -> Client:
-        measure = partial(self._measure, seed)
-        self.client, self._workers, started = client_for(self._options, self.n_inputs, measure)
+        measure = partial(self._work.measure, seed)
+        self.client, self._workers, started = client_for(self._work.options, self.n_inputs, measure)
         self._started_client = self._started_client or started
         self.n_workers = len(self._workers)
         return self.client
-
-    def _measure(self, seed: int) -> list[Measurement]:
-        from acme_core.estimate import measure
-
-        return measure(self._order(seed), self._distribution)

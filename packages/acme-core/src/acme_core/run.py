@@ -10,15 +10,14 @@ import platform
 import secrets
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acme_core.distribution import Distribution
 from acme_core.ledger import Ledger
-from acme_core.options import MapOptions
 from acme_core.outdir import new_output_dir
 from acme_core.signatures import function_module, function_name
+from acme_core.work import Work
 from acme_io.describe import describe
 from acme_io.layout import clean_name
 from acme_io.record import RunInfo
@@ -36,15 +35,14 @@ def draw_seed() -> int:
     return secrets.randbits(128)
 
 
-def describe_run(
-    func: Callable[..., Any], distribution: Distribution, options: MapOptions, seed: int
-) -> RunInfo:
+def describe_run(work: Work, seed: int) -> RunInfo:
     """Collect who computes what, when and with what."""
+    func, options = work.func, work.options
     return RunInfo(
         run_id=secrets.token_hex(8),
         function=function_name(func),
         module=function_module(func),
-        n_calls=distribution.n_calls,
+        n_calls=work.distribution.n_calls,
         started=time.time(),
         host=platform.node(),
         pid=os.getpid(),
@@ -52,7 +50,7 @@ def describe_run(
         versions=_versions(),
         options=options.on_record(),
         seed=seed,
-        shared=_described_shared(distribution) if options.write_worker_results else {},
+        shared=_described_shared(work.distribution) if options.write_worker_results else {},
     )
 
 
@@ -86,12 +84,8 @@ class Run:
 
     Parameters
     ----------
-    func : callable
-        The function.
-    distribution : Distribution
-        Its arguments.
-    options : MapOptions
-        Where results go.
+    work : Work
+        What is to be computed, and where results go.
     seed : int or None
         Of the generators of the calls; drawn, or taken from the earlier run, where it is `None`.
     resume : bool
@@ -105,17 +99,9 @@ class Run:
         If the run to be resumed was another one.
     """
 
-    def __init__(
-        self,
-        func: Callable[..., Any],
-        distribution: Distribution,
-        options: MapOptions,
-        seed: int | None,
-        *,
-        resume: bool = False,
-    ) -> None:
-        seed_given = seed is not None
-        self.info = describe_run(func, distribution, options, draw_seed() if seed is None else seed)
+    def __init__(self, work: Work, seed: int | None, *, resume: bool = False) -> None:
+        options, seed_given = work.options, seed is not None
+        self.info = describe_run(work, draw_seed() if seed is None else seed)
         self.name = clean_name(self.info.function)
         self.store: RunStore | None = None
         self._log: logging.Handler | None = None
@@ -131,7 +117,7 @@ class Run:
                     self.name,
                     self.info,
                     options.storage,
-                    distribution,
+                    work.distribution,
                     seed_given=seed_given,
                 )
             if earlier is None:
@@ -142,7 +128,7 @@ class Run:
                     folder, self.name, options.storage, self.info, earlier.done
                 )
         self.logfile = self._open_log(options.logfile)
-        self.ledger = Ledger(distribution.n_calls, self.store, options.slots)
+        self.ledger = Ledger(self.n_calls, self.store, options.slots)
 
     @property
     def n_calls(self) -> int:

@@ -257,10 +257,8 @@ class RunStore:
         calls = [
             call
             for call, status in enumerate(found.ledger.status)
-            if (status in (DONE, PICKLED)
-            and self._ledger.files[call] is None)
-            or (status != MISSING
-            and table.status[call] == MISSING)
+            if (status in (DONE, PICKLED) and self._ledger.files[call] is None)
+            or (status != MISSING and table.status[call] == MISSING)
         ]
         self._ledger.adopt(found.ledger, calls)
         table.adopt(found.table, calls)
