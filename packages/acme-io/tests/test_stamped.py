@@ -74,7 +74,7 @@ def test_the_library_alone_where_the_other_way_fails(run, tools, monkeypatch) ->
 
 def test_a_header_that_reads_otherwise_is_noticed(run, monkeypatch) -> None:
     made: list[type] = []
-    plain = finishing.Assembler
+    plain = finishing.LibraryAssembler
 
     def spy(*args: object) -> object:
         made.append(plain)
@@ -88,7 +88,7 @@ def test_a_header_that_reads_otherwise_is_noticed(run, monkeypatch) -> None:
         return stamp(self, numbers, start)
 
     monkeypatch.setattr(headers.Pattern, "stamp", wrong)
-    monkeypatch.setattr(finishing, "Assembler", spy)
+    monkeypatch.setattr(finishing, "LibraryAssembler", spy)
     done = run(lambda call: np.arange(10), 100, SINGLE)
     assert made == [plain]
     with acme_io.open_results(done.container) as results:

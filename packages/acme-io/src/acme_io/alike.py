@@ -12,10 +12,10 @@ import numpy as np
 from h5py import h5d, h5s, h5t
 
 from . import files, layout
-from .assembly import write_records
 from .container import Description, describe_container
 from .errors import DamagedFileError
 from .hdf5 import Field, add_dataset, as_bytes, read_text, write_text
+from .lines import write_records
 from .record import dumps
 from .seal import LARGE, Seal, block_size, range_checksum
 from .single_source import SingleSource

@@ -1,8 +1,12 @@
-"""One container with real datasets, assembled call by call."""
+"""One container with real datasets, assembled from the parts of a run.
 
-from collections.abc import Iterable, Mapping
+There are two ways, with the same result: this one, by the HDF5 library alone, and the one of
+`acme_io.stamped`, which is quicker for many calls.
+"""
+
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from h5py import h5d, h5p, h5s
@@ -10,30 +14,79 @@ from h5py import h5d, h5p, h5s
 from . import files, layout
 from .container import Description, describe_container
 from .errors import DamagedFileError
-from .hdf5 import Field, add_dataset, as_bytes, hdf5_type, write_column, write_text
+from .hdf5 import Field, add_dataset, as_bytes, hdf5_type
+from .lines import RecordLines
 from .payload import array_checksum, combined_checksum
 from .seal import LARGE, Seal, block_size
 from .writing import NewFile, write_exactly
 
-__all__ = ["Assembler", "write_records"]
+__all__ = ["Assembling", "LibraryAssembler", "Part", "changed"]
 
 Array = np.ndarray[Any, Any]
 
+Dataset = tuple[Field, Array | None]
 
-class Assembler:
+
+class Part(Protocol):
+    """A file that holds results of calls."""
+
+    path: Path
+
+    def __contains__(self, call: int) -> bool:
+        """Whether a call has a result here."""
+
+    def record(self, call: int) -> str:
+        """Return the record of a call."""
+
+    def datasets(self, call: int) -> list[Dataset]:
+        """Read the datasets of a call."""
+
+    def close(self) -> None:
+        """Let go of the file."""
+
+
+class Assembling(Protocol):
     """A container on its way: under a temporary name until `finish`.
 
-    Parameters
-    ----------
-    path : pathlib.Path
-        Final name of the container.
-    run_id : str
-        The run's id.
-    n_calls : int
-        Number of calls of the run.
-    n_large : int
-        How many large datasets a call is expected to have; room in the seal is kept for them.
+    Made from the final name of the container, the run's id, the number of calls of the run, and how
+    many large datasets a call is expected to have; room in the seal is kept for them.
     """
+
+    def add(self, call: int, datasets: Iterable[Dataset], known: int) -> None:
+        """Add the datasets of one call.
+
+        Parameters
+        ----------
+        call : int
+            The call; it must be new.
+        datasets : iterable of (Field, numpy.ndarray or None)
+            Its datasets and their contents.
+        known : int
+            Checksum of the contents, as the worker saw them.
+
+        Raises
+        ------
+        DamagedFileError
+            The contents are not what the worker wrote.
+        """
+
+    def take(self, part: Part, calls: Sequence[int], known: Sequence[int]) -> None:
+        """Add calls of a part, as `add` does."""
+
+    def finish(self, about: Description, lines: RecordLines) -> None:
+        """Write the record and give the container its name; it is on the disk then."""
+
+    def abort(self) -> None:
+        """Remove what there is."""
+
+
+def changed(call: int) -> DamagedFileError:
+    """Return the error to raise if the checksum of a call is not the known one."""
+    return DamagedFileError(f"The result of call {call} changed after it was written.")
+
+
+class LibraryAssembler:
+    """Assembles a container by the HDF5 library; see `Assembling`."""
 
     def __init__(self, path: Path, run_id: str, n_calls: int, n_large: int) -> None:
         self._path, self._run_id, self._n_calls = path, run_id, n_calls
@@ -47,31 +100,19 @@ class Assembler:
         self._plist.set_fill_time(h5d.FILL_TIME_NEVER)
         self._new = NewFile(path, block_size(n_calls * n_large + 1, run_id), dense=True)
 
-    def add(
-        self, call: int, fields: Iterable[Field], arrays: Iterable[Array | None], known: int
-    ) -> None:
-        """Add the datasets of one call.
+    def take(self, part: Part, calls: Sequence[int], known: Sequence[int]) -> None:
+        """Add calls of a part."""
+        for call, checksum in zip(calls, known, strict=True):
+            self.add(call, part.datasets(call), checksum)
 
-        Parameters
-        ----------
-        call : int
-            The call; it must be new.
-        fields, arrays : iterable
-            Its datasets and their contents.
-        known : int
-            Checksum of the contents, as the worker saw them.
-
-        Raises
-        ------
-        DamagedFileError
-            The contents are not what the worker wrote.
-        """
-        contents = list(arrays)
-        checksums = [array_checksum(array) for array in contents]
+    def add(self, call: int, datasets: Iterable[Dataset], known: int) -> None:
+        """Add the datasets of one call."""
+        contents = list(datasets)
+        checksums = [array_checksum(array) for _, array in contents]
         if combined_checksum(checksums) != known:
-            raise DamagedFileError(f"The result of call {call} changed after it was written.")
+            raise changed(call)
         group = layout.call_group(call)
-        for field, array, own in zip(fields, contents, checksums, strict=True):
+        for (field, array), own in zip(contents, checksums, strict=True):
             self._add(f"{group}/{field.path}".encode(), field, array, own)
 
     def _add(self, path: bytes, field: Field, array: Array | None, own: int) -> None:
@@ -100,11 +141,11 @@ class Assembler:
             known = self._kinds[key] = (hdf5_type(field.dtype, field.text), space)
         return known
 
-    def finish(self, about: Description, records: Mapping[int, str]) -> None:
-        """Write the record and give the container its name; it is on the disk then."""
+    def finish(self, about: Description, lines: RecordLines) -> None:
+        """Write the record and give the container its name."""
         try:
             describe_container(self._new.root, about)
-            text = write_records(self._new.root, self._n_calls, records)
+            text = lines.write(self._new.root)
             seal = Seal("container", self._run_id, range(self._n_calls))
             self._new.publish(seal, [*self._ranges, *self._new.find(text)], flush=True)
             files.flush_folder(self._path.parent)
@@ -115,13 +156,3 @@ class Assembler:
     def abort(self) -> None:
         """Remove what there is."""
         self._new.abort()
-
-
-def write_records(root: Any, n_calls: int, records: Mapping[int, str]) -> bytes:
-    """Write the records of all calls into one attribute, and where each ends into another."""
-    lines = [records.get(call, "") for call in range(n_calls)]
-    ends = np.cumsum([len(line) + 1 for line in lines], dtype="<u8")  # records are ASCII
-    text = "\n".join(lines).encode()
-    write_column(root, "calls_end", ends)
-    write_text(root, "calls", text)
-    return text

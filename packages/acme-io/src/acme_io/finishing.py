@@ -5,7 +5,7 @@ once at the end of a run, or of a rebuild.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,10 +13,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import files, layout
-from .assembly import Assembler
+from .assembly import Assembling, LibraryAssembler
 from .container import Description, external_links, write_container
 from .errors import DamagedFileError
 from .ledger import Ledger
+from .lines import RecordLines
 from .linking import FEWEST_LINKS, CannotLinkError
 from .parts import PartFile
 from .payload import RunStamp
@@ -116,12 +117,12 @@ class SingleFinisher(BaseFinisher):
 
     def __init__(self, output_dir: Path, name: str, stamp: RunStamp, ledger: Ledger) -> None:
         super().__init__(output_dir, name, stamp, ledger)
-        self._assembler: Assembler | StampedAssembler | None = None
+        self._assembler: Assembling | None = None
         self._stamped = ledger.n_calls >= FEWEST_LINKS
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="acme-io assembly")
         self._work: list[Future[None]] = []
-        self._added: dict[int, str] = {}
-        self._records: dict[int, str] = {}
+        self._added = _Added(ledger.n_calls)
+        self._lines = RecordLines(ledger.n_calls, output_dir)
         self._trouble: Exception | None = None
 
     def taken(self, calls: Sequence[int]) -> None:
@@ -130,11 +131,12 @@ class SingleFinisher(BaseFinisher):
         for file, group in self._by_file(calls).items():
             self._work.append(self._pool.submit(self._try_add, file, group))
 
-    def _by_file(self, calls: Sequence[int]) -> dict[str, list[int]]:
+    def _by_file(self, calls: Iterable[int]) -> dict[str, list[int]]:
         groups: dict[str, list[int]] = {}
+        files, status = self.ledger.files, self.ledger.status
         for call in calls:
-            file = self.ledger.files[call]
-            if file is not None and self.ledger.status[call] == DONE:
+            file = files[call]
+            if file is not None and status[call] == DONE:
                 groups.setdefault(file, []).append(call)
         return groups
 
@@ -146,35 +148,26 @@ class SingleFinisher(BaseFinisher):
             except Exception as error:
                 logger.debug("Assembling %s has to start anew: %s", file, error)
                 self._trouble = error
-            else:
-                self._flush_ahead()
 
     def _add(self, file: str, calls: list[int]) -> None:
         path = layout.local(self.output_dir, file)
         part = ContainerPart(path) if path == self.container else PartFile(path)
         try:
+            self._added.note(calls, file)
             for call in calls:
-                if call in self._added:
-                    raise DamagedFileError(f"Call {call} came twice.")
                 if call not in part:
                     raise DamagedFileError(f"{part.path} lacks the result of call {call}.")
-                fields = part.fields(call)
-                if self._assembler is None:
-                    n_large = sum(field.nbytes >= LARGE for field in fields)
-                    self._assembler = self._assembler_for(n_large)
-                checksum = self.ledger.checksums[call]
-                self._assembler.add(call, fields, part.arrays(call), checksum)
-                self._added[call] = file
-                self._records[call] = part.records[call]
+            if self._assembler is None:
+                n_large = sum(field.nbytes >= LARGE for field, _ in part.datasets(calls[0]))
+                self._assembler = self._assembler_for(n_large)
+            checksums = self.ledger.checksums
+            self._assembler.take(part, calls, [checksums[call] for call in calls])
+            self._lines.add(calls, [part.record(call) for call in calls])
         finally:
             part.close()
 
-    def _flush_ahead(self) -> None:
-        if isinstance(self._assembler, StampedAssembler):
-            self._assembler.flush_ahead()
-
-    def _assembler_for(self, n_large: int) -> Assembler | StampedAssembler:
-        make = StampedAssembler if self._stamped else Assembler
+    def _assembler_for(self, n_large: int) -> Assembling:
+        make = StampedAssembler if self._stamped else LibraryAssembler
         return make(self.container, self.stamp.run_id, self.ledger.n_calls, n_large)
 
     def finish(self, table: CallTable) -> None:
@@ -192,26 +185,23 @@ class SingleFinisher(BaseFinisher):
 
     def _complete(self, table: CallTable) -> None:
         """Add what is missing and write the container."""
-        wanted = {
-            call: str(file)
-            for call, file in enumerate(self.ledger.files)
-            if file is not None and self.ledger.status[call] == DONE
-        }
-        if self._trouble is not None or self._added != wanted:
+        wanted = self._by_file(range(self.ledger.n_calls))
+        if self._trouble is not None or not self._added.are(wanted):
             self._start_anew()
-            for file, calls in self._by_file(sorted(wanted)).items():
+            for file, calls in wanted.items():
                 self._add(file, calls)
         if self._assembler is None:
             self._assembler = self._assembler_for(0)
         full = self.ledger.completed(table)
-        self._assembler.finish(self._about(full), self._records)
+        self._assembler.finish(self._about(full), self._lines)
         self._assembler = None
 
     def _start_anew(self) -> None:
         if self._assembler is not None:
             self._assembler.abort()
         self._assembler, self._trouble = None, None
-        self._added, self._records = {}, {}
+        self._added = _Added(self.ledger.n_calls)
+        self._lines.clear()
 
     def payload_files(self) -> list[str | None]:
         """Return the container: it holds everything."""
@@ -223,3 +213,35 @@ class SingleFinisher(BaseFinisher):
         if self._assembler is not None:
             self._assembler.abort()
             self._assembler = None
+        self._lines.close()
+
+
+class _Added:
+    """Which calls were added, and from which files."""
+
+    def __init__(self, n_calls: int) -> None:
+        self._file_of = np.zeros(n_calls, "<u4")  # files count from 1
+        self._numbers: dict[str, int] = {}
+
+    def note(self, calls: Sequence[int], file: str) -> None:
+        """Take note of calls.
+
+        Raises
+        ------
+        DamagedFileError
+            One of them was there before.
+        """
+        before = self._file_of[calls]
+        if before.any():
+            raise DamagedFileError(f"Call {calls[int(before.argmax())]} came twice.")
+        self._file_of[calls] = self._numbers.setdefault(file, len(self._numbers) + 1)
+
+    def are(self, wanted: Mapping[str, Sequence[int]]) -> bool:
+        """Whether the calls of these files were added, and no others."""
+        expected = np.zeros_like(self._file_of)
+        for file, calls in wanted.items():
+            expected[calls] = self._numbers.get(file, _UNKNOWN)
+        return bool((expected == self._file_of).all())
+
+
+_UNKNOWN = 2**32 - 1

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from . import files, layout
-from .assembly import write_records
 from .container import describe_container, external_links, write_container
 from .errors import DamagedFileError
 from .finishing import BaseFinisher
 from .ledger import Ledger, calls_of
+from .lines import write_records
 from .payload import RunStamp
 from .record import DONE, CallTable, dumps
 from .seal import Seal

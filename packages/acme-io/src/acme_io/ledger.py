@@ -1,5 +1,6 @@
 """What a run has written so far: per call its status, its file and its checksum."""
 
+from array import array
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -30,13 +31,14 @@ class Ledger:
         self.n_calls = n_calls
         self.status = bytearray([MISSING]) * n_calls
         self.files: list[str | None] = [None] * n_calls
-        self.checksums = [0] * n_calls
-        self.attempts = [0] * n_calls
-        self.lengths = [0] * n_calls
+        # Columns of numbers, not lists: there may be millions of calls.
+        self.checksums = array("Q", bytes(8 * n_calls))
+        self.attempts = array("L", bytes(array("L").itemsize * n_calls))
+        self.lengths = array("q", bytes(8 * n_calls))
         self.extras = bytearray(n_calls)
         self.longest: dict[str, int] = {}  # of each file with rows of different lengths
         self.superseded: set[str] = set()
-        self.entries = [0] * n_calls  # counts what was accepted for a call
+        self.entries = array("L", self.attempts)  # counts what was accepted for a call
 
     def accept(self, receipt: BatchReceipt) -> list[int]:
         """Take a receipt, in place of earlier ones of the same calls; returns what it changes."""
@@ -93,9 +95,9 @@ class Ledger:
         """Return a copy that stays as it is while receipts come in."""
         twin = Ledger(0)
         twin.n_calls, twin.status, twin.extras = self.n_calls, self.status[:], self.extras[:]
-        twin.files, twin.checksums = list(self.files), list(self.checksums)
-        twin.attempts, twin.lengths = list(self.attempts), list(self.lengths)
-        twin.longest, twin.entries = dict(self.longest), list(self.entries)
+        twin.files, twin.checksums = list(self.files), self.checksums[:]
+        twin.attempts, twin.lengths = self.attempts[:], self.lengths[:]
+        twin.longest, twin.entries = dict(self.longest), self.entries[:]
         return twin
 
     def unused(self) -> set[str]:

@@ -10,16 +10,17 @@ them in blocks of a *fractal heap*::
 Once the file is closed the addresses in these blocks are replaced, and the checksums of the blocks.
 """
 
+import mmap
 import re
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any, BinaryIO, NamedTuple
 
 from h5py import h5g, h5o
 
 from .lookup3 import lookup3
 
-__all__ = ["FEWEST_LINKS", "CannotLinkError", "link_to_placeholder", "point_links"]
+__all__ = ["FEWEST_LINKS", "CannotLinkError", "Metadata", "link_to_placeholder", "point_links"]
 
 FEWEST_LINKS = 64
 """Fewer links are not worth it; up to 8 of them the library keeps elsewhere."""
@@ -41,7 +42,7 @@ class _Heap(NamedTuple):
     offset_size: int
 
     @classmethod
-    def read(cls, metadata: bytes, at: int) -> "_Heap":
+    def read(cls, metadata: mmap.mmap, at: int) -> "_Heap":
         """Read the header of a heap."""
         if metadata[at : at + 5] != b"FRHP\0" or not metadata[at + 9] & _CHECKSUMS:
             raise CannotLinkError(f"there is no heap of links at byte {at}")
@@ -72,34 +73,44 @@ def link_to_placeholder(root: Any, names: Iterable[bytes]) -> int:
     return int(address)
 
 
+class Metadata(NamedTuple):
+    """Where in a file the library's metadata lies: behind `start`, but for the bytes in `skip`.
+
+    Addresses count from `base`, the size of the user block.
+    """
+
+    base: int
+    start: int
+    skip: range
+
+
 def point_links(
     file: BinaryIO,
-    base: int,
-    start: int,
+    where: Metadata,
     placeholder: int,
     names: bytes,
-    targets: Mapping[bytes, int],
-) -> list[bytes]:
+    target: Callable[[bytes], int],
+) -> tuple[int, list[bytes]]:
     """Give links in a closed file their targets.
 
     Parameters
     ----------
     file : binary file
         Open for reading and writing.
-    base : int
-        Size of the user block: addresses count from there.
-    start : int
-        Where the library's metadata begins.
+    where : Metadata
+        Where to look for the links.
     placeholder : int
         Address that the links have.
     names : bytes
         Regular expression of the names.
-    targets : mapping of bytes to int
-        Address of each name.
+    target : callable
+        Gives the address of a name.
 
     Returns
     -------
-    list of bytes
+    count : int
+        How many links were changed.
+    samples : list of bytes
         One of the names of each block that was changed.
 
     Raises
@@ -107,38 +118,39 @@ def point_links(
     CannotLinkError
         The links were not found where they should be.
     """
-    file.seek(start)
-    metadata = b"".join(iter(lambda: file.read(1 << 24), b""))
     pattern = re.compile(b"(" + names + b")" + re.escape(struct.pack("<Q", placeholder)))
 
-    def target(match: re.Match[bytes]) -> bytes:
-        return match[1] + struct.pack("<Q", targets[match[1]])
+    def pointed(match: re.Match[bytes]) -> bytes:
+        return match[1] + struct.pack("<Q", target(match[1]))
 
     found, samples = 0, []
-    for at in _direct_blocks(metadata):
-        heap_at = struct.unpack_from("<Q", metadata, at + 5)[0] + base - start
-        if not 0 <= heap_at < len(metadata) or metadata[heap_at : heap_at + 4] != b"FRHP":
-            continue
-        heap = _Heap.read(metadata, heap_at)
-        offset = int.from_bytes(metadata[at + 13 : at + 13 + heap.offset_size], "little")
-        block = metadata[at : at + heap.block_size(offset)]
-        first = pattern.search(block)
-        if first is None:
-            continue
-        samples.append(first[1])
-        changed, count = pattern.subn(target, block)
-        found += count
-        sum_at = 13 + heap.offset_size
-        zeroed = changed[:sum_at] + bytes(4) + changed[sum_at + 4 :]
-        file.seek(start + at)
-        file.write(zeroed[:sum_at] + struct.pack("<I", lookup3(zeroed)) + zeroed[sum_at + 4 :])
-    if found != len(targets):
-        raise CannotLinkError(f"{found} of {len(targets)} links were found")
-    return samples
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for at in _direct_blocks(content, where):
+            heap_at = struct.unpack_from("<Q", content, at + 5)[0] + where.base
+            if content[heap_at : heap_at + 4] != b"FRHP":
+                continue
+            heap = _Heap.read(content, heap_at)
+            offset = int.from_bytes(content[at + 13 : at + 13 + heap.offset_size], "little")
+            block = content[at : at + heap.block_size(offset)]
+            first = pattern.search(block)
+            if first is None:
+                continue
+            samples.append(first[1])
+            changed, count = pattern.subn(pointed, block)
+            found += count
+            file.seek(at)
+            file.write(_with_checksum(changed, 13 + heap.offset_size))
+    return found, samples
 
 
-def _direct_blocks(metadata: bytes) -> Iterable[int]:
-    at = metadata.find(b"FHDB\0")
-    while at >= 0:
-        yield at
-        at = metadata.find(b"FHDB\0", at + 1)
+def _with_checksum(block: bytes, sum_at: int) -> bytes:
+    zeroed = block[:sum_at] + bytes(4) + block[sum_at + 4 :]
+    return zeroed[:sum_at] + struct.pack("<I", lookup3(zeroed)) + zeroed[sum_at + 4 :]
+
+
+def _direct_blocks(content: mmap.mmap, where: Metadata) -> Iterable[int]:
+    for start, stop in ((where.start, where.skip.start), (where.skip.stop, len(content))):
+        at = content.find(b"FHDB\0", start, stop)
+        while at >= 0:
+            yield at
+            at = content.find(b"FHDB\0", at + 1, stop)

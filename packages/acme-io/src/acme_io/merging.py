@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -10,11 +11,12 @@ import numpy as np
 
 from . import layout
 from .alike import AlikeWriter
-from .assembly import Assembler
+from .assembly import LibraryAssembler
 from .container import Description
 from .errors import AcmeIOError, MissingCallError, ResultsExistError
 from .finishing_stacked import StackSingleFinisher
 from .ledger import Ledger
+from .lines import RecordLines
 from .payload import RunStamp, data_checksum
 from .reader import open_results
 from .record import DONE, MISSING, PICKLED, CallTable, dumps
@@ -137,31 +139,34 @@ def _merge_alike(source: Source, goal: Path, table: CallTable, skipped: dict[int
 
 def _merge_calls(source: Source, goal: Path, table: CallTable, skipped: dict[int, str]) -> None:
     """Write a group per call."""
-    assembler: Assembler | None = None
-    records: dict[int, str] = {}
+    assembler: LibraryAssembler | None = None
+    lines = RecordLines(len(table), goal.parent)
     run_id, n_calls = source.run.run_id, len(table)
     try:
         for call, found in _done(source, table, skipped):
             if assembler is None:
                 n_large = sum(field.nbytes >= LARGE for field in found.fields)
-                assembler = Assembler(goal, run_id, n_calls, n_large)
-            assembler.add(call, found.fields, found.arrays, int(table.checksum[call]))
-            records[call] = dumps(found.record)
+                assembler = LibraryAssembler(goal, run_id, n_calls, n_large)
+            datasets = zip(found.fields, found.arrays, strict=True)
+            assembler.add(call, datasets, int(table.checksum[call]))
+            lines.add([call], [dumps(found.record)])
         if assembler is None:
-            assembler = Assembler(goal, run_id, n_calls, 0)
-        assembler.finish(Description(_stamp(source), "single", table), records)
+            assembler = LibraryAssembler(goal, run_id, n_calls, 0)
+        assembler.finish(Description(_stamp(source), "single", table), lines)
     except BaseException:
         if assembler is not None:
             assembler.abort()
         raise
+    finally:
+        lines.close()
 
 
 def _merge_stacked(source: StackedSource, goal: Path, table: CallTable) -> None:
     ledger = Ledger(len(table))
     ledger.status[:] = bytes(int(code) for code in table.status)
-    ledger.checksums = [int(checksum) for checksum in table.checksum]
+    ledger.checksums = array("Q", table.checksum.tolist())
     if source.container.lengths is not None:
-        ledger.lengths = [int(length) for length in source.container.lengths]
+        ledger.lengths = array("q", source.container.lengths.tolist())
     for file, calls in source.sources:
         for call in calls:
             ledger.files[call] = file if ledger.status[call] == DONE else None

@@ -6,11 +6,12 @@ The client copies each part into the container as it comes in; the container get
 parts go, when the run ends.
 """
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from h5py import h5d
@@ -145,6 +146,24 @@ def write_part(
     write_pieces(path, "part", stamp, calls, "\n".join(records), DATA, pieces)
 
 
+class Packing(NamedTuple):
+    """Which arrays a call has, and where they lie from where its data begin.
+
+    Attributes
+    ----------
+    fields : tuple of Field
+        The datasets.
+    offsets : tuple of int
+        Where each begins.
+    length : int
+        Bytes of all of them; the next call begins there.
+    """
+
+    fields: tuple[Field, ...]
+    offsets: tuple[int, ...]
+    length: int
+
+
 class PartFile:
     """A part file, open to read its calls.
 
@@ -173,67 +192,129 @@ class PartFile:
             sealed.close()
         if len(lines) != len(self.calls):
             raise DamagedFileError(f"{path} has {len(lines)} records for {len(self.calls)} calls.")
-        self.records: dict[int, str] = {}
-        self._places: dict[int, list[tuple[int, Field]]] = {}
         try:
-            self._find(lines)
+            if self._find(lines) > size:
+                raise ValueError("its records tell of more data than there are")
         except (ValueError, TypeError) as error:
             raise DamagedFileError(f"{path} is damaged: {error}") from error
-        self._bytes = (
-            np.memmap(path, "u1", "r", offset=self._offset, shape=(size,))
-            if size
-            else np.zeros(0, "u1")
-        )
+        self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115
 
-    def _find(self, lines: Sequence[str]) -> None:
-        """Find record and arrays of every call.
+    def _find(self, lines: list[str]) -> int:
+        """Find record and arrays of every call; returns where the last one ends.
 
         The packing stands at the end of a record; quotes within texts are escaped in JSON, so its
         beginning is found without parsing the record.
         """
+        self._packings: list[Packing | None] = []
+        self._starts: list[int] = []
         position = 0
-        for call, line in zip(self.calls, lines, strict=True):
-            record, found, packing = line.rpartition(_PACKED)
-            self.records[call] = f"{record}}}" if found else line
-            if not found:
-                continue
-            places = []
-            for field in _fields(packing[:-1]):
-                places.append((position, field))
-                position += -(-field.nbytes // _ALIGN) * _ALIGN
-            self._places[call] = places
+        for at, line in enumerate(lines):
+            record, found, text = line.rpartition(_PACKED)
+            packing = _packing_of(text[:-1]) if found else None
+            self._packings.append(packing)
+            self._starts.append(position)
+            if packing is not None:
+                lines[at] = f"{record}}}"
+                position += packing.length
+        self._records = lines
+        return position
 
     def __contains__(self, call: int) -> bool:
         """Whether a call has a result in this part."""
-        return call in self._places
+        return call in self.calls and self._packings[call - self.calls.start] is not None
 
-    def fields(self, call: int) -> list[Field]:
-        """Datasets of a call."""
-        return [field for _, field in self._places[call]]
+    def record(self, call: int) -> str:
+        """Return the record of a call."""
+        return self._records[call - self.calls.start]
 
-    def arrays(self, call: int) -> list[Array | None]:
-        """Arrays of a call: views of the file, not copies."""
+    def packing(self, call: int) -> Packing:
+        """Return which arrays a call has; it is one with a result."""
+        packing = self._packings[call - self.calls.start]
+        if packing is None:
+            raise KeyError(call)
+        return packing
+
+    def datasets(self, call: int) -> list[tuple[Field, Array | None]]:
+        """Read the datasets of a call."""
+        packing = self.packing(call)
+        content = np.empty(packing.length, "u1")
+        self.read_into(content.data, self.start(call))
         return [
-            None
-            if field.shape is None
-            else np.ndarray(field.shape, field.dtype, self._bytes, position if field.nbytes else 0)
-            if field.nbytes
-            else np.zeros(field.shape, field.dtype)
-            for position, field in self._places[call]
+            (field, None if field.shape is None else _array(content, field, at))
+            for field, at in zip(packing.fields, packing.offsets, strict=True)
         ]
+
+    def start(self, call: int) -> int:
+        """Return where among the data those of a call begin."""
+        return self._starts[call - self.calls.start]
+
+    def neighbours(self, calls: Sequence[int], limit: int) -> Iterator[tuple[slice, int, int]]:
+        """Cut calls into groups whose data follow each other.
+
+        Parameters
+        ----------
+        calls : sequence of int
+            Calls with a result, in order.
+        limit : int
+            Bytes that a group of several has at most.
+
+        Yields
+        ------
+        calls : slice
+            Which of them.
+        start, length : int
+            Where their data lie.
+        """
+        first, start, length = 0, 0, 0
+        for at, call in enumerate(calls):
+            begin, size = self.start(call), self.packing(call).length
+            if at and (begin != start + length or length + size > limit):
+                yield slice(first, at), start, length
+                first, length = at, 0
+            if not length:
+                start = begin
+            length += size
+        if calls:
+            yield slice(first, len(calls)), start, length
+
+    def read_into(self, view: memoryview, start: int) -> None:
+        """Read data, from a position among them on."""
+        self._file.seek(self._offset + start)
+        position = 0
+        while position < len(view):
+            count = self._file.readinto(view[position:])  # type: ignore[attr-defined]
+            if not count:
+                raise DamagedFileError(f"{self.path} was cut short while it was read.")
+            position += count
+
+    def __del__(self) -> None:
+        """Close it when nobody refers to it any more; `Results` need no `with`."""
+        with contextlib.suppress(Exception):
+            self._file.close()
 
     def close(self) -> None:
         """Let go of the file."""
-        self._bytes = np.zeros(0, "u1")
+        self._file.close()
+
+
+def _array(content: Array, field: Field, at: int) -> Array:
+    raw = content[at : at + field.nbytes]
+    return (
+        raw.view(field.dtype).reshape(field.shape)
+        if len(raw)
+        else np.zeros(field.shape, field.dtype)
+    )
 
 
 @lru_cache(maxsize=64)
-def _fields(packing: str) -> tuple[Field, ...]:
+def _packing_of(text: str) -> Packing:
     """Read how the arrays of a call are packed; most calls of a run are alike."""
-    return tuple(
-        _field(layout.result_name(index), descr, shape, text)
-        for index, (descr, shape, text) in enumerate(json.loads(packing))
-    )
+    fields, offsets, position = [], [], 0
+    for index, (descr, shape, is_text) in enumerate(json.loads(text)):
+        fields.append(_field(layout.result_name(index), descr, shape, is_text))
+        offsets.append(position)
+        position += -(-fields[-1].nbytes // _ALIGN) * _ALIGN
+    return Packing(tuple(fields), tuple(offsets), position)
 
 
 def _field(path: str, descr: Any, shape: list[int] | None, text: bool) -> Field:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -204,15 +204,16 @@ def build_file(
     try:
         plan = list(lay_out(new.root))
         new.close_hdf5()
-        ranges = [found for data in plan if (found := _put(new.file, data)) is not None]
+        ranges = [found for data in plan if (found := _put(new, data, flush)) is not None]
         new.publish(seal, ranges, flush=flush)
     except BaseException:
         new.abort()
         raise
 
 
-def _put(file: BinaryIO, data: Data) -> tuple[int, int, int] | None:
+def _put(new: NewFile, data: Data, flush: bool) -> tuple[int, int, int] | None:
     """Write the bytes of one dataset; returns its range if it is a large one."""
+    file = new.file
     if not data.length:
         return None
     large = data.length >= LARGE
@@ -225,6 +226,8 @@ def _put(file: BinaryIO, data: Data) -> tuple[int, int, int] | None:
         for start in range(0, len(view), _AT_ONCE):
             part = view[start : start + _AT_ONCE]
             write_exactly(file, part)
+            if flush:
+                new.written_up_to(file.tell())
             if large:
                 running.update(part)
     return (data.offset, data.length, running.value()) if large else None

@@ -91,6 +91,25 @@ class LargeChecksum:
         return zlib.crc32(self._left, self._crc)
 
 
+class Checksum:
+    """The checksum of a known number of bytes that come piece by piece."""
+
+    def __init__(self, length: int) -> None:
+        self._large = LargeChecksum() if length >= LARGE else None
+        self._crc = 0
+
+    def update(self, data: Any) -> None:
+        """Take the next piece."""
+        if self._large is None:
+            self._crc = zlib.crc32(data, self._crc)
+        else:
+            self._large.update(data)
+
+    def value(self) -> int:
+        """Return the checksum of everything so far."""
+        return self._crc if self._large is None else self._large.value()
+
+
 def block_size(n_ranges: int, run: str) -> int:
     """Size in bytes of a user block whose seal names a run and lists `n_ranges` large datasets."""
     without = _WITHOUT_RANGES + len(json.dumps(run))

@@ -11,7 +11,7 @@ from .errors import DamagedFileError
 from .hdf5 import Field, read_column, read_text
 from .opening import SealedFile
 from .parts import PartFile
-from .record import PICKLED, call_from_json
+from .record import DONE, PICKLED, call_from_json
 from .seal import LARGE, checksum
 from .sources import Container, Source, StoredCall, read_field, read_values, without_lost_pickles
 
@@ -107,32 +107,22 @@ class ContainerPart:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._sealed = SealedFile(path)
-        self.records = {}
-        records = ContainerRecords(self._sealed)
-        for call in self._sealed.seal.calls:
-            if line := records.line(call):
-                self.records[call] = line
+        self._records = ContainerRecords(self._sealed)
+        self._status = read_column(self._sealed.root, "status")
 
     def __contains__(self, call: int) -> bool:
         """Whether a call has a result here."""
-        return call in self.records
+        return bool(self._status[call] == DONE) and bool(self.record(call))
+
+    def record(self, call: int) -> str:
+        """Return the record of a call."""
+        return self._records.line(call)
 
     def datasets(self, call: int) -> list[tuple[Field, Array | None]]:
         """Read the datasets of a call."""
         group = h5g.open(self._sealed.fid, layout.call_group(call).encode())
-        found: list[tuple[Field, Array | None]] = []
-        for index in range(group.get_num_objs()):
-            name = layout.result_name(index)
-            found.append(read_field(h5d.open(group, name.encode()), name))
-        return found
-
-    def fields(self, call: int) -> list[Field]:
-        """Datasets of a call."""
-        return [field for field, _ in self.datasets(call)]
-
-    def arrays(self, call: int) -> list[Array | None]:
-        """Arrays of a call."""
-        return [array for _, array in self.datasets(call)]
+        names = map(layout.result_name, range(group.get_num_objs()))
+        return [read_field(h5d.open(group, name.encode()), name) for name in names]
 
     def close(self) -> None:
         """Close the file."""
@@ -155,6 +145,7 @@ class PartSource(Source):
         file = str(self._files[call])
         if self._part is None or self._part[0] != file:
             path = layout.local(self.folder, file)
+            self.close()
             self._part = (file, ContainerPart(path) if path == self.path else PartFile(path))
         return self._part[1]
 
@@ -162,13 +153,11 @@ class PartSource(Source):
         """Read the record of one call."""
         if self.table.status[call] == PICKLED:
             return self._pickle_record(call)
-        return call_from_json(self._part_of(call).records[call])
+        return call_from_json(self._part_of(call).record(call))
 
     def load(self, call: int) -> StoredCall:
         """Read one call that is done."""
-        part = self._part_of(call)
-        arrays = [None if array is None else array.copy() for array in part.arrays(call)]
-        return StoredCall(self.load_record(call), part.fields(call), arrays)
+        return StoredCall.of(self.load_record(call), self._part_of(call).datasets(call))
 
     def close(self) -> None:
         """Let go of the part that is open."""

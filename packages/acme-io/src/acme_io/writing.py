@@ -22,6 +22,8 @@ __all__ = ["Draft", "NewFile", "write_exactly"]
 
 _NEAR_END = 8 << 20  # bytes: attributes that are written last lie at most so far from the end
 
+_AHEAD = 2 << 20  # bytes after which the system is asked to put them on the disk
+
 
 class Draft:
     """A file under its temporary name, open to direct writes and, in between, to HDF5.
@@ -53,6 +55,13 @@ class Draft:
         self.file: BinaryIO = open(handle, "rb+", buffering=0)  # noqa: SIM115
         self._quiet = _Quiet(self.file)
         self._fid: h5f.FileID | None = None
+        self._started = 0
+
+    def written_up_to(self, position: int) -> None:
+        """Note how far the file is written; now and then the disk is asked to begin with it."""
+        if position - self._started >= _AHEAD:
+            files.start_writing(self.file.fileno(), self._started, position)
+            self._started = position
 
     def create_hdf5(self) -> None:
         """Let HDF5 make a new file of it."""

@@ -1,0 +1,226 @@
+"""The records of all calls on their way into one attribute of a container.
+
+Each record is a line of some hundred bytes. Those of a million calls would fill the memory of the
+client, so they wait in a nameless file, in the order in which they come; here is only where each of
+them lies.
+"""
+
+import itertools
+import struct
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from h5py import h5a, h5s, h5t
+
+from .hdf5 import write_column, write_text
+from .seal import LARGE, LargeChecksum, checksum
+from .writing import write_exactly
+
+__all__ = ["CannotFindError", "RecordLines", "write_records"]
+
+Array = np.ndarray[Any, Any]
+
+_IN_MEMORY = 1 << 20  # bytes of records that need no file
+_NAME = b"calls\0"
+_AT_ONCE = 1 << 20  # bytes that are copied at once
+
+
+class CannotFindError(Exception):
+    """The attribute does not lie in the file as expected."""
+
+
+class RecordLines:
+    """Records of calls, to be had in the order of calls.
+
+    Parameters
+    ----------
+    n_calls : int
+        Number of calls of the run.
+    folder : pathlib.Path, optional
+        Where a file may be made that is gone when this is closed; by default where the system
+        keeps such files.
+    """
+
+    def __init__(self, n_calls: int, folder: Path | None = None) -> None:
+        self._starts = np.zeros(n_calls, "<u8")
+        self._lengths = np.zeros(n_calls, "<u4")
+        self._end = 0
+        place = None if folder is None else str(folder)
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=place)  # noqa: SIM115
+
+    def add(self, calls: Sequence[int], lines: Sequence[str]) -> None:
+        """Take the records of some calls, in place of earlier ones; they are ASCII."""
+        text = "\n".join(lines)
+        lengths = np.fromiter(map(len, lines), "<u4", len(lines))
+        starts = np.cumsum(lengths + np.uint32(1), dtype="<u8") - lengths - np.uint64(1)
+        where = np.asarray(calls)
+        self._starts[where] = starts + np.uint64(self._end)
+        self._lengths[where] = lengths
+        raw = text.encode("ascii") + b"\n"
+        self._file.seek(self._end)
+        self._file.write(raw)
+        self._end += len(raw)
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._lengths[:] = 0
+        self._end = 0
+        self._file.seek(0)
+        self._file.truncate()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    @property
+    def ends(self) -> Array:
+        """Position after the line of each call, with its line break."""
+        return np.cumsum(self._lengths + np.uint32(1), dtype="<u8")
+
+    def __len__(self) -> int:
+        """Return the length of the text: all lines, with line breaks in between."""
+        return max(int(self._lengths.sum(dtype="u8")) + len(self._lengths) - 1, 0)
+
+    def pieces(self) -> Iterator[bytes]:
+        """Give the text piece by piece; a call without a record has an empty line."""
+        left = len(self)  # there is no line break after the last line
+        for start, length in self._stretches():
+            if length < 0:
+                blank = min(-length, left)
+                left -= blank
+                yield b"\n" * blank
+                continue
+            self._file.seek(start)
+            while length:
+                piece = self._file.read(min(length, _AT_ONCE))
+                length -= len(piece)
+                yield piece[:left]
+                left -= min(len(piece), left)
+
+    def _stretches(self) -> Iterator[tuple[int, int]]:
+        """Find what can be read at once: position and length; minus the number of empty lines."""
+        with_breaks = self._lengths.astype("<i8") + 1
+        starts = self._starts.astype("<i8")
+        empty = self._lengths == 0
+        follows = (starts[1:] == starts[:-1] + with_breaks[:-1]) & ~empty[1:] & ~empty[:-1]
+        follows |= empty[1:] & empty[:-1]
+        borders = [0, *(np.flatnonzero(~follows) + 1).tolist(), len(starts)]
+        for first, end in itertools.pairwise(borders):
+            if first == end:
+                continue
+            if empty[first]:
+                yield 0, first - end
+            else:
+                yield int(starts[first]), int(with_breaks[first:end].sum())
+
+    def text(self) -> bytes:
+        """Return all of it."""
+        return b"".join(self.pieces())
+
+    def declare(self, root: Any) -> None:
+        """Make the attributes of a root group: `calls_end`, and `calls`, whose text `fill` writes.
+
+        The library would hold the text twice in memory.
+        """
+        if len(self) <= _IN_MEMORY:
+            self.write(root)
+            return
+        write_column(root, "calls_end", self.ends)
+        kind = h5t.C_S1.copy()
+        kind.set_size(len(self))
+        kind.set_cset(h5t.CSET_UTF8)
+        kind.set_strpad(h5t.STR_NULLPAD)
+        h5a.create(root, _NAME[:-1], kind, h5s.create(h5s.SCALAR))
+
+    def write(self, root: Any) -> bytes:
+        """Write the attributes of a root group; returns the text."""
+        text = self.text()
+        write_column(root, "calls_end", self.ends)
+        write_text(root, _NAME[:-1].decode(), text)
+        return text
+
+    def fill(self, file: BinaryIO, start: int) -> list[tuple[int, int, int]]:
+        """Write the text where `declare` made room for it, in a file that HDF5 has closed.
+
+        Parameters
+        ----------
+        file : binary file
+            Open for reading and writing.
+        start : int
+            Where the library's metadata begins.
+
+        Returns
+        -------
+        list of (int, int, int)
+            Offset, length and checksum of the text, so that opening the file need not read all of
+            it; empty for a short text.
+
+        Raises
+        ------
+        CannotFindError
+            The attribute is not there.
+        """
+        size = len(self)
+        if size < LARGE:
+            return []
+        at = _find(file, start, size)
+        if size <= _IN_MEMORY:
+            text = self.text()
+            file.seek(at)
+            if file.read(size) != text:
+                raise CannotFindError("the records are not where they should be")
+            return [(at, size, checksum(text))]
+        running = LargeChecksum()
+        file.seek(at)
+        for piece in self.pieces():
+            write_exactly(file, memoryview(piece))
+            running.update(piece)
+        return [(at, size, running.value())]
+
+
+def _find(file: BinaryIO, start: int, size: int) -> int:
+    """Find where the text of the attribute begins.
+
+    The file has the attribute as its header: …, sizes of name, type and dataspace, encoding, name,
+    type with the length of the text, dataspace; then comes the text.
+    """
+    window = b""
+    at = start
+    file.seek(start)
+    while piece := file.read(_AT_ONCE):
+        window = window[-64:] + piece
+        base = at + len(piece) - len(window)
+        at += len(piece)
+        found = window.find(_NAME)
+        while found >= 0:
+            head = window[max(found - 9, 0) : found + 64]
+            begin = _text_begins(head, size) if found >= 9 else None
+            if begin is not None:
+                return base + found - 9 + begin
+            found = window.find(_NAME, found + 1)
+    raise CannotFindError("there is no attribute of that name")
+
+
+def _text_begins(head: bytes, size: int) -> int | None:
+    """Find the end of an attribute's header, if it is that of a text of this size."""
+    version, _, name, kind, space, _ = struct.unpack_from("<BBHHHB", head)
+    if version != 3 or name != len(_NAME) or not 8 <= kind <= 16 or not 4 <= space <= 8:
+        return None
+    if len(head) < 9 + name + kind + space:  # the next window has all of it
+        return None
+    described = struct.unpack_from("<I", head, 9 + name + 4)[0]
+    return 9 + name + kind + space if described == size else None
+
+
+def write_records(root: Any, n_calls: int, records: Mapping[int, str]) -> bytes:
+    """Write the records of all calls into one attribute, and where each ends into another."""
+    lines = RecordLines(n_calls)
+    if records:
+        lines.add(list(records), list(records.values()))
+    try:
+        return lines.write(root)
+    finally:
+        lines.close()
