@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -91,3 +92,46 @@ def test_ctrl_c_twice(tmp_path: Path, way: str) -> None:
         assert all((results[call].values == float(call)).all() for call in done)
     again = end(tmp_path, int(signal.SIGINT), "resume")
     assert again.returncode == 0, again.stderr
+
+
+KILLED = """\
+import os
+import time
+import numpy as np
+from acme import ParallelMap
+
+def f(array, x):
+    with open("/proc/self/maps") as maps:
+        mapped = [line.split()[-1] for line in maps if "acme-handover" in line]
+    with open("where.tmp", "w") as file:
+        file.write(os.path.dirname(mapped[0]))
+    os.rename("where.tmp", "where")
+    time.sleep(0.1)
+    return x
+
+with ParallelMap(f, np.ones((100, 100_000)), range(1000), output_dir="out", n_workers=2) as pmap:
+    pmap.compute()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_killed_client_leaves_no_temporary_folder(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(KILLED)
+    (tmp_path / "temporary").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "script.py"],
+        cwd=tmp_path,
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "where").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait(30)
+    handed_over = Path((tmp_path / "where").read_text())
+    while handed_over.exists() or list((tmp_path / "temporary").iterdir()):
+        assert time.monotonic() < deadline, "something is left"
+        time.sleep(0.05)

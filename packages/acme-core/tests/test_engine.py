@@ -205,3 +205,17 @@ def test_too_few_items(workers, n):
         ValueError, match=f"n_inputs is 3, but `x` has .*{n if n < 3 else 'more than 3'}"
     ):
         in_memory(lambda x: x, each(iter(range(n))), n_inputs=3)
+
+
+def large(x):
+    return np.full(200_000, float(x)), {"n": np.arange(x)}
+
+
+def test_large_results_come_back_whole_and_can_be_changed(workers):
+    results = in_memory(large, range(40))
+    for call, (array, others) in enumerate(results):
+        assert (array == call).all()
+        assert others["n"].size == call
+        array += 1
+    assert (results[3][0] == 4).all()
+    assert (results[4][0] == 5).all()

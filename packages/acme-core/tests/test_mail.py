@@ -1,24 +1,32 @@
-"""Small outcomes come by post, large ones are fetched; neither is lost or taken twice."""
+"""Small outcomes come by post, large ones from memory or fetched; none is lost or taken twice."""
 
 import numpy as np
 import pytest
 
 from acme_core import ParallelMap, mail
+from acme_core.handover import Handover
 
 
-@pytest.mark.parametrize("size", [1, 100_000])
-def test_outcomes_come_whichever_way(workers, monkeypatch, size):
+@pytest.mark.parametrize(
+    ("size", "in_memory", "is_posted"),
+    [(1, True, True), (100_000, True, True), (100_000, False, False)],
+)
+def test_outcomes_come_whichever_way(workers, monkeypatch, size, in_memory, is_posted):
+    if not in_memory:  # as where workers are on other machines
+        monkeypatch.setattr(Handover, "mailbox", lambda handover: None)
     posted, fetched = [], []
     deliver, gather = mail._deliver, workers.gather
     monkeypatch.setattr(mail, "_deliver", lambda event: (posted.append(event), deliver(event)))
     monkeypatch.setattr(
-        workers, "gather", lambda futures: fetched.extend(futures) or gather(futures)
+        workers,
+        "gather",
+        lambda futures, **options: fetched.extend(futures) or gather(futures, **options),
     )
     with ParallelMap(np.full, [size] * 20, range(20), write_worker_results=False) as pmap:
         results = pmap.compute()
     assert [int(r[0]) for r in results] == list(range(20))
-    assert bool(posted) == (size == 1)
-    assert bool(fetched) == (size > 1)
+    assert bool(posted) == is_posted
+    assert bool(fetched) != is_posted
 
 
 def test_what_is_lost_on_the_way_is_fetched(workers, monkeypatch):

@@ -1,7 +1,11 @@
 """What makes the arguments of each call its own."""
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -11,7 +15,7 @@ from hypothesis import strategies as st
 
 from acme_core import transport
 from acme_core.errors import SharedFilesError
-from acme_core.handover import INLINE_LIMIT, Handover, fetch
+from acme_core.handover import INLINE_LIMIT, Handover, fetch, leave, take
 
 plain = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text())
 nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
@@ -115,6 +119,63 @@ def test_large_parcels_go_through_a_file(tmp_path):
         fetch(parcel)
     handover.close()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mailbox", ["box", "not there", None])
+def test_outcomes_come_back_as_they_were(tmp_path, mailbox):
+    (tmp_path / "box").mkdir()
+    values = [np.arange(100_000.0), {"a": np.ones(100_000)}, "text", b"x" * 400_000]
+    outcome = [transport.snapshot(call, value) for call, value in enumerate(values)]
+    content = leave(outcome, mailbox and str(tmp_path / mailbox))
+    assert (len(content) < 1000) == (mailbox == "box")
+    assert len(list((tmp_path / "box").iterdir())) == (mailbox == "box")
+    first, second, *others = take(content)
+    array = first.thaw()
+    array += 1
+    assert np.array_equal(array, values[0] + 1)
+    assert np.array_equal(first.thaw(), values[0])
+    assert np.array_equal(second.thaw()["a"], values[1]["a"])
+    assert others == values[2:]
+    assert not list((tmp_path / "box").iterdir())
+    if mailbox == "box":
+        with pytest.raises(FileNotFoundError):
+            take(content)
+
+
+def test_without_room_in_memory_outcomes_are_sent(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=2_000_000))
+    small, large = b"x" * 400_000, b"x" * 600_000
+    assert len(leave(small, str(tmp_path))) < 1000
+    assert len(leave(large, str(tmp_path))) > len(large)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert take(leave(large, str(tmp_path))) == large
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="without a folder in memory")
+def test_folders_in_memory_of_killed_processes_are_removed():
+    program = (
+        "import os, sys, time; from acme_core.handover import Handover\n"
+        "used = Handover(None); print(used.mailbox(), flush=True); sys.stdin.read(); os._exit(1)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        abandoned_one = process.stdout.readline().strip()
+        used = Handover(None)
+        folders = [abandoned_one, used.mailbox()]
+        for folder in folders:
+            os.utime(folder, (1e9, 1e9))
+        another = Handover(None)
+        another.mailbox()
+        another.close()
+        assert all(map(os.path.isdir, folders))
+        process.stdin.close()
+        process.wait(30)
+    another.mailbox()
+    assert [os.path.isdir(folder) for folder in folders] == [False, True]
+    another.close()
+    used.close()
+    assert not os.path.exists(folders[1])
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 from acme_cluster.importing import quick_imports
+from acme_cluster.leftovers import remove_noted
 
 __all__ = ["ForkServer", "available", "running", "thread_limits", "warm_up"]
 
@@ -315,6 +316,7 @@ def _interpreter_flags() -> list[str]:
 def _remove(folder: str) -> None:
     import shutil
 
+    remove_noted(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -154,6 +154,11 @@ class BatchWorkers:
         return len(self.scheduler.workers) if self.scheduler is not None else 0
 
     @property
+    def private_folder(self) -> str:
+        """Folder of this user alone that is removed with the jobs, however this process ends."""
+        return str(self.folder.path)
+
+    @property
     def refused(self) -> str | None:
         """Why there will be no more workers; None as long as there may be."""
         return self._given_up or self._gate.refusal

@@ -6,6 +6,7 @@
         alive                   touched by that process every few seconds
         workers/                one empty file for each job that runs
         logs/                   what the jobs print
+        elsewhere               further folders that go with this one
     ~/.acme/logs/ID/            the same, kept if a worker was lost
 
 It is removed by the client when the cluster ends; after the client was killed by the last job that
@@ -24,6 +25,7 @@ import uuid
 from pathlib import Path
 
 from acme_cluster.keys import KeyPair
+from acme_cluster.leftovers import remove_noted
 
 __all__ = ["HEARTBEAT", "ClusterFolder", "remove_abandoned", "shared_base"]
 
@@ -192,6 +194,7 @@ class ClusterFolder:
         # The keys first: should the rest fail, they are not there to be found.
         with contextlib.suppress(OSError):
             (self.path / "keys.pem").unlink(missing_ok=True)
+        remove_noted(self.path)
         remove_tree(self.path)
         for parent in (self.path.parent, self.path.parent.parent):
             with contextlib.suppress(OSError):

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -125,6 +126,11 @@ class LocalWorkers(LocalCluster):
     def still_growing(self) -> bool:
         """Whether a nanny lives: where it has no worker at the moment, it is making one."""
         return any(nanny.status == Status.running for nanny in self.workers.values())
+
+    @property
+    def private_folder(self) -> str | None:
+        """Folder of this user alone that is removed with the workers, however this process ends."""
+        return os.path.dirname(self.scratch) if _forkserver.available() else None
 
     def connect(self) -> Client:
         """Start the workers, and a client while they start.

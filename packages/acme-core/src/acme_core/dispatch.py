@@ -14,11 +14,13 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from acme_cluster.leftovers import remove_with
 from acme_core import environment, transport
 from acme_core.distribution import Distribution, Place
 from acme_core.engine import Engine
@@ -74,7 +76,7 @@ def dispatch(
     ours = started_by_acme(client)
     if not ours:
         _refuse_outdated(client)
-    handover = Handover(_shared_folder(workers, run.output_dir))
+    handover = Handover(_shared_folder(workers, run.output_dir), partial(remove_with, client))
     try:
         order = replace(order, shared=_mapped(order.shared, handover))
         ticket = RunTicket(
@@ -83,6 +85,7 @@ def dispatch(
             os.getcwd(),
             tuple(sys.path),
             handover.pack(transport.dumps(order)),
+            handover.mailbox() if run.store is None else None,
         )
         n_done = run.ledger.n_done
         with Progress(distribution.n_calls, progress, n_done) as shown, _sigterm_as_exception():
@@ -100,6 +103,8 @@ def dispatch(
                 retries=retries,
                 stop_at_failure=order.stop_at_failure,
                 todo=run.ledger.todo(),
+                # The scheduler of our clusters is in this process. Elsewhere there may be a tunnel.
+                direct=ours,
                 accept=accept,
             )
             try:

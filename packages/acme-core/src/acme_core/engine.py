@@ -30,7 +30,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from acme_core import transport
+from acme_core import handover, transport
 from acme_core.batches import Flight, PendingBatch
 from acme_core.call import BATCH_SECONDS
 from acme_core.distribution import Distribution
@@ -84,6 +84,8 @@ class Engine:
         Whether the first failed call ends the run.
     todo : sequence of range
         The calls that are to run, in order.
+    direct : bool
+        Whether this process reaches the workers, and not only their scheduler does.
     accept : callable
         Gets every outcome, in the order in which they come back, and those of its failed calls
         that will be tried again.
@@ -100,6 +102,7 @@ class Engine:
         retries: int = 0,
         stop_at_failure: bool = False,
         todo: Sequence[range],
+        direct: bool = False,
         accept: Callable[[BatchOutcome, set[int]], None],
     ) -> None:
         self._client = client
@@ -108,6 +111,7 @@ class Engine:
         self._handover = handover
         self._retries = retries
         self._stop_at_failure = stop_at_failure
+        self._direct = direct
         self._accept = accept
         self._sizer = BatchSizer()
         self._todo = deque(todo)
@@ -245,7 +249,7 @@ class Engine:
         self._ending |= {number: self._in_flight[number].future for number in posted}
         go_on = True
         for number, pickled in itertools.chain(posted.items(), self._gathered(futures)):
-            go_on &= self._handle(self._landed(number), pickle.loads(pickled))
+            go_on &= self._handle(self._landed(number), handover.take(pickled))
         if not go_on:
             return False
         for number, future in futures.items():
@@ -272,7 +276,8 @@ class Engine:
         if not done:
             return
         try:
-            yield from zip(done, self._client.gather(list(done.values())), strict=True)
+            found = self._client.gather(list(done.values()), direct=self._direct)
+            yield from zip(done, found, strict=True)
         except Exception as error:
             logger.debug(f"<ParallelMap> DEBUG: outcomes are fetched one by one ({error!r})")
             for number, future in done.items():
@@ -440,7 +445,7 @@ class Engine:
                 patience = end - time.monotonic()
                 arrival = self._arrivals.get(block=patience > 0, timeout=max(patience, 0))
                 if isinstance(arrival, tuple) and arrival[0] in self._in_flight:
-                    batch, outcome = self._landed(arrival[0]), pickle.loads(arrival[1])
+                    batch, outcome = self._landed(arrival[0]), handover.take(arrival[1])
                     if outcome.broken is None:
                         self._handle(batch, outcome)
 

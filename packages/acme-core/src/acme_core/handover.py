@@ -1,23 +1,32 @@
-"""Large pickles go to the workers through a file instead of through dask's scheduler.
+"""Large pickles go between client and workers through files instead of through dask's scheduler.
 
 A parcel is either the bytes themselves, when they are few, or the name of a file that holds
 them. The files lie in one folder of the run that only its owner can read, and which is gone when
 the run is over: in memory or on the local disk where all workers are on this machine, else in
 the output directory, which the workers share.
+
+Back come outcomes that hold values. Those of workers on this machine are left in memory too, where
+there is room; what a worker cannot leave there it sends.
 """
 
 from __future__ import annotations
 
 import contextlib
 import itertools
+import mmap
 import os
+import pickle
 import shutil
 import tempfile
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
+from acme_core import abandoned
 from acme_core.errors import SharedFilesError
 
 Parcel = bytes | str
@@ -27,6 +36,16 @@ INLINE_LIMIT = 256 * 1024
 """Bytes up to which a parcel travels with its batch; dask advises against more in a task."""
 
 
+_PREFIX = ".acme-handover-"
+
+MEMORY = "/dev/shm"
+"""Folder of Linux whose files are in memory."""
+
+
+def _nothing(folder: str) -> None:
+    """Do nothing."""
+
+
 class Handover:
     """The parcels of one run, on the client's side.
 
@@ -34,11 +53,17 @@ class Handover:
     ----------
     folder : str or Path or None
         Where all workers can read files; `None` where they are all on this machine.
+    on_folder : callable
+        Gets each folder that is made, for it to be removed even if this process is killed.
     """
 
-    def __init__(self, folder: str | Path | None) -> None:
+    def __init__(
+        self, folder: str | Path | None, on_folder: Callable[[str], object] = _nothing
+    ) -> None:
         self._everywhere = None if folder is None else str(folder)
+        self._on_folder = on_folder
         self._folders: dict[str | None, str] = {}
+        self._marks: list[IO[bytes]] = []
         self._numbers = itertools.count()
 
     def pack(self, content: bytes) -> Parcel:
@@ -69,29 +94,45 @@ class Handover:
             with contextlib.suppress(OSError):
                 os.unlink(parcel)
 
+    def mailbox(self) -> str | None:
+        """Return a folder in memory in which workers can leave outcomes, if there is one."""
+        if self._everywhere is not None or not os.access(MEMORY, os.W_OK):
+            return None
+        return self._folder_in(MEMORY)
+
     def close(self) -> None:
         """Remove all files."""
+        while self._marks:
+            self._marks.pop().close()
         while self._folders:
             shutil.rmtree(self._folders.popitem()[1], ignore_errors=True)
 
     def _write(self, content: memoryview) -> str:
-        parent = self._everywhere or _local_parent(content.nbytes)
-        if parent not in self._folders:
-            self._folders[parent] = tempfile.mkdtemp(prefix=".acme-handover-", dir=parent)
-        path = os.path.join(self._folders[parent], str(next(self._numbers)))
+        in_memory = _has_room(MEMORY, content.nbytes)
+        parent = self._everywhere or (MEMORY if in_memory else None)
+        path = os.path.join(self._folder_in(parent), str(next(self._numbers)))
         with open(path, "wb") as file:
             file.write(content)
         return path
 
+    def _folder_in(self, parent: str | None) -> str:
+        folder = self._folders.get(parent)
+        if folder is None:
+            folder = self._folders[parent] = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
+            self._on_folder(folder)
+            if parent == MEMORY:  # locks on a file system of several machines can hang
+                abandoned.remove(parent, _PREFIX)
+                self._marks.append(abandoned.mark(folder))
+        return folder
 
-def _local_parent(size: int) -> str | None:
-    """Return the folder in memory where it has ample room, else that of temporary files."""
-    memory = "/dev/shm"
+
+def _has_room(folder: str, size: int) -> bool:
+    """Whether a folder in memory has ample room, for more than this."""
     try:
-        free = shutil.disk_usage(memory).free
+        free = shutil.disk_usage(folder).free
     except OSError:
-        return None
-    return memory if free > 4 * size and os.access(memory, os.W_OK) else None
+        return False
+    return free > 4 * size and os.access(folder, os.W_OK)
 
 
 def fetch(parcel: Parcel) -> bytes:
@@ -113,3 +154,66 @@ def fetch(parcel: Parcel) -> bytes:
             "handed over. Start ParallelMap in a folder that the workers' machines share, or "
             "give an output_dir there."
         ) from error
+
+
+@dataclass(frozen=True)
+class LeftOutcome:
+    """An outcome that a worker has left in a file: a pickle, and buffers that belong to it."""
+
+    path: str
+    lengths: tuple[int, ...]
+
+    def take(self) -> Any:
+        """Read it on the client; the file is removed."""
+        with open(self.path, "rb") as file:
+            os.unlink(self.path)
+            content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        parts, start = [], 0
+        for length in self.lengths:
+            parts.append(content[start : start + length])
+            start += length
+        return pickle.loads(parts[0], buffers=parts[1:])
+
+
+def leave(outcome: Any, mailbox: str | None) -> bytes:
+    """Pickle an outcome on a worker; a large one is left in a file if possible.
+
+    Parameters
+    ----------
+    outcome : object
+        What is to get to the client.
+    mailbox : str or None
+        Folder for it, from `Handover.mailbox`.
+
+    Returns
+    -------
+    bytes
+        For `take`.
+    """
+    buffers: list[pickle.PickleBuffer] = []
+    head = pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
+    parts = [memoryview(head), *(buffer.raw() for buffer in buffers)]
+    lengths = tuple(part.nbytes for part in parts)
+    if mailbox is not None and sum(lengths) > INLINE_LIMIT and _has_room(mailbox, sum(lengths)):
+        path = os.path.join(mailbox, uuid.uuid4().hex)
+        try:
+            with open(path, "wb") as file:
+                for part in parts:
+                    file.write(part)
+            return pickle.dumps(LeftOutcome(path, lengths))
+        except OSError:  # it got full just now, or the run is over
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+    return pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL) if buffers else head
+
+
+def take(content: bytes) -> Any:
+    """Unpickle an outcome on the client.
+
+    Raises
+    ------
+    OSError
+        If it was left in a file that cannot be read.
+    """
+    outcome = pickle.loads(content)
+    return outcome.take() if isinstance(outcome, LeftOutcome) else outcome

@@ -2,8 +2,9 @@
 
 ::
 
-    worker ──event──▶ scheduler ──event──▶ Inbox ──▶ engine      small: a record, no values
-       └── result of the task ◀── fetched by the engine ──┘      large, or lost on the way
+    worker ──event──▶ scheduler ──event──▶ Inbox ──▶ engine      a record, small values, or where
+       │                                              ▲          in memory large ones were left
+       └── result of the task ◀── fetched by it ──────┘          large, or lost on the way
 
 Fetching means a connection from the scheduler to the worker, and some milliseconds of each of them.
 An event travels with what worker, scheduler and client tell each other anyway, and arrives before

@@ -59,7 +59,8 @@ class RunTicket(NamedTuple):
     """How a worker gets at the order of a run; travels with every batch.
 
     The order itself comes as a pickle of its own, so that the working directory and the module
-    search path are set before the function is loaded. Outcomes are posted under ``topic``.
+    search path are set before the function is loaded. Outcomes are posted under ``topic``; large
+    ones are left in the folder ``mailbox``, if there is one.
     """
 
     run_id: str
@@ -67,6 +68,7 @@ class RunTicket(NamedTuple):
     cwd: str
     sys_path: tuple[str, ...]
     order: Parcel
+    mailbox: str | None = None
 
 
 class BatchOrder(NamedTuple):

@@ -167,7 +167,11 @@ def open_h5(filename: str, name: str) -> Any:
 class Frozen:
     """A value that a call could change, as a pickle from which every call gets its own."""
 
-    pickled: bytes
+    pickled: bytes | memoryview
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Let the pickle travel beside the one that this becomes part of, uncopied."""
+        return Frozen, (pickle.PickleBuffer(self.pickled) if protocol >= 5 else self.pickled,)
 
     @property
     def nbytes(self) -> int:

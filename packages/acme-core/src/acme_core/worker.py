@@ -45,7 +45,7 @@ def run_batch(pickled: bytes) -> bytes:
     except Exception as error:
         outcome = BatchOutcome(batch.first, worker=worker, broken=describe(error))
     environment.note_imports()
-    content = pickle.dumps(outcome, protocol=pickle.HIGHEST_PROTOCOL)
+    content = handover.leave(outcome, batch.ticket.mailbox)
     if worker:
         mail.post(batch.ticket.topic, batch.ticket.run_id, batch.number, content)
     return content
