@@ -12,6 +12,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,6 +130,17 @@ def finished_calls(folder: Path, length: int) -> set[int]:
         for number in done:
             assert (results[number].values == np.full(length, float(number))).all()
     return done
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let programs keep their temporary files where they go when the test ends.
+
+    Who is killed cannot tidy up. Names of sockets are short, so pytest's own folder is no place.
+    """
+    with tempfile.TemporaryDirectory(prefix="kill-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        yield
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -11,7 +11,8 @@ import pytest
 import acme_io
 from acme_io import AcmeIOError, Slots, StorageOptions
 from acme_io.errors import DamagedFileError
-from acme_io.seal import LARGE, checksum
+from acme_io.merging import merge
+from acme_io.seal import LARGE, checksum, read_seal
 from acme_io.verifying import verify
 
 KINDS = {
@@ -160,3 +161,37 @@ def test_records_of_many_calls_are_checked_when_they_are_read(run) -> None:
         with pytest.raises(DamagedFileError, match="records"):
             results[3].arguments  # noqa: B018
     assert verify(done.output_dir)
+
+
+@pytest.mark.parametrize("kind", ["single", "alike"])
+def test_long_columns_are_checked_when_they_are_read(run, tmp_path: Path, kind: str) -> None:
+    done = run(lambda call: call, 9000, KINDS["single"], batch=3000)
+    path = done.container
+    if kind == "alike":
+        path = merge(path, tmp_path / "all.h5").path
+    assert verify(path) == []
+    with acme_io.open_results(path) as results:
+        table, run_id = results.table, results.run.run_id
+        expected = results.stack()
+    assert (table.seconds == 0.5).all()  # although the results were closed
+    assert table.workers == ["worker-0", "worker-1"]
+    whole = bytearray(path.read_bytes())
+    at = whole.find(np.full(9000, 0.5).tobytes())
+    ranges = [range(start, start + length) for start, length, _ in read_seal(path).data]
+    assert sum(at in one for one in ranges) == 1
+    whole[at + 40_000] ^= 1
+    path.write_bytes(whole)
+    assert [problem.calls for problem in verify(path)] == [[]]
+    with acme_io.open_results(path) as results:
+        assert results.run.run_id == run_id
+        np.testing.assert_array_equal(results.stack(), expected)
+        with pytest.raises(DamagedFileError, match="seconds"):
+            _ = results.table.seconds
+
+
+def test_a_container_that_was_replaced_is_noticed(run) -> None:
+    done, other = (run(values, 4, KINDS["single"]) for _ in range(2))
+    with acme_io.open_results(done.container) as results:
+        other.container.replace(done.container)
+        with pytest.raises(DamagedFileError, match="replaced"):
+            _ = results.table.seconds

@@ -5,6 +5,7 @@ dataset, where a group per call would have to be opened call by call.
 """
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from h5py import h5d, h5s, h5t
 
 from . import files, layout
+from .attributes import column_ranges
 from .container import Description, describe_container
 from .errors import DamagedFileError
 from .hdf5 import Field, add_dataset, as_bytes, read_text, write_text
@@ -52,7 +54,7 @@ class AlikeWriter:
         self._like = _signature(first)
         self._fields = first.fields
         n_large = len(first.fields)
-        self._new = NewFile(path, block_size(n_large + 1, run_id), dense=True)
+        self._new = NewFile(path, block_size(n_large + 8, run_id), dense=True)
         try:
             self._offsets = [self._add(field) for field in first.fields]
         except BaseException:
@@ -109,7 +111,7 @@ class AlikeWriter:
         write_text(self._new.root, "rows", self._like.encode())
         text = write_records(self._new.root, self._n_calls, records)
         self._new.close_hdf5()
-        ranges = self._new.find(text)
+        ranges = [*self._new.find(text), *column_ranges(self._new.file, about.all_columns())]
         for field, offset in zip(self._fields, self._offsets, strict=True):
             length = field.nbytes * self._n_calls
             if length >= LARGE:
@@ -173,7 +175,10 @@ class AlikeSource(SingleSource):
         try:
             dataset = h5d.open(fid, layout.result_name(index).encode())
             shape = (len(calls), *dataset.shape[1:])
-            array = np.empty(shape, dataset.dtype)
+            descr = self.rows["fields"][index][0]  # quicker than asking the library
+            array = np.empty(shape, descr if isinstance(descr, str) else dataset.dtype)
+            if self._read_direct(dataset, array, calls.start):
+                return array
             space, kind = dataset.get_space(), dataset.get_type()
             space.select_hyperslab((calls.start, *[0] * (len(shape) - 1)), shape)
             memory = kind if isinstance(kind, h5t.TypeStringID) else None
@@ -181,6 +186,18 @@ class AlikeSource(SingleSource):
         except (KeyError, ValueError, RuntimeError, OSError) as error:
             raise DamagedFileError(f"{self.path} is damaged: {error}") from error
         return array
+
+    def _read_direct(self, dataset: h5d.DatasetID, array: Array, first: int) -> bool:
+        """Read rows around the library; False where it has to convert them."""
+        offset, kind = dataset.get_offset(), dataset.get_type()
+        plain = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) and kind.get_order() == (
+            h5t.ORDER_LE
+        )
+        if offset is None or not plain or array.dtype.byteorder == ">":
+            return False
+        row = array.dtype.itemsize * math.prod(array.shape[1:])
+        self._opened().read_into(as_bytes(array), offset + first * row)
+        return True
 
     def stack(self, index: int, calls: range) -> Array | None:
         """Stack one return value of calls; None where rows are not the values themselves."""

@@ -12,6 +12,7 @@ import numpy as np
 from h5py import h5d, h5p, h5s
 
 from . import files, layout
+from .attributes import column_ranges
 from .container import Description, describe_container
 from .errors import DamagedFileError
 from .hdf5 import Field, add_dataset, as_bytes, hdf5_type
@@ -98,7 +99,7 @@ class LibraryAssembler:
         self._plist.set_obj_track_times(False)
         self._plist.set_alloc_time(h5d.ALLOC_TIME_EARLY)
         self._plist.set_fill_time(h5d.FILL_TIME_NEVER)
-        self._new = NewFile(path, block_size(n_calls * n_large + 1, run_id), dense=True)
+        self._new = NewFile(path, block_size(n_calls * n_large + 8, run_id), dense=True)
 
     def take(self, part: Part, calls: Sequence[int], known: Sequence[int]) -> None:
         """Add calls of a part."""
@@ -147,7 +148,8 @@ class LibraryAssembler:
             describe_container(self._new.root, about)
             text = lines.write(self._new.root)
             seal = Seal("container", self._run_id, range(self._n_calls))
-            self._new.publish(seal, [*self._ranges, *self._new.find(text)], flush=True)
+            found = self._new.find(text) + column_ranges(self._new.file, about.all_columns())
+            self._new.publish(seal, [*self._ranges, *found], flush=True)
             files.flush_folder(self._path.parent)
         except BaseException:
             self.abort()

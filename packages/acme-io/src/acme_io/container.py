@@ -40,6 +40,14 @@ class Description(NamedTuple):
     texts: Mapping[str, str] = {}
     columns: Mapping[str, Any] = {}
 
+    def all_columns(self) -> dict[str, Any]:
+        """Return the columns of the table, and the others."""
+        of_table = {
+            name: getattr(self.table, name).astype(dtype, copy=False)
+            for name, dtype in CallTable.COLUMNS
+        }
+        return {**of_table, **self.columns}
+
 
 def write_container(
     path: Path, kind: str, about: Description, fill: Callable[[Any], None] = lambda root: None
@@ -73,15 +81,13 @@ def describe_container(root: Any, about: Description) -> None:
     table = about.table
     write_text(root, "layout", about.layout.encode())
     write_text(root, "run", about.stamp.json.encode())
-    for name, dtype in CallTable.COLUMNS:
-        write_column(root, name, getattr(table, name).astype(dtype, copy=False))
+    for name, column in about.all_columns().items():
+        write_column(root, name, column)
     write_text(root, "workers", dumps(table.workers).encode())
     write_text(root, "failures", failures_to_json(table.failures).encode())
     write_text(root, "finished", f"{time.time():.6f}".encode())
     for name, text in about.texts.items():
         write_text(root, name, text.encode())
-    for name, column in about.columns.items():
-        write_column(root, name, column)
 
 
 def external_links(links: Iterable[tuple[int, str, str]]) -> Callable[[Any], None]:

@@ -131,7 +131,7 @@ def scanned_source(output_dir: Path, name: str) -> Source:
     path = output_dir / layout.container_name(name)
     options, ledger = found.options, found.ledger
     about = Container(
-        path, "", found.run, found.table, float("nan"), options.slots, run_json=found.run_json
+        path, "", found.run.run_id, found.table, options.slots, run_json=found.run_json
     )
     if options.pickle:
         return PickleSource(about, output_dir, name)

@@ -120,10 +120,10 @@ def read_text(where: Any, name: str) -> str:
     return value if isinstance(value, str) else bytes(value).decode("utf-8")
 
 
-def read_column(where: Any, name: str) -> Array:
-    """Read a numeric attribute; `KeyError` if there is none."""
+def read_column(where: Any, name: str, dtype: str | None = None) -> Array:
+    """Read a numeric attribute, as `dtype` where that is given; `KeyError` if there is none."""
     attribute = h5a.open(where, name.encode())
-    column = np.empty(attribute.shape, attribute.dtype)
+    column = np.empty(attribute.shape, dtype or attribute.dtype)
     if column.size:
         attribute.read(column)
     return column

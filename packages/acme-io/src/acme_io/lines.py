@@ -6,7 +6,6 @@ them lies.
 """
 
 import itertools
-import struct
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from h5py import h5a, h5s, h5t
 
+from .attributes import find_attribute
 from .hdf5 import write_column, write_text
 from .seal import LARGE, LargeChecksum, checksum
 from .writing import write_exactly
@@ -24,7 +24,7 @@ __all__ = ["CannotFindError", "RecordLines", "write_records"]
 Array = np.ndarray[Any, Any]
 
 _IN_MEMORY = 1 << 20  # bytes of records that need no file
-_NAME = b"calls\0"
+_NAME = "calls"
 _AT_ONCE = 1 << 20  # bytes that are copied at once
 
 
@@ -133,13 +133,13 @@ class RecordLines:
         kind.set_size(len(self))
         kind.set_cset(h5t.CSET_UTF8)
         kind.set_strpad(h5t.STR_NULLPAD)
-        h5a.create(root, _NAME[:-1], kind, h5s.create(h5s.SCALAR))
+        h5a.create(root, _NAME.encode(), kind, h5s.create(h5s.SCALAR))
 
     def write(self, root: Any) -> bytes:
         """Write the attributes of a root group; returns the text."""
         text = self.text()
         write_column(root, "calls_end", self.ends)
-        write_text(root, _NAME[:-1].decode(), text)
+        write_text(root, _NAME, text)
         return text
 
     def fill(self, file: BinaryIO, start: int) -> list[tuple[int, int, int]]:
@@ -166,7 +166,9 @@ class RecordLines:
         size = len(self)
         if size < LARGE:
             return []
-        at = _find(file, start, size)
+        at = find_attribute(file, start, _NAME, size)
+        if at is None:
+            raise CannotFindError("there is no attribute of that name")
         if size <= _IN_MEMORY:
             text = self.text()
             file.seek(at)
@@ -179,40 +181,6 @@ class RecordLines:
             write_exactly(file, memoryview(piece))
             running.update(piece)
         return [(at, size, running.value())]
-
-
-def _find(file: BinaryIO, start: int, size: int) -> int:
-    """Find where the text of the attribute begins.
-
-    The file has the attribute as its header: …, sizes of name, type and dataspace, encoding, name,
-    type with the length of the text, dataspace; then comes the text.
-    """
-    window = b""
-    at = start
-    file.seek(start)
-    while piece := file.read(_AT_ONCE):
-        window = window[-64:] + piece
-        base = at + len(piece) - len(window)
-        at += len(piece)
-        found = window.find(_NAME)
-        while found >= 0:
-            head = window[max(found - 9, 0) : found + 64]
-            begin = _text_begins(head, size) if found >= 9 else None
-            if begin is not None:
-                return base + found - 9 + begin
-            found = window.find(_NAME, found + 1)
-    raise CannotFindError("there is no attribute of that name")
-
-
-def _text_begins(head: bytes, size: int) -> int | None:
-    """Find the end of an attribute's header, if it is that of a text of this size."""
-    version, _, name, kind, space, _ = struct.unpack_from("<BBHHHB", head)
-    if version != 3 or name != len(_NAME) or not 8 <= kind <= 16 or not 4 <= space <= 8:
-        return None
-    if len(head) < 9 + name + kind + space:  # the next window has all of it
-        return None
-    described = struct.unpack_from("<I", head, 9 + name + 4)[0]
-    return 9 + name + kind + space if described == size else None
 
 
 def write_records(root: Any, n_calls: int, records: Mapping[int, str]) -> bytes:

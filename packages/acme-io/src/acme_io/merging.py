@@ -94,7 +94,7 @@ def merge(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Merge
 
 def _stamp(source: Source) -> RunStamp:
     """Take the run's identity as the files carry it, storage included."""
-    return RunStamp(source.run.run_id, source.run_json)
+    return RunStamp(source.run_id, source.run_json)
 
 
 def _done(
@@ -122,7 +122,7 @@ def _merge_alike(source: Source, goal: Path, table: CallTable, skipped: dict[int
             if writer is None:
                 if not AlikeWriter.possible(found):
                     return False
-                writer = AlikeWriter(goal, source.run.run_id, len(table), found)
+                writer = AlikeWriter(goal, source.run_id, len(table), found)
             if not writer.add(call, found):
                 writer.abort()
                 return False
@@ -141,7 +141,7 @@ def _merge_calls(source: Source, goal: Path, table: CallTable, skipped: dict[int
     """Write a group per call."""
     assembler: LibraryAssembler | None = None
     lines = RecordLines(len(table), goal.parent)
-    run_id, n_calls = source.run.run_id, len(table)
+    run_id, n_calls = source.run_id, len(table)
     try:
         for call, found in _done(source, table, skipped):
             if assembler is None:

@@ -65,7 +65,7 @@ class SealedFile:
     def __init__(self, path: Path, check: str = "structure") -> None:
         self.path = path
         self.content: bytes | None = None
-        self._file: BinaryIO = open(path, "rb", buffering=1 << 16)  # noqa: SIM115
+        self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115
         try:
             size = self._file.seek(0, 2)
             self._file.seek(0)
@@ -91,6 +91,19 @@ class SealedFile:
             return h5f.open(memory_name(), h5f.ACC_RDONLY, access)
         except OSError as error:
             raise DamagedFileError(f"HDF5 cannot open {self.path}: {error}") from error
+
+    def read_into(self, view: memoryview, offset: int) -> None:
+        """Read bytes of the file itself, around the library."""
+        if self.content is not None:
+            view[:] = self.content[offset : offset + len(view)]
+            return
+        self._file.seek(offset)
+        position = 0
+        while position < len(view):
+            count = self._file.readinto(view[position:])  # type: ignore[attr-defined]
+            if not count:
+                raise DamagedFileError(f"{self.path} was cut short while it was read.")
+            position += count
 
     def __enter__(self) -> "SealedFile":
         """Return the file itself."""

@@ -26,9 +26,10 @@ from .errors import (
     PicklesRefusedError,
 )
 from .finding import find_source
-from .record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure
+from .record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure, RunInfo
 from .sources import PickleSource, Source
 from .stacked_source import StackedSource
+from .stored_table import StoredTable
 
 __all__ = ["Call", "Results", "open_results"]
 
@@ -134,18 +135,13 @@ class Results(Sequence[Call]):
     ----------
     path : pathlib.Path
         The container.
-    run : RunInfo
-        Who computed what, when and with what.
     table : CallTable
         Start, seconds, peak memory, worker, attempts and checksum of every call, as columns.
-    finished : float
-        End of the run, seconds since 1970; NaN if it was not on record.
     """
 
     def __init__(self, source: Source, allow_pickle: bool) -> None:
         self._source, self._allow_pickle = source, allow_pickle
-        self.path, self.run, self.table = source.path, source.run, source.table
-        self.finished = source.container.finished
+        self.path, self.table = source.path, source.table
         self._present: Array | None = None
 
     def __repr__(self) -> str:
@@ -171,7 +167,7 @@ class Results(Sequence[Call]):
 
     def __len__(self) -> int:
         """Return the number of calls of the run, finished or not."""
-        return self.run.n_calls
+        return len(self.table)
 
     @overload
     def __getitem__(self, index: int) -> Call: ...
@@ -200,6 +196,17 @@ class Results(Sequence[Call]):
     def status(self) -> list[str]:
         """What became of each call: `"done"`, `"failed"`, `"missing"` or `"pickled"`."""
         return [STATUS_NAMES[code] for code in self._status]
+
+    @property
+    def run(self) -> RunInfo:
+        """Who computed what, when and with what."""
+        return self._source.run
+
+    @property
+    def finished(self) -> float:
+        """End of the run, seconds since 1970; NaN if it was not on record."""
+        table = self._source.table
+        return table.finished if isinstance(table, StoredTable) else float("nan")
 
     @property
     def failed(self) -> list[int]:

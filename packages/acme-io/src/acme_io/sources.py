@@ -4,6 +4,7 @@ A source answers three questions about a call: what became of it, which arrays i
 on record about it. `acme_io.reader` makes Python values of the answers.
 """
 
+import functools
 import io
 import json
 import os
@@ -27,12 +28,12 @@ from .record import (
     CallTable,
     RunInfo,
     call_from_json,
-    failures_from_json,
     run_from_json,
     storage_from_json,
 )
 from .seal import Seal, check_open_file
 from .slots import Slots
+from .stored_table import StoredTable
 
 __all__ = ["Container", "LinkedSource", "PickleSource", "Source", "StoredCall", "read_container"]
 
@@ -57,25 +58,25 @@ class StoredCall(NamedTuple):
 class Container(NamedTuple):
     """What a container says about its run.
 
-    `slots`, `sources` (file, first call, end) and `lengths` are those of stacked results, None
-    where there are none; a stacked container without `sources` holds the rows itself. `in_parts`
-    is true for part files of a single file that was never finished.
+    `run_json` is the run's identity, None where it is still to be read from the table. `slots`,
+    `sources` (file, first call, end) and `lengths` are those of stacked results, None where there
+    are none; a stacked container without `sources` holds the rows itself. `in_parts` is true for
+    part files of a single file that was never finished.
     """
 
     path: Path
     layout: str
-    run: RunInfo
+    run_id: str
     table: CallTable
-    finished: float
     slots: Slots | None = None
     sources: list[tuple[str, range]] | None = None
     lengths: Array | None = None
     in_parts: bool = False
-    run_json: str = "{}"
+    run_json: str | None = None
 
 
 def read_container(sealed: SealedFile) -> Container:
-    """Read what a container says about its run.
+    """Read what a container says about its run, as far as its results need it.
 
     Raises
     ------
@@ -90,15 +91,10 @@ def read_container(sealed: SealedFile) -> Container:
             f"{path} is a {seal.kind} of acme-io, not a container. Open its folder instead."
         )
     try:
-        run_json = read_text(root, "run")
-        run = run_from_json(run_json)
-        table = CallTable(run.n_calls)
-        for name, _ in CallTable.COLUMNS:
-            setattr(table, name, read_column(root, name))
-        table.workers = list(call_from_json(f'{{"w":{read_text(root, "workers")}}}')["w"])
-        table.failures = failures_from_json(read_text(root, "failures"))
-        finished = float(read_text(root, "finished"))
-        about = Container(path, read_text(root, "layout"), run, table, finished, run_json=run_json)
+        table = StoredTable(sealed)
+        if len(table) != len(seal.calls):
+            raise ValueError(f"its status is that of {len(table)} calls, not of {len(seal.calls)}")
+        about = Container(path, read_text(root, "layout"), seal.run, table)
         return _read_stacking(root, about) if about.layout == "stacked" else about
     except (KeyError, ValueError, TypeError) as error:
         raise DamagedFileError(f"{path} lacks a part of its record: {error}") from error
@@ -129,10 +125,23 @@ class Source:
 
     def __init__(self, container: Container, folder: Path, name: str) -> None:
         self.container, self.folder, self.name = container, folder, name
-        self.run, self.run_json = container.run, container.run_json
-        self.table, self.path = container.table, container.path
+        self.run_id, self.table, self.path = container.run_id, container.table, container.path
         self.check = "structure"  # how much of a file is checked when it is opened
         self._learned: list[Learned] = []
+
+    @functools.cached_property
+    def run_json(self) -> str:
+        """The run's identity, as the files carry it."""
+        known = self.container.run_json
+        return self.table.run_json if known is None else known  # type: ignore[attr-defined]
+
+    @functools.cached_property
+    def run(self) -> RunInfo:
+        """The run's identity."""
+        try:
+            return run_from_json(self.run_json)
+        except (ValueError, TypeError) as error:
+            raise DamagedFileError(f"{self.path} lacks a part of its record: {error}") from error
 
     def close(self) -> None:
         """Nothing stays open."""
@@ -227,10 +236,10 @@ class Source:
 
     def belongs(self, seal: Seal, path: Path, call: int) -> None:
         """Raise unless a file is of this run and holds the call."""
-        if seal.run != self.run.run_id or call not in seal.calls:
+        if seal.run != self.run_id or call not in seal.calls:
             raise MissingCallError(
                 f"{path} belongs to run {seal.run}, calls {seal.calls[0]} to {seal.calls[-1]}, not "
-                f"to call {call} of run {self.run.run_id} in {self.path}. Copy the right file back."
+                f"to call {call} of run {self.run_id} in {self.path}. Copy the right file back."
             )
 
 

@@ -30,7 +30,7 @@ class StackedSource(Source):
         if container.slots is None:
             raise DamagedFileError(f"{container.path} does not say how its results are stacked.")
         self.slots = container.slots
-        everything = [(self.path.name, range(self.run.n_calls))]
+        everything = [(self.path.name, range(len(self.table)))]
         self.sources = everything if container.sources is None else container.sources
         self._starts = [calls.start for _, calls in self.sources]
         self._open: tuple[str, StackedFile] | None = None
@@ -61,10 +61,10 @@ class StackedSource(Source):
                 f"{path} is gone, and with it rows of the results. Was the container moved without "
                 "its folder?"
             ) from None
-        if opened.seal.run != self.run.run_id:
+        if opened.seal.run != self.run_id:
             opened.close()
             raise MissingCallError(
-                f"{path} belongs to run {opened.seal.run}, not to run {self.run.run_id} in "
+                f"{path} belongs to run {opened.seal.run}, not to run {self.run_id} in "
                 f"{self.path}. Copy the right file back."
             )
         self.close()

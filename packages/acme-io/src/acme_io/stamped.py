@@ -21,6 +21,7 @@ from h5py import h5d, h5g
 
 from . import files, layout
 from .assembly import Dataset, Part, changed
+from .attributes import column_ranges
 from .container import Description, describe_container
 from .hdf5 import Field, MemoryFile, as_bytes, container_properties
 from .headers import Pattern, pattern_for
@@ -96,7 +97,7 @@ class StampedAssembler:
 
     def __init__(self, path: Path, run_id: str, n_calls: int, n_large: int) -> None:
         self._path, self._run_id, self._n_calls = path, run_id, n_calls
-        self._block = block_size(n_calls * n_large + 1, run_id)
+        self._block = block_size(n_calls * n_large + 8, run_id)
         self._frame = bytearray(MemoryFile(container_properties(self._block), dense=True).image())
         if self._frame[8] != 2 or _sum_of_superblock(self._frame) != self._frame[44:48]:
             raise CannotLinkError(f"superblocks of version {self._frame[8]} are not known")
@@ -241,6 +242,7 @@ class StampedAssembler:
             if found != len(calls):
                 raise CannotLinkError(f"{found} of {len(calls)} links were found")
             self._check(samples, len(calls))
+            text += column_ranges(draft.file, about.all_columns())
             seal = Seal("container", self._run_id, range(self._n_calls))
             draft.publish(seal, [*self._ranges, *text], flush=True)
             files.flush_folder(self._path.parent)

@@ -17,6 +17,7 @@ from .single_source import SingleSource
 from .sources import LinkedSource, PickleSource, Source, read_container
 from .stacked_source import StackedSource
 from .stacking import as_stored, row_checksum
+from .stored_table import StoredTable
 
 __all__ = ["Problem", "verify"]
 
@@ -63,6 +64,11 @@ def verify(path: str | os.PathLike[str]) -> list[Problem]:
     with results:
         source = results._source
         problems = _check_container(source.path)
+        if isinstance(source.table, StoredTable):
+            try:
+                source.table.read_all()
+            except (AcmeIOError, OSError):  # reported above; there is nothing to compare calls with
+                return problems
         if isinstance(source, StackedSource):
             problems += _verify_stacked(source)
         elif isinstance(source, SingleSource):
@@ -81,7 +87,9 @@ def _check_container(path: Path) -> list[Problem]:
         return [Problem([], f"{path} does not exist; acme-io rebuild makes it from the payloads.")]
     try:
         with SealedFile(path, "all") as sealed:
-            read_container(sealed)
+            table = read_container(sealed).table
+        if isinstance(table, StoredTable):
+            table.read_all()
     except (AcmeIOError, OSError) as error:
         return [Problem([], str(error))]
     return []
