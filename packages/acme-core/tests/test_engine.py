@@ -8,6 +8,7 @@ from signal import SIGKILL
 
 import numpy as np
 import pytest
+from distributed import get_worker
 
 from acme_core import ComputeError, ParallelMap, each
 from acme_core.engine import Engine
@@ -113,14 +114,14 @@ def test_a_batch_for_a_worker_that_has_gone_runs_elsewhere(workers, monkeypatch)
     """dask keeps it for the one that was chosen, if no worker is left when it is submitted."""
     submit, submitted = Engine._submit, []
 
-    def submit_without_workers(engine, batches):
-        submitted.append(batches)
+    def submit_without_workers(engine, assignments):
+        submitted.append(assignments)
         if len(submitted) == 12:
             for pid in workers.run(os.getpid).values():
                 os.kill(pid, SIGKILL)
             while workers.nthreads():
                 time.sleep(0.001)
-        submit(engine, batches)
+        submit(engine, assignments)
 
     monkeypatch.setattr("acme_core.engine._MANY_WORKERS", 1)
     monkeypatch.setattr(Engine, "_submit", submit_without_workers)
@@ -130,16 +131,17 @@ def test_a_batch_for_a_worker_that_has_gone_runs_elsewhere(workers, monkeypatch)
 
 def test_many_workers_get_as_many_calls_each(workers, monkeypatch):
     monkeypatch.setattr("acme_core.engine._MANY_WORKERS", 1)
-    wait, given = Engine._await_some, []
+    submit, given = Engine._submit, []
 
-    def wait_and_see(engine):
-        given.append(sorted(engine._load.values()))
-        return wait(engine)
+    def submit_and_see(engine, assignments):
+        given.append([assignment.worker for assignment in assignments])
+        submit(engine, assignments)
 
-    monkeypatch.setattr(Engine, "_await_some", wait_and_see)
-    assert in_memory(abs, range(64)) == list(range(64))
-    assert len(given[0]) == 2
-    assert given[0][1] - given[0][0] <= 1
+    monkeypatch.setattr(Engine, "_submit", submit_and_see)
+    ran_on = in_memory(lambda x: time.sleep(0.02) or get_worker().address, range(64))
+    # One batch each first, so that all begin, then the ones that wait behind it.
+    assert sorted(given[0]) == sorted(given[1]) == sorted(workers.nthreads())
+    assert 28 <= ran_on.count(given[0][0]) <= 36
 
 
 def test_calls_on_disk_survive_the_death_of_their_worker(workers):

@@ -5,6 +5,7 @@ import heapq
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acme_core.call import BATCH_SECONDS
 from acme_core.sizing import GROWTH, LARGEST, TARGET_SECONDS, BatchSizer
 
 
@@ -36,6 +37,29 @@ def test_long_calls_travel_alone():
     sizer.observe(1, 1.5)
     assert sizer.next_size(10**6, 2) == 1
     assert sizer.long_calls
+
+
+def test_calls_are_even_if_their_times_differ_little():
+    sizer = BatchSizer()
+    assert not sizer.even
+    sizer.observe(4, 0.2, [0.05, 0.051, 0.049, 0.05])
+    assert sizer.even
+    sizer.observe(4, 0.2, [0.01, 0.01, 0.01, 0.17])
+    assert not sizer.even
+    for _ in range(10):
+        sizer.observe(4, 0.2, [0.05] * 4)
+    assert sizer.even
+
+
+def test_a_share_is_cut_into_equal_batches_of_at_most_half_a_second():
+    sizer = BatchSizer()
+    sizer.observe(3, 0.15)
+    assert sizer.part_of(25.3) == 8
+    assert sizer.part_of(8.9) == 8
+    assert sizer.part_of(0.2) == 1
+    assert [sizer.part_of(share) * 0.05 <= BATCH_SECONDS for share in range(1, 200)].count(
+        False
+    ) == 0
 
 
 @given(

@@ -41,6 +41,7 @@ PRELOAD = (
     "distributed",
     "acme_cluster._workers",
     "tornado.platform.asyncio",
+    "multiprocessing.popen_forkserver",
     "h5py",
 )
 
@@ -378,12 +379,12 @@ def _preload(names: Sequence[str]) -> None:
     import importlib
 
     with quick_imports():
+        _fill_caches()
         for name in names:
             try:
                 importlib.import_module(name)
             except Exception as error:
                 _note_failure(f"import {name}", error)
-        _fill_caches()
         # What is here stays: collections in workers need not touch, and thereby copy, these pages.
         gc.freeze()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import logging
 import os
 import uuid
@@ -158,7 +159,10 @@ class _LocalWorkerProcess(WorkerProcess):
     async def _connected(self, uid: str, init_queue: _PipeQueue) -> dict[str, Any] | None:
         try:
             message: dict[str, Any] | None
-            message = await self._wait_until_connected(uid, init_queue)  # type: ignore[no-untyped-call]
+            waiting: Any = self._wait_until_connected
+            # Before version 2026.8 it has no parameter for the queue.
+            given = (uid, init_queue)[: len(inspect.signature(waiting).parameters)]
+            message = await waiting(*given)
         except Exception:
             if self.process is not None:
                 await self.process.terminate()

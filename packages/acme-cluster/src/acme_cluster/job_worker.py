@@ -150,7 +150,7 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
 def _settings(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     import dask
 
-    from acme_cluster.settings import MEMORY_RULES, calm
+    from acme_cluster.settings import WORKER_RULES, calm
 
     # The nanny has to be quicker than the batch system, which would end the job with all that runs
     # in it.
@@ -158,7 +158,7 @@ def _settings(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     limit = {"distributed.worker.memory.terminate": max(0.5, 1 - spare)}
     quiet = calm()
     with dask.config.set({**limit, **quiet}):
-        yield {**MEMORY_RULES, **quiet}
+        yield {**WORKER_RULES, **quiet}
 
 
 def _gone(address: str) -> bool:

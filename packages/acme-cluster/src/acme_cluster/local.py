@@ -35,7 +35,7 @@ from acme_cluster.messages import shown
 from acme_cluster.prompts import can_ask, confirm
 from acme_cluster.quiet import DASK_AND_LOOP, silenced
 from acme_cluster.security import cluster_security, lighten_accepting
-from acme_cluster.settings import MEMORY_RULES, calm
+from acme_cluster.settings import WORKER_RULES, calm
 from acme_cluster.sizes import format_memory
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class LocalWorkers(LocalCluster):
                 "local_directory": self.scratch,
                 "worker_class": SilentWorker,
                 "dashboard": False,
-                "config": {**MEMORY_RULES, **calm()},
+                "config": {**WORKER_RULES, **calm()},
                 "silence_logs": logging.CRITICAL,
             },
         }

@@ -12,15 +12,17 @@ from typing import Any
 import dask
 import distributed  # noqa: F401  (its defaults are what is compared with)
 
-__all__ = ["MEMORY_RULES", "calm"]
+__all__ = ["WORKER_RULES", "calm"]
 
 # dask would pause a worker above 80 % of its memory, for ever if the memory does not shrink, and
 # move results to disk that are not there: calls hand their results on at once. Only the last resort
 # stays, the end of the worker.
-MEMORY_RULES = {
+WORKER_RULES: dict[str, Any] = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
+    # Workers serve no pages: there is nothing to import for them.
+    "distributed.worker.http.routes": [],
 }
 
 _CALM = {
@@ -29,7 +31,7 @@ _CALM = {
     # Processor and memory of each process, for the dashboard.
     "distributed.admin.system-monitor.interval": "2s",
     # Samples of the call stack, for the dashboard's profile.
-    "distributed.worker.profile.interval": "100ms",
+    "distributed.worker.profile.interval": "500ms",
     # The nanny's look at its worker's memory.
     "distributed.worker.memory.monitor-interval": "200ms",
 }

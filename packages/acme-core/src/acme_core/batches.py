@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     Future = DaskFuture[Any]
 
-__all__ = ["Flight", "PendingBatch"]
+__all__ = ["Assignment", "Flight", "PendingBatch"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,13 @@ class PendingBatch:
         return replace(
             self, first=self.first + start, columns=columns, n_calls=stop - start, **changes
         )
+
+
+class Assignment(NamedTuple):
+    """A batch that is to be sent, and the worker that shall run it; None leaves that to dask."""
+
+    batch: PendingBatch
+    worker: str | None
 
 
 class Flight(NamedTuple):

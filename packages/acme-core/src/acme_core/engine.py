@@ -9,8 +9,8 @@
 At most two batches per worker are in flight; each that comes back makes room for the next. So
 the memory of client and scheduler does not grow with the number of calls, and nothing looks
 through all futures. Every task has a key of its own: equal calls are never merged. Of many workers
-the one that has the least to do is chosen here: dask would give some of them four of the first
-batches and others none (and gives it to another all the same if that one has gone).
+the one that should be free first is chosen here (`acme_core.rota`); dask gives the batch to another
+all the same if that one has gone.
 
 A worker that dies takes down the batches that were queued there with the one that it was running.
 They are cut up and run again with at most one batch per worker in flight, so that a call which
@@ -26,12 +26,12 @@ import pickle
 import queue
 import time
 from array import array
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acme_core import handover, transport
-from acme_core.batches import Flight, PendingBatch
+from acme_core.batches import Assignment, Flight, PendingBatch
 from acme_core.call import BATCH_SECONDS
 from acme_core.distribution import Distribution
 from acme_core.errors import WorkerDiedError
@@ -40,6 +40,7 @@ from acme_core.handover import Handover
 from acme_core.mail import Inbox
 from acme_core.mapped import MappedArray
 from acme_core.orders import BatchOrder, BatchOutcome, RunTicket
+from acme_core.rota import Rota
 from acme_core.sizing import LARGEST, BatchSizer
 from acme_core.worker import run_batch
 
@@ -121,7 +122,7 @@ class Engine:
         self._in_flight: dict[int, Flight] = {}
         # Those whose outcome is here before dask knows: let go of earlier, they would be cancelled.
         self._ending: dict[int, Future] = {}
-        self._load: Counter[str] = Counter()
+        self._rota = Rota()
         self._stranded: set[int] = set()
         self._arrivals: queue.SimpleQueue[Future | tuple[int, bytes]] = queue.SimpleQueue()
         self._numbers = itertools.count()
@@ -168,12 +169,18 @@ class Engine:
     # -- out -------------------------------------------------------------------------------
 
     def _fill_window(self) -> None:
-        while (room := self._window() - len(self._in_flight)) > 0 and self._work_left():
-            batches = [self._next_batch()]
+        while (room := self._room()) > 0 and self._work_left():
+            batches = [self._next_assignment()]
             # The next batches may turn the window into another one: suspects travel alone.
             while len(batches) < room and self._work_left() and not self._suspects:
-                batches.append(self._next_batch())
+                batches.append(self._next_assignment())
             self._submit(batches)
+
+    def _room(self) -> int:
+        """Return how many batches are to be sent now."""
+        room = self._window() - len(self._in_flight)
+        # At first one for each of many workers: they begin while the next are on their way.
+        return room if self._in_flight or room < _MANY_WORKERS else self._slots
 
     def _window(self) -> int:
         """Return how many batches may be in flight."""
@@ -181,10 +188,20 @@ class Engine:
             return max(1, len(self._threads))
         return max(1, self._slots) * (1 if self._sizer.long_calls else BATCHES_PER_WORKER)
 
-    def _next_batch(self) -> PendingBatch:
+    def _next_assignment(self) -> Assignment:
+        """Choose a batch, and of many workers the one that gets it."""
+        # After a death, whoever comes next shall take the batch.
+        if self._suspects or len(self._rota) < _MANY_WORKERS:
+            return Assignment(self._next_batch(None), None)
+        worker = self._rota.first_free(self._sizer.seconds_per_call)
+        batch = self._next_batch(worker)
+        self._rota.give(worker, batch.n_calls)
+        return Assignment(batch, worker)
+
+    def _next_batch(self, worker: str | None) -> PendingBatch:
         if self._suspects:
             return self._suspects.popleft()
-        size = min(self._sizer.next_size(self._work_left(), self._slots), self._most_by_size)
+        size = min(self._next_size(worker), self._most_by_size)
         if self._again:
             batch = self._again.popleft()
             if batch.n_calls > size:
@@ -204,28 +221,24 @@ class Engine:
         self._most_by_size = max(1, LARGEST_BATCH * len(calls) // max(1, batch.nbytes))
         return batch
 
-    def _submit(self, batches: list[PendingBatch]) -> None:
-        """Send batches out: to each worker that is chosen for some, in one message."""
-        chosen: dict[str | None, list[PendingBatch]] = {}
-        for batch in batches:
-            chosen.setdefault(self._choose_worker(batch), []).append(batch)
-        for worker, theirs in chosen.items():
-            self._send(theirs, worker)
+    def _next_size(self, worker: str | None) -> int:
+        """Return how many calls the next batch shall have, one for a certain worker perhaps."""
+        remaining, seconds = self._work_left(), self._sizer.seconds_per_call
+        if worker is None or seconds is None or not self._sizer.even:
+            return self._sizer.next_size(remaining, self._slots)
+        share = self._rota.share(worker, remaining, seconds)
+        return min(self._sizer.part_of(share), remaining)
 
-    def _choose_worker(self, batch: PendingBatch) -> str | None:
-        # Among few, dask itself finds the one with the least to do. After a death, whoever comes
-        # next shall take the batch.
-        if len(self._threads) < _MANY_WORKERS or batch.suspect:
-            return None
-        worker = min(self._threads, key=self._queue_length)
-        self._load[worker] += batch.n_calls
-        return worker
+    def _submit(self, assignments: list[Assignment]) -> None:
+        """Send batches out: those with a worker of their choice in one message, others in one."""
+        chosen = [assignment for assignment in assignments if assignment.worker is not None]
+        others = [assignment for assignment in assignments if assignment.worker is None]
+        for part in (chosen, others):
+            if part:
+                self._send(part)
 
-    def _queue_length(self, worker: str) -> float:
-        """Return how many calls per thread were given to a worker and are not back."""
-        return self._load[worker] / self._threads[worker]
-
-    def _send(self, batches: list[PendingBatch], worker: str | None) -> None:
+    def _send(self, assignments: list[Assignment]) -> None:
+        batches = [assignment.batch for assignment in assignments]
         parcels = [self._handover.pack(transport.dumps(batch.columns)) for batch in batches]
         numbers = [next(self._numbers) for _ in batches]
         orders = [
@@ -233,10 +246,12 @@ class Engine:
             for number, b, parcel in zip(numbers, batches, parcels, strict=True)
         ]
         keys = [(f"acme-{self._ticket.run_id}", number) for number in numbers]
-        where = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
+        workers = {key: a.worker for key, a in zip(keys, assignments, strict=True) if a.worker}
         submit: Any = self._client.map
-        futures = submit(run_batch, orders, key=keys, pure=False, **where)
-        for number, future, batch, parcel in zip(numbers, futures, batches, parcels, strict=True):
+        with _on_workers(workers):
+            futures = submit(run_batch, orders, key=keys, pure=False)
+        flights = zip(numbers, futures, assignments, parcels, strict=True)
+        for number, future, (batch, worker), parcel in flights:
             self._in_flight[number] = Flight(future, batch, parcel, worker)
             future.add_done_callback(self._arrivals.put)
 
@@ -262,7 +277,7 @@ class Engine:
         """Take a batch out of those in flight."""
         flight = self._in_flight.pop(number)
         if flight.worker is not None:
-            self._load[flight.worker] -= flight.batch.n_calls
+            self._rota.take_back(flight.worker, flight.batch.n_calls)
         self._handover.release(flight.parcel)
         return flight.batch
 
@@ -310,7 +325,7 @@ class Engine:
         if outcome.broken is not None:
             self._again.append(batch)
             raise exception_of(outcome.broken)
-        self._sizer.observe(outcome.n_calls, outcome.wall_seconds)
+        self._sizer.observe(outcome.n_calls, outcome.wall_seconds, outcome.seconds)
         if outcome.n_calls < batch.n_calls:
             rest = batch.part(outcome.n_calls, batch.n_calls)
             (self._suspects if batch.suspect else self._again).append(rest)
@@ -417,6 +432,7 @@ class Engine:
 
     def _take_stock(self, workers: Mapping[str, int]) -> None:
         self._threads = {worker: threads for worker, threads in workers.items() if threads > 0}
+        self._rota.take_stock(self._threads)
         self._slots = sum(workers.values())
         self._slots_read = now = time.monotonic()
         if self._slots:
@@ -455,10 +471,25 @@ class Engine:
         self._again.extend(flight.batch for flight in self._in_flight.values())
         self._in_flight.clear()
         self._ending.clear()
-        self._load.clear()
+        self._rota.clear()
 
     def _call_off(self) -> None:
         """Let workers begin none of the batches in flight."""
         futures: Sequence[Future] = [flight.future for flight in self._in_flight.values()]
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
+
+
+@contextlib.contextmanager
+def _on_workers(chosen: Mapping[Any, str]) -> Iterator[None]:
+    """Let dask run what is submitted meanwhile on the workers chosen for it, if they are there."""
+    if not chosen:
+        yield
+        return
+    import dask
+
+    # A method of a built-in class: the scheduler can unpickle it without this package.
+    workers = {key: [worker] for key, worker in chosen.items()}.get
+    annotate: Any = dask.annotate
+    with annotate(workers=workers, allow_other_workers=True):
+        yield
