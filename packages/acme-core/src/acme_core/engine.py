@@ -486,10 +486,9 @@ def _on_workers(chosen: Mapping[Any, str]) -> Iterator[None]:
     if not chosen:
         yield
         return
-    import dask
+    from dask.base import annotate
 
     # A method of a built-in class: the scheduler can unpickle it without this package.
     workers = {key: [worker] for key, worker in chosen.items()}.get
-    annotate: Any = dask.annotate
     with annotate(workers=workers, allow_other_workers=True):
         yield
