@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -81,6 +82,17 @@ def test_first_example_of_the_user_guide(wheels, environment, tmp_path):
     for path in json.loads(installed):
         assert Path(path).is_relative_to(tmp_path / "env")
     assert run(environment, "-m", "pip", "check", cwd=tmp_path).startswith("No broken")
+
+
+def test_the_oldest_dask_that_is_allowed(wheels, environment, tmp_path):
+    text = (ROOT / "packages/acme-cluster/pyproject.toml").read_text()
+    oldest = re.search(r'"distributed>=([0-9.]+)"', text)
+    assert oldest
+    wanted = f"distributed=={oldest[1]}.*"
+    run(environment, "-m", "pip", "install", "--quiet", *wheels, wanted, cwd=tmp_path)
+    (tmp_path / "script.py").write_text(EXAMPLE)
+
+    assert run(environment, "script.py", cwd=tmp_path) == "[18] [24] [30] [36]\n"
 
 
 def test_acme_io_alone_reads_results(wheels, environment, tmp_path):

@@ -65,6 +65,7 @@ class Place:
         self.shared = self.root / "shared"
         self.temp = self.root / "temp"
         self.work = self.root / "work"
+        self._shared_memory = set(os.listdir("/dev/shm"))
         self.temp.mkdir()
         self.work.mkdir()
         self.env = {
@@ -113,12 +114,13 @@ class Place:
         return found
 
     def left(self) -> dict[str, list[str]]:
-        """What is still there: jobs, processes, keys and other files."""
+        """What is still there: jobs, processes, keys and other files, also in shared memory."""
         files = [p for folder in (self.shared, self.temp, self.work) for p in folder.rglob("*")]
         return {
             "jobs": self.jobs(),
             "processes": self.processes(),
             "files": [str(path.relative_to(self.root)) for path in files],
+            "shared memory": sorted(set(os.listdir("/dev/shm")) - self._shared_memory),
         }
 
     def empty(self) -> bool:
@@ -138,9 +140,13 @@ def place(slurm: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.undo()
     tempfile.tempdir = None
     lab.run("scancel", *place.jobs("%i"), check=False)
-    deadline = time.monotonic() + 60
+    ended, seconds = time.monotonic(), 60
     while not place.empty():
-        assert time.monotonic() < deadline, f"left behind: {place.left()}"
+        if place.jobs() or place.processes():
+            ended = time.monotonic()
+        # Whoever could remove files and folders has gone.
+        assert time.monotonic() < ended + 10 and seconds > 0, f"left behind: {place.left()}"
+        seconds -= 0.1
         time.sleep(0.1)
     for folder in (place.temp, place.work):
         folder.rmdir()

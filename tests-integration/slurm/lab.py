@@ -119,6 +119,16 @@ def _environment() -> dict[str, str]:
     return {**clean, "PATH": _path(), "MYSQL_UNIX_PORT": str(SOCKET)}
 
 
+def _daemon_environment() -> dict[str, str]:
+    # Nothing of whoever happens to start them: daemons outlive tests.
+    return {
+        "PATH": _path(),
+        "HOME": "/root",
+        "LANG": os.environ.get("LANG", "C.UTF-8"),
+        "MYSQL_UNIX_PORT": str(SOCKET),
+    }
+
+
 def run(*command: str, check: bool = True, timeout: float = 30, text: str = "") -> str:
     """Run a command and return what it printed."""
     done = subprocess.run(
@@ -180,7 +190,8 @@ class Daemon:
             with log:
                 process = subprocess.Popen(
                     self.command,
-                    env=_environment(),
+                    env=_daemon_environment(),
+                    cwd="/",
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -15,6 +15,7 @@ from typing import Any
 
 import dask
 import pytest
+from distributed import Client
 
 import acme_cluster
 from acme_cluster import cluster_cleanup, slurm_cluster_setup
@@ -110,6 +111,23 @@ def test_a_second_user_reaches_nothing_of_a_slurm_cluster(place: Any, other_user
         assert server.address == "127.0.0.1"
     finally:
         cluster_cleanup(client)
+
+
+def test_without_encryption_a_second_user_reaches_jobs(place: Any, other_user: int) -> None:
+    """The same as jobs of plain dask-jobqueue: it is the encryption that keeps others out."""
+    from dask_jobqueue import SLURMCluster
+
+    cluster = SLURMCluster(
+        queue="8GBXS", cores=1, processes=1, memory="700MiB", walltime="00:05:00",
+        scheduler_options={"dashboard": False},
+    )  # fmt: skip
+    with cluster, Client(cluster) as client:
+        cluster.scale(1)
+        client.wait_for_workers(1, timeout=60)
+        addresses = addresses_of(client)
+        assert len(addresses) == 3
+        result = attack(other_user, addresses, [])
+        assert result == {"encrypted": [False] * 3, "plain": [True] * 3, "files": []}
 
 
 @pytest.mark.parametrize("tls", [True, False])

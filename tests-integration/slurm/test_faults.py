@@ -63,8 +63,9 @@ def test_a_requeued_job_comes_back_by_itself(place: Any, until: Any) -> None:
         until(lambda: not client.cluster.scheduler.workers)
         until(lambda: "PENDING" in lab.run("squeue", "-h", "-j", job, "-o", "%T"))
         until(lambda: not any("job_worker" in process for process in place.processes()))
-        # SLURM holds a requeued job back for two minutes.
-        lab.run("scontrol", "update", f"jobid={job}", "StartTime=now")
+        # SLURM holds a requeued job back for two minutes; a node refuses one that it killed within
+        # the same second.
+        lab.run("scontrol", "update", f"jobid={job}", "StartTime=now+2")
         assert work(client, range(2)) == [0, 1]
         assert client.cluster.job_ids() == [job]
     finally:
@@ -105,6 +106,41 @@ def test_jobs_that_die_again_and_again_are_given_up_with_the_reason(place: Any, 
     shutil.rmtree(place.shared / "logs")
 
 
+def test_a_node_that_goes_down_costs_nothing_but_time(place: Any, until: Any) -> None:
+    client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="600MB", n_workers_startup=2)
+    try:
+        node = lab.run("squeue", "-h", "-j", client.cluster.job_ids()[0], "-o", "%N").strip()
+        futures = client.map(time.sleep, [0.2] * 20, pure=False)
+        lab.run("scontrol", "update", f"nodename={node}", "state=down", "reason=test")
+        until(lambda: any(future.done() for future in futures))
+        client.cancel(futures)
+        assert work(client, range(10)) == list(range(10))
+    finally:
+        cluster_cleanup(client)
+        lab.start()
+    until(lambda: not place.jobs())
+    shutil.rmtree(place.shared / "logs", ignore_errors=True)
+
+
+def test_a_controller_that_is_away_does_not_matter_to_work(place: Any, until: Any) -> None:
+    client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="600MB", n_workers_startup=2)
+    try:
+        controller = next(daemon for daemon in lab.daemons() if daemon.name == "slurmctld")
+        controller.stop()
+        assert work(client, range(10)) == list(range(10))
+        # Long enough for somebody to have looked at the jobs meanwhile, in vain.
+        time.sleep(4)
+        assert client.submit(abs, -1).result() == 1
+        assert client.cluster.refused is None
+        assert client.cluster.deaths == []
+    finally:
+        # Nobody can cancel the jobs now: they end because their scheduler does.
+        cluster_cleanup(client)
+        until(lambda: not place.processes())
+        lab.start()
+    until(place.empty)
+
+
 INSIDE = """
 import os
 from acme_cluster import cluster_cleanup, slurm_cluster_setup
@@ -117,7 +153,7 @@ cluster_cleanup(client)
 """
 
 
-def test_inside_a_job_the_same_is_submitted_as_outside(place: Any, until: Any) -> None:
+def test_inside_a_batch_job_the_same_is_submitted_as_outside(place: Any, until: Any) -> None:
     script = place.temp / "inside.sh"
     output = place.temp / "inside.out"
     script.write_text(f"#!/bin/sh\nexec {sys.executable} - <<'END'\n{INSIDE}END\n")
@@ -127,7 +163,7 @@ def test_inside_a_job_the_same_is_submitted_as_outside(place: Any, until: Any) -
             "sbatch", "--wait", "-p", "16GBXS", "--mem-per-cpu=900M", "-c", "3", "-t", "5",
             "-o", str(output), str(script),
         ],
-        env=lab_env, cwd=place.work, check=True, timeout=180, capture_output=True,
+        env=lab_env, cwd=place.work, timeout=180, capture_output=True,
     )  # fmt: skip
     until(output.exists)
     text = output.read_text()
@@ -135,6 +171,20 @@ def test_inside_a_job_the_same_is_submitted_as_outside(place: Any, until: Any) -
     assert text.count("8GBS 2 700M") == 2
     script.unlink()
     output.unlink()
+
+
+def test_inside_an_allocation_the_same_is_submitted_as_outside(place: Any) -> None:
+    done = subprocess.run(
+        [
+            "salloc", "-p", "16GBXS", "--mem-per-cpu=900M", "-c", "3", "-t", "5",
+            sys.executable, "-c", INSIDE,
+        ],
+        env={**place.env, "SLURM_PARTITION": "ESI", "SALLOC_PARTITION": "ESI"},
+        cwd=place.work, text=True, timeout=180, capture_output=True, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "[4, 9]" in done.stdout
+    assert done.stdout.count("8GBS 2 700M") == 2
 
 
 ESI = """

@@ -133,6 +133,26 @@ def test_a_client_that_was_connected_by_address(place: Any, until: Any) -> None:
         cluster.close()
 
 
+def test_a_client_of_a_foreign_scheduler_without_encryption(place: Any) -> None:
+    """`Client("tcp://...")`: not ours in any way, used as it is and left as it was."""
+    from dask_jobqueue import SLURMCluster
+
+    cluster = SLURMCluster(
+        queue="8GBXS", cores=1, processes=1, memory="700MiB", walltime="00:05:00",
+        scheduler_options={"dashboard": False},
+    )  # fmt: skip
+    with cluster:
+        cluster.scale(2)
+        with Client(cluster.scheduler_address) as client:
+            assert client.cluster is None
+            assert client.scheduler.address.startswith("tcp://")
+            client.wait_for_workers(2, timeout=60)
+            with ParallelMap(pow, range(20), 2, write_worker_results=False) as pmap:
+                assert pmap.compute() == [x * x for x in range(20)]
+                assert pmap.client is client
+            assert len(client.nthreads()) == 2
+
+
 KILLED = """
 import time
 from acme import ParallelMap
@@ -146,7 +166,7 @@ with ParallelMap(f, range(1000), n_workers=2, mem_per_worker="600MB", output_dir
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 def test_a_run_that_is_ended_keeps_what_is_done(place: Any, until: Any, number: Any) -> None:
     process = place.start(KILLED)
     out = place.work / "out"

@@ -90,5 +90,5 @@ def test_workers_end_together_after_few_batches(seconds, n_calls, workers):
                 send()
     ideal = n_calls * seconds / workers
     assert now <= ideal + 2 * seconds + 0.05 * ideal
-    longest = max(1, EVEN_SECONDS / seconds)
+    longest = max(1, EVEN_SECONDS // seconds)
     assert batches <= workers * (5 + 1.5 * (n_calls / workers) / longest)
