@@ -47,3 +47,6 @@ def test_slurm_is_installed_by_the_line_that_it_shows():
     install = "apt-get install -y -qq --no-install-recommends"
     assert f"{install} {packages}" in README
     assert f"{install} {packages}" in script
+    everything = re.search(r"^all = (.*)$", (ROOT / "hatch.toml").read_text(), re.MULTILINE)
+    assert everything is not None
+    assert '"slurm"' in everything[1]

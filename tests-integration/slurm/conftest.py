@@ -7,6 +7,7 @@ environment says `CI=true` that is a failure instead, so that it cannot go unnot
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -125,6 +126,13 @@ class Place:
 
     def empty(self) -> bool:
         return not any(self.left().values())
+
+    def clear_after_others(self) -> None:
+        """Remove what plain dask leaves behind, once its jobs have ended."""
+        wait_until(lambda: not self.jobs() and not self.processes())
+        for folder in (self.temp, self.work):
+            shutil.rmtree(folder)
+            folder.mkdir()
 
 
 @pytest.fixture

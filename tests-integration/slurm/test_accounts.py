@@ -128,6 +128,7 @@ def test_without_encryption_a_second_user_reaches_jobs(place: Any, other_user: i
         assert len(addresses) == 3
         result = attack(other_user, addresses, [])
         assert result == {"encrypted": [False] * 3, "plain": [True] * 3, "files": []}
+    place.clear_after_others()
 
 
 @pytest.mark.parametrize("tls", [True, False])

@@ -151,6 +151,7 @@ def test_a_client_of_a_foreign_scheduler_without_encryption(place: Any) -> None:
                 assert pmap.compute() == [x * x for x in range(20)]
                 assert pmap.client is client
             assert len(client.nthreads()) == 2
+    place.clear_after_others()
 
 
 KILLED = """
