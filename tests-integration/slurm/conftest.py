@@ -148,13 +148,12 @@ def place(slurm: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     monkeypatch.undo()
     tempfile.tempdir = None
     lab.run("scancel", *place.jobs("%i"), check=False)
-    ended, seconds = time.monotonic(), 60
+    began = ended = time.monotonic()
     while not place.empty():
-        if place.jobs() or place.processes():
+        if time.monotonic() < began + 60 and (place.jobs() or place.processes()):
             ended = time.monotonic()
-        # Whoever could remove files and folders has gone.
-        assert time.monotonic() < ended + 10 and seconds > 0, f"left behind: {place.left()}"
-        seconds -= 0.1
+        # Of files and folders there is nobody left who could remove them.
+        assert time.monotonic() < ended + 10, f"left behind: {place.left()}"
         time.sleep(0.1)
     for folder in (place.temp, place.work):
         folder.rmdir()

@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from acme_cluster.jobs import Gate, call
+from acme_cluster.submitting import Gate, call
 
 HANGS = [sys.executable, "-c", "import time; time.sleep(300)"]
 

@@ -9,7 +9,7 @@ import dask
 import psutil
 
 from acme_cluster import cluster_cleanup, local_cluster_setup
-from acme_cluster._forkserver import registered
+from acme_cluster._preloading import registered
 from acme_cluster.settings import calm
 
 TICK = "distributed.admin.tick.interval"

@@ -31,19 +31,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
-from acme_cluster.importing import quick_imports
+from acme_cluster import _preloading
 from acme_cluster.leftovers import remove_noted
 
 __all__ = ["ForkServer", "available", "running", "thread_limits", "warm_up"]
-
-PRELOAD = (
-    "numpy.random",
-    "distributed",
-    "acme_cluster._workers",
-    "tornado.platform.asyncio",
-    "multiprocessing.popen_forkserver",
-    "h5py",
-)
 
 _SOCKET = "fork"
 
@@ -188,19 +179,6 @@ def running(preload: Sequence[str] = ()) -> ForkServer:
         return _current
 
 
-def registered() -> list[str]:
-    """Return the modules that installed packages want their workers to have imported.
-
-    Returns
-    -------
-    list of str
-        What is registered under the entry point group `acme_cluster.preload`.
-    """
-    from importlib.metadata import entry_points
-
-    return [entry.value for entry in entry_points(group="acme_cluster.preload")]
-
-
 def fork_here(folder: str, threads: int, preload: Sequence[str] = ()) -> None:
     """Make the fork server a fork of this process, after it has imported everything once for both.
 
@@ -219,7 +197,7 @@ def fork_here(folder: str, threads: int, preload: Sequence[str] = ()) -> None:
     if not available():
         return
     os.environ.update(thread_limits(threads))
-    _preload([*PRELOAD, *preload])
+    _preloading.preload([*_preloading.PRELOAD, *preload])
     alive_read, alive_write = os.pipe()
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(os.path.join(folder, _SOCKET))
@@ -289,9 +267,10 @@ def _launch(listener: int, alive: int, folder: str, preload: Sequence[str]) -> i
     # The path of the client replaces the server's before anything but the standard library is
     # imported: the same modules are found as in the client, wherever they were added from.
     path = [entry or os.getcwd() for entry in sys.path]
+    modules = [*_preloading.PRELOAD, *preload]
     code = (
         f"import sys; sys.path[:] = {path!r}; from acme_cluster._forkserver import serve; "
-        f"serve({listener}, {alive}, {folder!r}, {[*PRELOAD, *preload]!r}, {not preload})"
+        f"serve({listener}, {alive}, {folder!r}, {modules!r}, {not preload})"
     )
     for descriptor in (listener, alive):
         os.set_inheritable(descriptor, True)
@@ -350,7 +329,7 @@ def serve(
         Whether to import what installed packages have registered, too.
     """
     _close_others({0, 1, 2, listener, alive})
-    _preload([*preload, *(registered() if also_registered else ())])
+    _preloading.preload([*preload, *(_preloading.registered() if also_registered else ())])
     _fork_requests(listener, alive, folder)
 
 
@@ -372,37 +351,6 @@ def _close_others(keep: set[int]) -> None:
     for descriptor in {int(name) for name in os.listdir("/proc/self/fd")} - keep:
         with contextlib.suppress(OSError):
             os.close(descriptor)
-
-
-def _preload(names: Sequence[str]) -> None:
-    import gc
-    import importlib
-
-    with quick_imports():
-        _fill_caches()
-        for name in names:
-            try:
-                importlib.import_module(name)
-            except Exception as error:
-                _note_failure(f"import {name}", error)
-        # What is here stays: collections in workers need not touch, and thereby copy, these pages.
-        gc.freeze()
-
-
-def _fill_caches() -> None:
-    # Each worker tells the scheduler the versions of its packages, and finds them in a slow way.
-    try:
-        from distributed.versions import get_versions
-
-        get_versions()
-    except Exception as error:
-        _note_failure("look up versions", error)
-
-
-def _note_failure(what: str, error: Exception) -> None:
-    import logging
-
-    logging.getLogger(__name__).debug("The fork server could not %s: %r", what, error)
 
 
 def reseed() -> None:

@@ -32,13 +32,14 @@ from acme_cluster import endings, slurm_info, slurm_text, slurm_words
 from acme_cluster.dashboard import QuietScheduler
 from acme_cluster.errors import CommandError, SlurmUnavailableError
 from acme_cluster.folders import HEARTBEAT, ClusterFolder, remove_abandoned, shared_base
-from acme_cluster.jobs import Gate, Plan, call, job_class, job_options, jobqueue
+from acme_cluster.jobs import Plan, job_class, job_options, jobqueue
 from acme_cluster.keys import make_keys
 from acme_cluster.lookout import Looks, has_ended
 from acme_cluster.messages import shown
 from acme_cluster.quiet import DASK_AND_LOOP, silenced
 from acme_cluster.security import cluster_security, lighten_accepting
 from acme_cluster.settings import calm
+from acme_cluster.submitting import Gate, call
 
 __all__ = ["BatchWorkers", "start_cluster"]
 

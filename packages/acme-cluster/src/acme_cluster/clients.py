@@ -126,7 +126,7 @@ def start_client(
 
     if not slurm_info.usable():
         return _start_here(n_workers, n_calls, partition, mem_per_worker, interactive)
-    from acme_cluster.slurm import start_for_calls
+    from acme_cluster.starting import start_for_calls
 
     return start_for_calls(n_workers, n_calls, partition, mem_per_worker, timeout, interactive)
 

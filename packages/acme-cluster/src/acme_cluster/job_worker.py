@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from acme_cluster import _forkserver
+from acme_cluster import _forkserver, _preloading
 from acme_cluster.folders import ClusterFolder, remove_tree
 
 __all__ = ["main"]
@@ -106,7 +106,7 @@ def _terminate(number: int, _frame: object) -> None:
 def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: str) -> int:
     # One import for all processes of the job: the fork server is a fork of this process, made
     # before there is a thread or an event loop.
-    _forkserver.fork_here(scratch, options.cores, _forkserver.registered())
+    _forkserver.fork_here(scratch, options.cores, _preloading.registered())
     from acme_cluster._workers import LocalNanny, SilentWorker
     from acme_cluster.quiet import silenced
     from acme_cluster.security import cluster_security, lighten_accepting

@@ -1,0 +1,69 @@
+"""What the fork server has imported before it makes the first worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from acme_cluster.importing import quick_imports
+
+__all__ = ["PRELOAD", "preload", "registered"]
+
+PRELOAD = (
+    "numpy.random",
+    "distributed",
+    "acme_cluster._workers",
+    "tornado.platform.asyncio",
+    "multiprocessing.popen_forkserver",
+    "h5py",
+)
+
+
+def registered() -> list[str]:
+    """Return the modules that installed packages want their workers to have imported.
+
+    Returns
+    -------
+    list of str
+        What is registered under the entry point group `acme_cluster.preload`.
+    """
+    from importlib.metadata import entry_points
+
+    return [entry.value for entry in entry_points(group="acme_cluster.preload")]
+
+
+def preload(names: Sequence[str]) -> None:
+    """Import modules, and prepare what workers would do each for themselves.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The modules; what cannot be imported here is left to the workers.
+    """
+    import gc
+    import importlib
+
+    with quick_imports():
+        _fill_caches()
+        for name in names:
+            try:
+                importlib.import_module(name)
+            except Exception as error:
+                _note_failure(f"import {name}", error)
+        # What is here stays: collections in workers need not touch, and thereby copy, these pages.
+        gc.freeze()
+
+
+def _fill_caches() -> None:
+    # Each worker tells the scheduler the versions of its packages, and finds them in a slow way.
+    try:
+        from distributed.versions import get_versions
+
+        get_versions()
+    except Exception as error:
+        _note_failure("look up versions", error)
+
+
+def _note_failure(what: str, error: Exception) -> None:
+    import logging
+
+    logging.getLogger(__name__).debug("The fork server could not %s: %r", what, error)
