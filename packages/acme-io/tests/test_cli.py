@@ -100,7 +100,7 @@ def test_nothing_to_read(tmp_path: Path, capsys) -> None:
     assert main(["verify", str(tmp_path)]) == 2
 
 
-@pytest.mark.parametrize("command", ["info", "ls", "show", "verify", "rebuild", "merge"])
+@pytest.mark.parametrize("command", ["info", "ls", "show", "verify", "rebuild", "merge", "report"])
 def test_every_help_text_has_an_example(command: str, capsys) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])

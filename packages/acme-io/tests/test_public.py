@@ -16,6 +16,7 @@ def test_public_names() -> None:
         "StorageOptions",
         "__version__",
         "open_results",
+        "write_report",
     ]
     for name in acme_io.__all__:
         assert getattr(acme_io, name) is not None

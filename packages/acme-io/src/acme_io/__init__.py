@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .errors import AcmeIOError
     from .options import StorageOptions
     from .reader import Call, Results, open_results
+    from .report import write_report
     from .slots import Slots
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "StorageOptions",
     "__version__",
     "open_results",
+    "write_report",
 ]
 
 _HOMES = {
@@ -35,6 +37,7 @@ _HOMES = {
     "Slots": "slots",
     "StorageOptions": "options",
     "open_results": "reader",
+    "write_report": "report",
 }
 
 

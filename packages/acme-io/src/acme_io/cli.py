@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="acme-io",
-        description="Look at the results of parallel runs, check, rebuild and merge them.",
+        description="Look at the results of parallel runs, check, rebuild, merge and report them.",
         epilog="Exit codes: 0 all is well, 1 something is wrong with the results, 2 wrong usage.",
     )
     parser.add_argument("--version", action="version", version=f"acme-io {__version__}")
@@ -78,6 +78,12 @@ def _parser() -> argparse.ArgumentParser:
         commands, "merge", _merge, "copy all into one file", "merge my_results all_results.h5"
     )
     merge.add_argument("target", help="the file to write; it must not exist")
+    report = _command(
+        commands, "report", _report, "write a page of HTML about the run", "report my_results"
+    )
+    report.add_argument(
+        "target", nargs="?", help="the page to write, or its folder; by default beside the results"
+    )
     return parser
 
 
@@ -241,6 +247,14 @@ def _merge(options: argparse.Namespace) -> int:
     lines += [f"Without call {call}: {reason}" for call, reason in made.skipped.items()]
     _print(options, facts, "\n".join(lines))
     return 1 if made.skipped else 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from .report import write_report
+
+    page = write_report(options.path, options.target)
+    _print(options, {"path": str(page)}, f"Wrote {page}.")
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
             f_0.h5              payload of call 0
             f_100-199.h5        payload of a batch (with a result shape)
             f_3.pickle          call 3, whose value HDF5 cannot hold
+        f_report.html           page about the run, where somebody asked for one
         f_record.h5             record of a run that writes pickles
         f_0.pickle              its payloads
         .f_parts/               part files of a run that writes a single file
@@ -31,6 +32,7 @@ __all__ = [
     "payload_name",
     "pickle_name",
     "record_name",
+    "report_name",
     "result_name",
     "temporary_name",
 ]
@@ -72,6 +74,11 @@ def container_name(name: str) -> str:
 def record_name(name: str) -> str:
     """File name of the record of a run that writes pickles."""
     return f"{name}_record.h5"
+
+
+def report_name(name: str) -> str:
+    """File name of a run's report."""
+    return f"{name}_report.html"
 
 
 def claim_name(name: str) -> str:
