@@ -238,7 +238,8 @@ def _failure(call: int, failure: Failure) -> str:
     text = failure.traceback or f"{failure.type}: {failure.message}"
     if len(text) > _LONGEST_TEXT:
         text = f"…{text[-_LONGEST_TEXT:]}"
-    return f"<details><summary>call {call}: {escaped(short)}</summary><pre>{escaped(text)}</pre></details>"
+    summary = f"call {call}: {escaped(short)}"
+    return f"<details><summary>{summary}</summary><pre>{escaped(text)}</pre></details>"
 
 
 def _calls(count: int) -> str:
