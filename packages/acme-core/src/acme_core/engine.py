@@ -12,9 +12,8 @@ through all futures. Every task has a key of its own: equal calls are never merg
 the one that should be free first is chosen here (`acme_core.rota`); dask gives the batch to another
 all the same if that one has gone.
 
-A worker that dies takes down the batches that were queued there with the one that it was running.
-They are cut up and run again with at most one batch per worker in flight, so that a call which
-ends its worker is found; it is given up after `MOST_DEATHS` workers that had nothing else to do.
+What is in no batch on its way waits in the `acme_core.backlog`, among it the calls of workers that
+died.
 """
 
 from __future__ import annotations
@@ -25,23 +24,20 @@ import logging
 import pickle
 import queue
 import time
-from array import array
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acme_core import handover, transport
+from acme_core.backlog import Backlog
 from acme_core.batches import Assignment, Flight, PendingBatch
 from acme_core.call import BATCH_SECONDS
 from acme_core.distribution import Distribution
-from acme_core.errors import WorkerDiedError
-from acme_core.failures import describe, exception_of
+from acme_core.failures import exception_of
 from acme_core.handover import Handover
 from acme_core.mail import Inbox
-from acme_core.mapped import MappedArray
 from acme_core.orders import BatchOrder, BatchOutcome, RunTicket
-from acme_core.rota import Rota
-from acme_core.sizing import LARGEST, BatchSizer
+from acme_core.rota import Rota, on_workers
+from acme_core.sizing import BatchSizer
 from acme_core.worker import run_batch
 
 if TYPE_CHECKING:
@@ -53,10 +49,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BATCHES_PER_WORKER = 2
-MOST_DEATHS = 2
-PIECES_OF_A_DEAD_BATCH = 16
-LARGEST_BATCH = 32 * 1024 * 1024
-"""Bytes of arguments that travel together, beyond which batches get no longer."""
 _REFRESH_SECONDS = 1.0
 _NO_WORKERS_REMINDER = 60.0
 _LINGER = 0.004
@@ -108,17 +100,12 @@ class Engine:
     ) -> None:
         self._client = client
         self._ticket = ticket
-        self._distribution = distribution
         self._handover = handover
-        self._retries = retries
+        self._backlog = Backlog(distribution, handover, todo, retries)
         self._stop_at_failure = stop_at_failure
         self._direct = direct
         self._accept = accept
         self._sizer = BatchSizer()
-        self._todo = deque(todo)
-        self._n_todo = sum(map(len, todo))
-        self._again: deque[PendingBatch] = deque()
-        self._suspects: deque[PendingBatch] = deque()
         self._in_flight: dict[int, Flight] = {}
         # Those whose outcome is here before dask knows: let go of earlier, they would be cancelled.
         self._ending: dict[int, Future] = {}
@@ -126,7 +113,6 @@ class Engine:
         self._stranded: set[int] = set()
         self._arrivals: queue.SimpleQueue[Future | tuple[int, bytes]] = queue.SimpleQueue()
         self._numbers = itertools.count()
-        self._most_by_size = LARGEST
         self._no_workers_since: float | None = None
         self._take_stock(workers)
 
@@ -149,7 +135,7 @@ class Engine:
             self._fill_window()
             if meanwhile is not None:
                 meanwhile()
-            while self._work_left() or self._in_flight:
+            while self._backlog.n_calls or self._in_flight:
                 self._fill_window()
                 if not self._await_some():
                     self._take_last()
@@ -161,18 +147,13 @@ class Engine:
             inbox.close()
             self._cancel()
 
-    def _work_left(self) -> int:
-        """Return the number of calls that are in no batch in flight."""
-        waiting = sum(b.n_calls for b in (*self._again, *self._suspects))
-        return self._n_todo + waiting
-
     # -- out -------------------------------------------------------------------------------
 
     def _fill_window(self) -> None:
-        while (room := self._room()) > 0 and self._work_left():
+        while (room := self._room()) > 0 and self._backlog.n_calls:
             batches = [self._next_assignment()]
             # The next batches may turn the window into another one: suspects travel alone.
-            while len(batches) < room and self._work_left() and not self._suspects:
+            while len(batches) < room and self._backlog.n_calls and not self._backlog.has_suspects:
                 batches.append(self._next_assignment())
             self._submit(batches)
 
@@ -184,46 +165,26 @@ class Engine:
 
     def _window(self) -> int:
         """Return how many batches may be in flight."""
-        if self._suspects or any(flight.batch.suspect for flight in self._in_flight.values()):
+        if self._backlog.has_suspects or any(
+            flight.batch.suspect for flight in self._in_flight.values()
+        ):
             return max(1, len(self._threads))
         return max(1, self._slots) * (1 if self._sizer.long_calls else BATCHES_PER_WORKER)
 
     def _next_assignment(self) -> Assignment:
         """Choose a batch, and of many workers the one that gets it."""
-        # After a death, whoever comes next shall take the batch.
-        if self._suspects or len(self._rota) < _MANY_WORKERS:
-            return Assignment(self._next_batch(None), None)
+        if self._backlog.has_suspects:  # whoever comes next shall take them
+            return Assignment(self._backlog.next_suspect(), None)
+        if len(self._rota) < _MANY_WORKERS:
+            return Assignment(self._backlog.next_batch(self._next_size(None)), None)
         worker = self._rota.first_free(self._sizer.seconds_per_call)
-        batch = self._next_batch(worker)
+        batch = self._backlog.next_batch(self._next_size(worker))
         self._rota.give(worker, batch.n_calls)
         return Assignment(batch, worker)
 
-    def _next_batch(self, worker: str | None) -> PendingBatch:
-        if self._suspects:
-            return self._suspects.popleft()
-        size = min(self._next_size(worker), self._most_by_size)
-        if self._again:
-            batch = self._again.popleft()
-            if batch.n_calls > size:
-                self._again.appendleft(batch.part(size, batch.n_calls))
-                batch = batch.part(0, size)
-            return batch
-        calls = self._todo.popleft()
-        if len(calls) > size:
-            self._todo.appendleft(calls[size:])
-            calls = calls[:size]
-        self._n_todo -= len(calls)
-        columns = tuple(
-            transport.frozen_column(items, self._handover.save)
-            for items in self._distribution.columns(calls.start, calls.stop)
-        )
-        batch = PendingBatch(calls.start, columns, len(calls))
-        self._most_by_size = max(1, LARGEST_BATCH * len(calls) // max(1, batch.nbytes))
-        return batch
-
     def _next_size(self, worker: str | None) -> int:
         """Return how many calls the next batch shall have, one for a certain worker perhaps."""
-        remaining, seconds = self._work_left(), self._sizer.seconds_per_call
+        remaining, seconds = self._backlog.n_calls, self._sizer.seconds_per_call
         if worker is None or seconds is None or not self._sizer.even:
             return self._sizer.next_size(remaining, self._slots)
         share = self._rota.share(worker, remaining, seconds)
@@ -248,7 +209,7 @@ class Engine:
         keys = [(f"acme-{self._ticket.run_id}", number) for number in numbers]
         workers = {key: a.worker for key, a in zip(keys, assignments, strict=True) if a.worker}
         submit: Any = self._client.map
-        with _on_workers(workers):
+        with on_workers(workers):
             futures = submit(run_batch, orders, key=keys, pure=False)
         flights = zip(numbers, futures, assignments, parcels, strict=True)
         for number, future, (batch, worker), parcel in flights:
@@ -314,7 +275,7 @@ class Engine:
                     futures[key[1]] = arrival
                 # Where nothing waits for room in the window, outcomes are better fetched together.
                 to_fetch = futures.keys() & self._in_flight.keys() - posted.keys()
-                patience = _LINGER if to_fetch and not self._work_left() else 0
+                patience = _LINGER if to_fetch and not self._backlog.n_calls else 0
         # A batch that ran twice, because its worker was lost, comes back twice.
         return {n: content for n, content in posted.items() if n in self._in_flight}, futures
 
@@ -323,29 +284,12 @@ class Engine:
 
     def _handle(self, batch: PendingBatch, outcome: BatchOutcome) -> bool:
         if outcome.broken is not None:
-            self._again.append(batch)
+            self._backlog.put_back(batch)
             raise exception_of(outcome.broken)
         self._sizer.observe(outcome.n_calls, outcome.wall_seconds, outcome.seconds)
-        if outcome.n_calls < batch.n_calls:
-            rest = batch.part(outcome.n_calls, batch.n_calls)
-            (self._suspects if batch.suspect else self._again).append(rest)
-        again = set(outcome.failures) if batch.attempt <= self._retries else set()
-        for place in sorted(call - batch.first for call in again):
-            once_more = batch.part(
-                place, place + 1, attempt=batch.attempt + 1, suspect=False, deaths=0
-            )
-            self._again.append(once_more)
-        self._release(batch.part(0, outcome.n_calls), again)
+        again = self._backlog.account(batch, outcome)
         self._accept(outcome, again)
         return not (self._stop_at_failure and outcome.failures.keys() - again)
-
-    def _release(self, batch: PendingBatch, again: set[int]) -> None:
-        """Remove the files of large arguments that no call needs any more."""
-        for column in batch.columns:
-            if isinstance(column, transport.FrozenColumn):
-                for call, item in enumerate(column.packed, batch.first):
-                    if isinstance(item, MappedArray) and call not in again:
-                        self._handover.release(item.path)
 
     def _handle_lost(self, number: int, future: Future) -> None:
         """Handle a batch that came back without an outcome."""
@@ -355,7 +299,7 @@ class Engine:
         if future.status in ("lost", "pending"):
             # Its worker died between finishing it and handing over the outcome.
             self._client.cancel([future], force=True)
-            self._again.append(batch)
+            self._backlog.put_back(batch)
             return
         error = future.exception() if future.status == "error" else None
         if error is None:
@@ -367,40 +311,9 @@ class Engine:
         if not isinstance(error, KilledWorker):
             raise error
         self._slots_read = 0.0
-        self._cut_up(batch, error)
-
-    def _cut_up(self, batch: PendingBatch, error: BaseException) -> None:
-        """Send the calls of a dead worker out again, in small pieces."""
-        alone = batch.suspect and batch.n_calls == 1
-        deaths = batch.deaths + 1 if alone else 0
-        if deaths >= MOST_DEATHS:
-            self._release(batch, set())
-            self._accept(self._condemned(batch, error), set())
-            return
-        step = -(-batch.n_calls // PIECES_OF_A_DEAD_BATCH)
-        for start in range(0, batch.n_calls, step):
-            stop = min(start + step, batch.n_calls)
-            self._suspects.append(batch.part(start, stop, suspect=True, deaths=deaths))
-        logger.debug(
-            f"<ParallelMap> DEBUG: a worker died with {batch.n_calls} calls, from call "
-            f"{batch.first} on; they run again ({error})"
-        )
-
-    def _condemned(self, batch: PendingBatch, error: BaseException) -> BatchOutcome:
-        reason = WorkerDiedError(
-            f"call {batch.first} ended its worker process {MOST_DEATHS + 1} times and is given up. "
-            "Usual reasons are too little memory (give mem_per_worker) and crashes in compiled "
-            f"code; compute(debug=True) runs the call in this process. dask says: {error}"
-        )
-        return BatchOutcome(
-            first=batch.first,
-            n_calls=1,
-            started=array("d", [time.time()]),
-            seconds=array("d", [0.0]),
-            peak_memory=array("q", [0]),
-            failures={batch.first: describe(reason)},
-            values=[None],
-        )
+        given_up = self._backlog.cut_up(batch, error)
+        if given_up is not None:
+            self._accept(given_up, set())
 
     # -- workers ---------------------------------------------------------------------------
 
@@ -427,7 +340,7 @@ class Engine:
             if future.status == "pending":
                 self._landed(number)
                 self._client.cancel([future], force=True)
-                self._again.appendleft(batch)
+                self._backlog.put_back(batch, as_next=True)
         self._stranded = stranded
 
     def _take_stock(self, workers: Mapping[str, int]) -> None:
@@ -468,7 +381,8 @@ class Engine:
     def _cancel(self) -> None:
         """Take back what is still out there; its calls are to do again."""
         self._call_off()
-        self._again.extend(flight.batch for flight in self._in_flight.values())
+        for flight in self._in_flight.values():
+            self._backlog.put_back(flight.batch)
         self._in_flight.clear()
         self._ending.clear()
         self._rota.clear()
@@ -478,17 +392,3 @@ class Engine:
         futures: Sequence[Future] = [flight.future for flight in self._in_flight.values()]
         if futures and self._client.status == "running":
             self._client.cancel(futures, force=True)
-
-
-@contextlib.contextmanager
-def _on_workers(chosen: Mapping[Any, str]) -> Iterator[None]:
-    """Let dask run what is submitted meanwhile on the workers chosen for it, if they are there."""
-    if not chosen:
-        yield
-        return
-    from dask.base import annotate
-
-    # A method of a built-in class: the scheduler can unpickle it without this package.
-    workers = {key: [worker] for key, worker in chosen.items()}.get
-    with annotate(workers=workers, allow_other_workers=True):
-        yield

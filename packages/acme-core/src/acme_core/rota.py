@@ -7,11 +7,13 @@ batches and others none.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-__all__ = ["Rota"]
+__all__ = ["Rota", "on_workers"]
 
 
 class Rota:
@@ -88,3 +90,17 @@ class Rota:
         if not given or not seconds_per_call:
             return given
         return max(0.0, given - (now - self._since[worker]) / seconds_per_call)
+
+
+@contextlib.contextmanager
+def on_workers(chosen: Mapping[Any, str]) -> Iterator[None]:
+    """Let dask run what is submitted meanwhile on the workers chosen for it, if they are there."""
+    if not chosen:
+        yield
+        return
+    from dask.base import annotate
+
+    # A method of a built-in class: the scheduler can unpickle it without this package.
+    workers = {key: [worker] for key, worker in chosen.items()}.get
+    with annotate(workers=workers, allow_other_workers=True):
+        yield

@@ -1,0 +1,176 @@
+"""The calls that are in no batch on its way: not begun, to be tried again, or under suspicion.
+
+A worker that dies takes down the batches that were queued there with the one that it was running.
+They are cut up and run again with at most one batch per worker in flight, so that a call which
+ends its worker is found; it is given up after `MOST_DEATHS` workers that had nothing else to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from array import array
+from collections import deque
+from collections.abc import Sequence
+
+from acme_core import transport
+from acme_core.batches import PendingBatch
+from acme_core.distribution import Distribution
+from acme_core.errors import WorkerDiedError
+from acme_core.failures import describe
+from acme_core.handover import Handover
+from acme_core.mapped import MappedArray
+from acme_core.orders import BatchOutcome
+from acme_core.sizing import LARGEST
+
+__all__ = ["Backlog"]
+
+logger = logging.getLogger(__name__)
+
+MOST_DEATHS = 2
+PIECES_OF_A_DEAD_BATCH = 16
+LARGEST_BATCH = 32 * 1024 * 1024
+"""Bytes of arguments that travel together, beyond which batches get no longer."""
+
+
+class Backlog:
+    """Cuts calls into batches, and takes back what became of none.
+
+    Parameters
+    ----------
+    distribution : Distribution
+        The arguments; items are drawn when their batch is.
+    handover : Handover
+        Takes large arguments.
+    todo : sequence of range
+        The calls that are to run, in order.
+    retries : int
+        How often a failed call is tried again.
+    """
+
+    def __init__(
+        self, distribution: Distribution, handover: Handover, todo: Sequence[range], retries: int
+    ) -> None:
+        self._distribution = distribution
+        self._handover = handover
+        self._retries = retries
+        self._todo = deque(todo)
+        self._n_todo = sum(map(len, todo))
+        self._again: deque[PendingBatch] = deque()
+        self._suspects: deque[PendingBatch] = deque()
+        self._most_by_size = LARGEST
+
+    @property
+    def n_calls(self) -> int:
+        """Number of calls."""
+        return self._n_todo + sum(b.n_calls for b in (*self._again, *self._suspects))
+
+    @property
+    def has_suspects(self) -> bool:
+        """Whether some of them were with a worker when it died."""
+        return bool(self._suspects)
+
+    # -- out -------------------------------------------------------------------------------
+
+    def next_suspect(self) -> PendingBatch:
+        """Take out a batch that was with a worker when it died."""
+        return self._suspects.popleft()
+
+    def next_batch(self, size: int) -> PendingBatch:
+        """Take out a batch of at most so many calls, as long as there is any beyond suspects."""
+        size = min(size, self._most_by_size)
+        if self._again:
+            batch = self._again.popleft()
+            if batch.n_calls > size:
+                self._again.appendleft(batch.part(size, batch.n_calls))
+                batch = batch.part(0, size)
+            return batch
+        calls = self._todo.popleft()
+        if len(calls) > size:
+            self._todo.appendleft(calls[size:])
+            calls = calls[:size]
+        self._n_todo -= len(calls)
+        columns = tuple(
+            transport.frozen_column(items, self._handover.save)
+            for items in self._distribution.columns(calls.start, calls.stop)
+        )
+        batch = PendingBatch(calls.start, columns, len(calls))
+        self._most_by_size = max(1, LARGEST_BATCH * len(calls) // max(1, batch.nbytes))
+        return batch
+
+    # -- back ------------------------------------------------------------------------------
+
+    def put_back(self, batch: PendingBatch, *, as_next: bool = False) -> None:
+        """Take back a batch that is to run again as it is."""
+        if as_next:
+            self._again.appendleft(batch)
+        else:
+            self._again.append(batch)
+
+    def account(self, batch: PendingBatch, outcome: BatchOutcome) -> set[int]:
+        """Take back what a batch did not get to, and its failed calls that have another try.
+
+        Returns
+        -------
+        set of int
+            These calls.
+        """
+        if outcome.n_calls < batch.n_calls:
+            rest = batch.part(outcome.n_calls, batch.n_calls)
+            (self._suspects if batch.suspect else self._again).append(rest)
+        again = set(outcome.failures) if batch.attempt <= self._retries else set()
+        for place in sorted(call - batch.first for call in again):
+            once_more = batch.part(
+                place, place + 1, attempt=batch.attempt + 1, suspect=False, deaths=0
+            )
+            self._again.append(once_more)
+        self._release(batch.part(0, outcome.n_calls), again)
+        return again
+
+    def cut_up(self, batch: PendingBatch, error: BaseException) -> BatchOutcome | None:
+        """Take back the calls of a dead worker, in small pieces.
+
+        Returns
+        -------
+        BatchOutcome or None
+            The failure of a call that is given up.
+        """
+        alone = batch.suspect and batch.n_calls == 1
+        deaths = batch.deaths + 1 if alone else 0
+        if deaths >= MOST_DEATHS:
+            self._release(batch, set())
+            return _given_up(batch.first, error)
+        step = -(-batch.n_calls // PIECES_OF_A_DEAD_BATCH)
+        for start in range(0, batch.n_calls, step):
+            stop = min(start + step, batch.n_calls)
+            self._suspects.append(batch.part(start, stop, suspect=True, deaths=deaths))
+        logger.debug(
+            f"<ParallelMap> DEBUG: a worker died with {batch.n_calls} calls, from call "
+            f"{batch.first} on; they run again ({error})"
+        )
+        return None
+
+    def _release(self, batch: PendingBatch, again: set[int]) -> None:
+        """Remove the files of large arguments that no call needs any more."""
+        for column in batch.columns:
+            if isinstance(column, transport.FrozenColumn):
+                for call, item in enumerate(column.packed, batch.first):
+                    if isinstance(item, MappedArray) and call not in again:
+                        self._handover.release(item.path)
+
+
+def _given_up(call: int, error: BaseException) -> BatchOutcome:
+    reason = WorkerDiedError(
+        f"call {call} ended its worker process {MOST_DEATHS + 1} times and is given up. "
+        "Usual reasons are too little memory (give mem_per_worker) and crashes in compiled "
+        f"code; compute(debug=True) runs the call in this process. dask says: {error}"
+    )
+    return BatchOutcome(
+        first=call,
+        n_calls=1,
+        started=array("d", [time.time()]),
+        seconds=array("d", [0.0]),
+        peak_memory=array("q", [0]),
+        failures={call: describe(reason)},
+        values=[None],
+    )
