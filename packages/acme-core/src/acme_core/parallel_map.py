@@ -260,6 +260,36 @@ class ParallelMap:
             finally:
                 run.close()
 
+    def report(self, target: str | os.PathLike[str] | None = None) -> str:
+        """Write a page of HTML about the last `compute` with results on disk.
+
+        Parameters
+        ----------
+        target : str or path-like, optional
+            Where to; by default beside the results.
+
+        Returns
+        -------
+        str
+            Name of the page, which needs nothing but itself.
+
+        Raises
+        ------
+        RuntimeError
+            If there is no such `compute`.
+        OSError
+            If the page cannot be written.
+        """
+        place = None if self._run is None else self._run.container or self._run.output_dir
+        if place is None:
+            raise RuntimeError(
+                "<ParallelMap> there is nothing to report yet: a report is about results on disk. "
+                "Call compute() first, without write_worker_results=False."
+            )
+        from acme_io import write_report
+
+        return str(write_report(place, target))
+
     def cleanup(self) -> None:
         """Stop the workers that were started for this object, or all if ``stop_client=True``."""
         stop = self._work.options.stop_client

@@ -1,0 +1,89 @@
+"""The `acme` command: what the packages offer on the command line, under one name.
+
+Exit codes: 0 all is well; 1 something was found to be wrong; 2 wrong usage, or nothing to read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from acme.__about__ import __version__
+
+__all__ = ["main"]
+
+_RESULTS = {
+    "info": "what was computed, when, by whom",
+    "ls": "list the calls of a run",
+    "show": "show one call",
+    "verify": "compare every byte with its checksum",
+    "rebuild": "make the container of a run from its payloads",
+    "merge": "copy all into one file",
+    "report": "write a page of HTML about a run",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the `acme` command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What stands after the command's name; the process's own without it.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in _RESULTS:
+        from acme_io.cli import main as acme_io
+
+        return acme_io(given)
+    options = _parser().parse_args(given)
+    run: Callable[[argparse.Namespace], int] = options.run
+    return run(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="acme",
+        description="Check what runs depend on, and look at their results.",
+        epilog="Exit codes: 0 all is well, 1 something is wrong, 2 wrong usage.",
+    )
+    parser.add_argument("--version", action="version", version=f"acme {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    doctor = commands.add_parser(
+        "doctor",
+        help="check this machine, and say what to do about each finding",
+        description="Check this machine, and say what to do about each finding.",
+        epilog="Example: acme doctor --folder /data/me/project",
+    )
+    doctor.add_argument(
+        "--folder", default=".", help="where results are to go (default: the current folder)"
+    )
+    doctor.add_argument("--json", action="store_true", help="print a list for programs")
+    doctor.set_defaults(run=_doctor)
+    for name, text in _RESULTS.items():
+        commands.add_parser(name, help=text)  # acme-io does the rest
+    return parser
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from acme_cluster.doctor import examine as examine_cluster
+    from acme_io.doctor import examine as examine_folder
+
+    findings = [tuple(one) for one in examine_folder(options.folder)]
+    findings += [(one.level, one.topic, one.text, one.advice) for one in examine_cluster()]
+    if options.json:
+        keys = ("level", "topic", "text", "advice")
+        print(json.dumps([dict(zip(keys, one, strict=True)) for one in findings], indent=2))
+    else:
+        for level, topic, text, advice in findings:
+            print(f"{level:8} {topic:10} {text}")
+            if advice:
+                print(f"{'':20}{advice}")
+    return int(any(level == "problem" for level, *_ in findings))
