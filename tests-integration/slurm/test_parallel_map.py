@@ -187,6 +187,36 @@ def test_a_run_that_is_ended_keeps_what_is_done(place: Any, until: Any, number: 
     clear(place)
 
 
+LARGE = """
+import time
+import numpy as np
+from acme import ParallelMap
+
+def f(x, large):
+    time.sleep(0.2)
+    return x + large.nbytes
+
+with ParallelMap(
+    f, range(1000), np.zeros(13_000_000), n_inputs=1000, n_workers=2, mem_per_worker="900MB",
+    output_dir="out"
+) as pmap:
+    pmap.compute()
+"""
+
+
+def test_large_arguments_go_with_a_killed_client(place: Any, until: Any) -> None:
+    """They lie where all nodes can read them, until the last worker has ended."""
+    process = place.start(LARGE)
+    out = place.work / "out"
+    until(lambda: len(list(out.rglob("f_*.h5"))) > 4)
+    assert list(out.glob(".acme-*"))
+    process.kill()
+    process.communicate()
+    until(lambda: not place.jobs() and not place.processes(), 120)
+    until(lambda: not list(out.glob(".acme-*")), 30)
+    clear(place)
+
+
 def test_the_example_of_the_cluster_package(place: Any) -> None:
     program = str(ROOT / "examples/cluster/run.py")
     done = subprocess.run(
