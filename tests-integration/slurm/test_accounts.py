@@ -119,7 +119,7 @@ def test_without_encryption_a_second_user_reaches_jobs(place: Any, other_user: i
 
     cluster = SLURMCluster(
         queue="8GBXS", cores=1, processes=1, memory="700MiB", walltime="00:05:00",
-        scheduler_options={"dashboard": False},
+        scheduler_options={"dashboard": False, "dashboard_address": ":0"},
     )  # fmt: skip
     with cluster, Client(cluster) as client:
         cluster.scale(1)

@@ -139,7 +139,7 @@ def test_a_client_of_a_foreign_scheduler_without_encryption(place: Any) -> None:
 
     cluster = SLURMCluster(
         queue="8GBXS", cores=1, processes=1, memory="700MiB", walltime="00:05:00",
-        scheduler_options={"dashboard": False},
+        scheduler_options={"dashboard": False, "dashboard_address": ":0"},
     )  # fmt: skip
     with cluster:
         cluster.scale(2)
