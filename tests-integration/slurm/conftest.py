@@ -6,6 +6,7 @@ environment says `CI=true` that is a failure instead, so that it cannot go unnot
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -56,6 +57,18 @@ def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
 @pytest.fixture
 def until() -> Callable[..., None]:
     return wait_until
+
+
+def used_by_others(name: str) -> bool:
+    """Whether something in shared memory belongs to a process that lives, and is none of ours."""
+    try:
+        with (Path("/dev/shm") / name / "in-use").open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return not (Path("/dev/shm") / name).exists()
+    return False
 
 
 class Place:
@@ -121,8 +134,11 @@ class Place:
             "jobs": self.jobs(),
             "processes": self.processes(),
             "files": [str(path.relative_to(self.root)) for path in files],
-            "shared memory": sorted(set(os.listdir("/dev/shm")) - self._shared_memory),
+            "shared memory": [n for n in self._new_in_shared_memory() if not used_by_others(n)],
         }
+
+    def _new_in_shared_memory(self) -> set[str]:
+        return set(os.listdir("/dev/shm")) - self._shared_memory
 
     def empty(self) -> bool:
         return not any(self.left().values())

@@ -16,12 +16,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import shlex
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import dask
@@ -35,7 +33,7 @@ from acme_cluster.folders import HEARTBEAT, ClusterFolder, remove_abandoned, sha
 from acme_cluster.jobs import Plan, job_class, job_options, jobqueue
 from acme_cluster.keys import make_keys
 from acme_cluster.lookout import Looks, has_ended
-from acme_cluster.messages import shown
+from acme_cluster.messages import shown_outside_calls
 from acme_cluster.quiet import DASK_AND_LOOP, silenced
 from acme_cluster.security import cluster_security, lighten_accepting
 from acme_cluster.settings import calm
@@ -91,7 +89,7 @@ class BatchWorkers:
         remove_abandoned(base)
         keys = make_keys()
         self.folder = ClusterFolder.create(base, keys)
-        self._logs = _log_folder(plan, self.folder)
+        self._logs = self.folder.logs(plan.log_directory)
         self._quiet.enter_context(silenced(logging.CRITICAL))
         lighten_accepting()
         options = {
@@ -273,7 +271,7 @@ class BatchWorkers:
         self.deaths.append(f"job {job.job_id}: {ending}")
         self.workers.pop(name, None)
         self.worker_spec.pop(name, None)
-        with _shown_outside_calls():
+        with shown_outside_calls():
             logger.warning(
                 "<%s> WARNING: A worker was lost: job %s, %s",
                 self.job_plan.caller,
@@ -297,7 +295,7 @@ class BatchWorkers:
             self._ask_for(len(self.worker_spec) + count)
         elif self._given_up is None:
             self._given_up = f"workers died again and again ({self.deaths[-1]})"
-            with _shown_outside_calls():
+            with shown_outside_calls():
                 logger.error(
                     "<%s> ERROR: No more workers are started: %s. What the jobs printed is in %s",
                     self.job_plan.caller,
@@ -378,22 +376,6 @@ class BatchWorkers:
         if self.deaths:
             # Somebody will want to know why.
             self.folder.keep(self._logs)
-
-
-@contextlib.contextmanager
-def _shown_outside_calls() -> Iterator[None]:
-    # Workers die whenever they do, also while the user's program is between two calls of ours.
-    with shown(logging.WARNING):
-        yield
-
-
-def _log_folder(plan: Plan, folder: ClusterFolder) -> Path:
-    if plan.log_directory is None:
-        path = folder.path / "logs"
-    else:
-        path = Path(os.path.expandvars(plan.log_directory)).expanduser()
-    path.mkdir(parents=True, exist_ok=True)
-    return path
 
 
 def start_cluster(plan: Plan) -> Any:

@@ -174,6 +174,26 @@ class ClusterFolder:
             if last_removes and not any(marker.parent.iterdir()):
                 self.remove()
 
+    def logs(self, configured: str | None) -> Path:
+        """Make the folder for what the jobs print.
+
+        Parameters
+        ----------
+        configured : str or None
+            Where the user wants it; by default it is in this folder.
+
+        Returns
+        -------
+        pathlib.Path
+            An existing folder.
+        """
+        if configured is None:
+            path = self.path / "logs"
+        else:
+            path = Path(os.path.expandvars(configured)).expanduser()
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
     def keep(self, logs: Path) -> None:
         """Save what the jobs printed from being removed.
 

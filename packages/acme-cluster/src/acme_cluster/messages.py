@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["shown"]
+__all__ = ["shown", "shown_outside_calls"]
 
 LOGGERS = ("acme_core", "acme_cluster", "acme_io")
 
@@ -111,3 +111,16 @@ def shown(level: int = logging.INFO) -> Iterator[None]:
         yield
     finally:
         _console.leave(token)
+
+
+@contextmanager
+def shown_outside_calls() -> Iterator[None]:
+    """Show warnings of what happens at any time, also while the user's program does other things.
+
+    Yields
+    ------
+    None
+        As from `shown`.
+    """
+    with shown(logging.WARNING):
+        yield

@@ -1,0 +1,70 @@
+"""What the test cluster looks like: its partitions, and the configuration files of its daemons."""
+
+from __future__ import annotations
+
+__all__ = ["DBD_CONF", "PARTITIONS", "SLURM_CONF"]
+
+# Name, memory limit of a job in GB, longest time, further settings. The names are those of a real
+# cluster.
+PARTITIONS = (
+    ("8GBXS", 8, "01:00:00", "Default=YES"),
+    ("8GBS", 8, "10:00:00", ""),
+    ("16GBXS", 16, "01:00:00", ""),
+    ("24GBS", 24, "10:00:00", ""),
+    ("32GBS", 32, "10:00:00", ""),
+    ("E880", None, "UNLIMITED", "DefMemPerCPU=4000"),
+    ("ESI", None, "UNLIMITED", ""),
+    ("CLOSED", None, "01:00:00", "State=DOWN"),
+    ("SECRET", None, "01:00:00", "Hidden=YES"),
+    ("OTHERS", None, "01:00:00", "AllowAccounts=nobodys"),
+)
+
+SLURM_CONF = """\
+ClusterName={cluster}
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=slurm
+AuthType=auth/munge
+CredType=cred/munge
+MailProg=/bin/true
+MpiDefault=none
+StateSaveLocation={home}/controller
+SlurmctldPidFile={home}/run/slurmctld.pid
+SlurmctldLogFile={home}/log/slurmctld.log
+SlurmdPidFile={home}/run/%n.pid
+SlurmdLogFile={home}/log/%n.log
+SlurmdSpoolDir={home}/%n
+# Without control groups: works in a container.
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=task=1
+JobAcctGatherParams=OverMemoryKill
+# Faults are noticed within seconds.
+SlurmctldTimeout=10
+SlurmdTimeout=10
+KillWait=5
+MinJobAge=120
+ReturnToService=1
+SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=1
+SelectType=select/cons_tres
+SelectTypeParameters=CR_CPU_Memory,CR_LLN
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStorageEnforce=associations,limits,qos
+SlurmdParameters=config_overrides
+NodeName={nodes} NodeAddr=127.0.0.1 NodeHostname={host} Port=[{ports}] CPUs=8 RealMemory=64000
+PartitionName=DEFAULT Nodes={nodes} State=UP DefMemPerCPU=2000
+{partitions}
+"""
+
+DBD_CONF = """\
+AuthType=auth/munge
+DbdHost=localhost
+SlurmUser=slurm
+PidFile={home}/run/slurmdbd.pid
+LogFile={home}/log/slurmdbd.log
+StorageType=accounting_storage/mysql
+StorageHost=localhost
+StorageUser=slurm
+StorageLoc=slurm_acct_db
+"""
