@@ -20,8 +20,9 @@ busy = client.map(time.sleep, [100, 100], pure=False)
 print("up", flush=True)
 if sys.argv[1] == "exception":
     raise KeyError("mine")
-if sys.argv[1] == "wait":
-    time.sleep(100)
+while sys.argv[1] == "wait":
+    # Short naps: Python sees a signal that came while a thread had its lock only after the next.
+    time.sleep(0.1)
 """
 
 
