@@ -25,7 +25,8 @@ from contest import (
     today,
     version,
 )
-from rows import EVERYBODY, PEERS, ROWS, Row
+from rows import EVERYBODY, PEERS, Row
+from table import ROWS
 
 import acme_core
 

@@ -1,8 +1,4 @@
-"""The works that `bench` measures, who takes part in each, and what has to hold.
-
-A work is a function of `contenders/race.py`; the last row, from the start of the process, is that
-of `startup`. All run with two workers, which are up before the clock starts (but in that last row).
-"""
+"""What a row of the table is: a work, who takes part in it, and what has to hold."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import startup
 from contest import CONTENDERS, Contender, Figures, Spread
@@ -224,211 +221,19 @@ def fewer(rounds: int, slow: Mapping[str, int] | None = None) -> Callable[[Row],
     return quick
 
 
-ROWS = (
-    Row(
-        name="trivial-10k",
-        title="trivial function, {calls} calls",
-        work="trivial",
-        calls=10_000,
-        rounds=5,
-        entries=(
-            *entries("acme", "joblib", "futures", "mpire"),
-            Entry("Client.map", rounds=1),
-            Entry("esi-acme", rounds=1),
-        ),
-        limits=(
-            Limit("times faster than esi-acme", ratio("esi-acme", "acme"), None, 200, 0),
-            Limit("time / joblib", ratio("acme", "joblib"), 2.0),
-        ),
-        quick=fewer(2, slow={"Client.map": 500, "esi-acme": 500}),
-    ),
-    Row(
-        name="trivial-100k",
-        title="trivial function, {calls} calls",
-        work="trivial",
-        calls=100_000,
-        rounds=5,
-        entries=entries("acme", "joblib", "futures", "mpire"),
-        limits=(Limit("time / joblib", ratio("acme", "joblib"), 1.0),),
-        quick=fewer(1),
-    ),
-    Row(
-        name="trivial-1m",
-        title="trivial function, {calls} calls",
-        work="trivial",
-        calls=1_000_000,
-        rounds=5,
-        entries=entries("acme", "joblib", "futures", "mpire"),
-        limits=(
-            Limit("time / joblib", ratio("acme", "joblib"), 0.5),
-            Limit(
-                "client's memory above its results, MB", of_each(memory_over_results), 100, None, 0
-            ),
-        ),
-        quick=lambda row: replace(row, rounds=1, entries=entries("acme", "joblib")),
-    ),
-    Row(
-        name="sleeping",
-        title="{calls} sleeping calls of 20 ms",
-        work="sleeping",
-        calls=1000,
-        rounds=3,
-        entries=fewer_rounds(1),
-        limits=(Limit("time / total work over workers", of_each(over_ideal), 1.05),),
-        quick=lambda row: replace(row, rounds=1, calls=200, entries=entries("acme", "joblib")),
-        terminal=True,
-    ),
-    Row(
-        name="uneven",
-        title="{calls} calls of 20 ms, one in a hundred of 2 s",
-        work="uneven",
-        calls=200,
-        rounds=7,
-        entries=fewer_rounds(3),
-        limits=(Limit("time / greedy list scheduling", of_each(over_ideal), 1.10),),
-        quick=lambda row: replace(row, rounds=2, entries=entries("acme")),
-    ),
-    Row(
-        name="shared",
-        title="{calls} calls that read one array of 200 MB",
-        work="shared",
-        calls=64,
-        rounds=5,
-        entries=entries("acme", "joblib", "mpire", "Client.map", "esi-acme", esi_acme=2),
-        limits=(
-            Limit("time / joblib", ratio("acme", "joblib"), 1.3),
-            Limit(
-                "client's memory above the array, MB",
-                of_each(lambda f: f["client_mb"]),
-                60,
-                None,
-                0,
-            ),
-            Limit(
-                "memory of both workers above no array, MB (PSS)",
-                of_each(lambda f: f["workers_mb"]),
-                220,
-                None,
-                0,
-            ),
-        ),
-        quick=lambda row: replace(
-            row, rounds=1, calls=32, entries=entries("acme", "joblib", "esi-acme")
-        ),
-    ),
-    Row(
-        name="distinct",
-        title="{calls} arrays of 10 MB, one a call",
-        work="distinct",
-        calls=64,
-        rounds=5,
-        entries=entries(*EVERYBODY, esi_acme=2),
-        limits=(
-            Limit("time / joblib", ratio("acme", "joblib"), 1.5),
-            Limit(
-                "client's memory above the arrays, MB",
-                of_each(lambda f: f["client_mb"]),
-                100,
-                None,
-                0,
-            ),
-        ),
-        quick=fewer(1),
-    ),
-    Row(
-        name="distinct-on-disk",
-        title="{calls} arrays of 10 MB, `/dev/shm` too small",
-        work="distinct",
-        calls=64,
-        rounds=5,
-        entries=entries("acme", "joblib"),
-        limits=(
-            Limit("time / joblib", ratio("acme", "joblib"), 2.0),
-            Limit(
-                "client's memory above the arrays, MB",
-                of_each(lambda f: f["client_mb"]),
-                100,
-                None,
-                0,
-            ),
-        ),
-        quick=fewer(1),
-        without_shared_memory=True,
-    ),
-    Row(
-        name="second",
-        title="another run of {calls} calls on the same workers",
-        work="second",
-        calls=4,
-        rounds=5,
-        entries=entries("acme", "acme-on-disk", *EVERYBODY[1:], esi_acme=2),
-        limits=(
-            Limit(
-                "milliseconds over `Client.map`",
-                milliseconds_over("acme", "Client.map"),
-                20,
-                None,
-                0,
-            ),
-        ),
-        quick=lambda row: replace(row, rounds=1),
-    ),
-    Row(
-        name="files-10k",
-        title="{calls} numbers, each in a file of its own",
-        work="floats",
-        calls=10_000,
-        rounds=5,
-        entries=entries("acme-on-disk", "h5py"),
-        limits=(Limit("time / plain h5py", ratio("acme-on-disk", "h5py"), 1.25),),
-        quick=lambda row: replace(row, rounds=1, calls=2000),
-    ),
-    Row(
-        name="files-80kB",
-        title="{calls} arrays of 80 kB, each in a file of its own",
-        work="arrays",
-        calls=4000,
-        rounds=5,
-        entries=entries("acme-on-disk", "h5py"),
-        limits=(Limit("time / plain h5py", ratio("acme-on-disk", "h5py"), 1.2),),
-        quick=lambda row: replace(row, rounds=1, calls=1000),
-    ),
-    Row(
-        name="single-10k",
-        title="{calls} numbers in one file",
-        work="floats",
-        calls=10_000,
-        rounds=5,
-        entries=entries("acme-single-file", "h5py-one-file"),
-        limits=(Limit("time / plain h5py", ratio("acme-single-file", "h5py-one-file"), 1.0),),
-        quick=lambda row: replace(row, rounds=1),
-    ),
-    Row(
-        name="single-80kB",
-        title="{calls} arrays of 80 kB in one file",
-        work="arrays",
-        calls=1000,
-        rounds=7,
-        entries=entries("acme-single-file", "h5py-one-file"),
-        limits=(Limit("time / plain h5py", ratio("acme-single-file", "h5py-one-file"), 1.5),),
-        quick=lambda row: replace(row, rounds=1),
-    ),
-    Row(
-        name="start",
-        title="process start to first result, {calls} calls on disk",
-        work="startup",
-        calls=4,
-        rounds=9,
-        entries=(),
-        limits=(
-            Limit("time / esi-acme", ratio("acme", "esi-acme", "results"), 0.6),
-            Limit(
-                "without TLS: time / esi-acme",
-                ratio("acme without TLS", "esi-acme", "results"),
-                0.5,
-            ),
-            Limit("time / plain dask", ratio("acme", "plain dask", "results"), 1.0),
-        ),
-        quick=lambda row: replace(row, rounds=2),
-    ),
-)
+def memory(what: str, key: str, most: float) -> Limit:
+    """Return a limit of megabytes."""
+    return Limit(f"{what}, MB", of_each(lambda figures: figures[key]), most, None, 0)
+
+
+def against_h5py(title: str, work: str, ours: str, theirs: str, most: float, **more: Any) -> Row:
+    """Return a row that compares writing of results with what h5py alone would do."""
+    less = more.pop("quick_calls", more["calls"])
+    return Row(
+        title=title,
+        work=work,
+        entries=entries(ours, theirs),
+        limits=(Limit("time / plain h5py", ratio(ours, theirs), most),),
+        quick=lambda row: replace(row, rounds=1, calls=less),
+        **more,
+    )
