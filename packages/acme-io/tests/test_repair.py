@@ -254,3 +254,27 @@ def test_what_a_resumed_run_did_not_keep_is_not_adopted(tmp_path: Path, tools, k
         assert results.missing == [2, 3, 4, 6, 7]
         np.testing.assert_array_equal(results[5].values, [-1, -1])
     assert verify(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["links", "single", "stacked"])
+@pytest.mark.parametrize("odd", [False, True], ids=["all alike", "one differs"])
+def test_a_merged_file_is_not_rebuilt(run, tmp_path: Path, kind: str, odd: bool) -> None:
+    # Its pickle lies beside it, as that of a run would.
+    options = {
+        "links": StorageOptions(),
+        "single": StorageOptions(single_file=True),
+        "stacked": StorageOptions(slots=Slots((None,))),
+    }[kind]
+    values = [0, {"a": 1}, 2, 3] if not odd or kind == "stacked" else [0, {"a": 1}, 2.5, "three"]
+    done = run(lambda call: values[call], 4, options)
+    (tmp_path / "m").mkdir()
+    target = merge(done.output_dir, tmp_path / "m" / "all.h5").path
+    before = target.read_bytes()
+    for _ in range(2):
+        try:
+            rebuild(target.parent)
+        except acme_io.AcmeIOError:
+            assert target.read_bytes() == before
+        with acme_io.open_results(target, allow_pickle=True) as results:
+            assert all(results[call].values == values[call] for call in (0, 1, 3))
+        assert verify(target) == []

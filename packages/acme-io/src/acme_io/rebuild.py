@@ -4,11 +4,15 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from h5py import h5a
+
 from . import layout
 from .claim import Claim
 from .errors import UnknownFileError
+from .hdf5 import read_text
+from .opening import SealedFile
 from .record import STATUS_NAMES
-from .scan import names_in, scan
+from .scan import holds_its_run, names_in, scan
 from .store import make_finisher, remove_temporary_files
 
 __all__ = ["Rebuilt", "rebuild"]
@@ -45,7 +49,8 @@ def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
     Raises
     ------
     UnknownFileError
-        There are no payloads, or those of several functions.
+        There are no payloads, or those of several functions; or what has the container's name is a
+        merged file.
     ClaimError
         A run is writing there.
     """
@@ -56,6 +61,7 @@ def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
     if len(names) != 1:
         what = f"results of several functions: {', '.join(names)}" if names else "no payloads"
         raise UnknownFileError(f"{output_dir} holds {what}.")
+    _refuse_merged(output_dir / layout.container_name(names[0]))
     claim = Claim(output_dir, names[0])
     try:
         remove_temporary_files(output_dir, names[0])
@@ -72,3 +78,19 @@ def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
     counts = {word: int((status == code).sum()) for code, word in enumerate(STATUS_NAMES)}
     container = None if found.options.pickle else output_dir / layout.container_name(names[0])
     return Rebuilt(container, counts, found.damaged)
+
+
+def _refuse_merged(path: Path) -> None:
+    """Raise for a file that `merge` has made: it has the results themselves, and no payloads."""
+    try:
+        with SealedFile(path, "size") as sealed:
+            if not h5a.exists(sealed.root, b"calls"):
+                return
+            merged = not holds_its_run(sealed, read_text(sealed.root, "run"))
+    except (OSError, UnknownFileError, KeyError, ValueError, RuntimeError):
+        return  # it is not there, or it is damaged: a reason to rebuild it
+    if merged:
+        raise UnknownFileError(
+            f"{path} is a merged file, which holds the results itself: there is nothing to rebuild "
+            "it from. `acme-io verify` tells whether it is whole."
+        )

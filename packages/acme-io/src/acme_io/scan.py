@@ -215,10 +215,17 @@ def _read(output_dir: Path, file: str, kind: str) -> Iterator[_Found]:
         yield _Found(file, seal, run_json, [record])
         return
     with SealedFile(path) as sealed:
-        if kind == "container" and not h5a.exists(sealed.root, b"calls"):
-            return  # it only points to payloads, which speak for themselves
+        run_json = read_text(sealed.root, "run")
+        if kind == "container" and not holds_its_run(sealed, run_json):
+            return  # it only points to payloads, which speak for themselves, or is a copy of them
         lines = read_text(sealed.root, "calls").rstrip(" ").split("\n")
-        yield _Found(file, sealed.seal, read_text(sealed.root, "run"), lines)
+        yield _Found(file, sealed.seal, run_json, lines)
+
+
+def holds_its_run(sealed: SealedFile, run_json: str) -> bool:
+    """Whether a container is the single file of its run, not one that points to files or a copy."""
+    real = h5a.exists(sealed.root, b"calls") and read_text(sealed.root, "layout") != "alike"
+    return real and bool(storage_from_json(run_json).get("single_file"))
 
 
 def _take(result: Scan, found: _Found, workers: dict[str, int]) -> None:
