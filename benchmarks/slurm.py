@@ -90,7 +90,8 @@ def f(x, y, z=3):
 
 if __name__ == "__main__":
     client = slurm_cluster_setup(
-        "{partition}", n_workers=4, n_workers_startup=4, mem_per_worker="1GB", interactive=False{setup}
+        "{partition}", n_workers=4, n_workers_startup=4, mem_per_worker="1GB",
+        interactive=False{setup}
     )
     with ParallelMap(f, [2, 4, 6, 8], 4{options}) as pmap:
         results = pmap.compute()
