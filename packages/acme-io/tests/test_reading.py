@@ -216,3 +216,25 @@ def test_an_unfinished_run_is_read_from_its_payloads(tmp_path: Path, tools, kind
         assert results.stack(missing="mask").tolist() == [0, 1.5, 3, 4.5, None, None]
         assert results.arguments[3] == {"x": 3}
     store.close()
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_reader_is_told_that_the_run_has_ended_since(
+    tmp_path: Path, tools, stacked: bool
+) -> None:
+    options = StorageOptions(slots=Slots((None,)) if stacked else None, single_file=True)
+    store = RunStore.create(tmp_path, "f", options, tools.new_run(4))
+    receipts = [
+        tools.write_batch(store, float, range(2)),
+        tools.write_batch(store, float, range(2, 4)),
+    ]
+    with acme_io.open_results(tmp_path) as results:
+        assert results[0].values == 0
+        for receipt in receipts:
+            store.accept(receipt)
+        store.finish(tools.table_of(4, receipts))
+        store.close()
+        with pytest.raises(MissingCallError, match=r"put its parts together.*f\.h5 again"):
+            _ = results[3].values
+    with acme_io.open_results(tmp_path) as results:
+        assert results[3].values == 3

@@ -317,6 +317,9 @@ def test_no_temporary_file_stays(run) -> None:
         ("CON", "CON_"),
         ("x" * 300, "x" * 100),
         ("ü" * 300, "ü" * 50),
+        ("con.txt", "con_.txt"),  # Windows looks at what stands before the first dot
+        ("COM¹", "COM¹_"),
+        ("context", "context"),
     ],
 )
 def test_function_names_become_file_names(name: str, cleaned: str) -> None:

@@ -41,7 +41,9 @@ MAX_NAME = 100
 """Longest function name in a file name, bytes: with call numbers it stays below 255."""
 
 # Names that Windows keeps for devices, whatever their extension.
-_DEVICES = {"CON", "PRN", "AUX", "NUL"} | {f"{d}{i}" for d in ("COM", "LPT") for i in range(1, 10)}
+_DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
+    f"{device}{number}" for device in ("COM", "LPT") for number in "123456789¹²³"
+}
 
 
 def clean_name(name: str) -> str:
@@ -63,7 +65,8 @@ def clean_name(name: str) -> str:
         kept = kept[:-1]
     if not kept:
         return "function"
-    return f"{kept}_" if kept.upper() in _DEVICES else kept
+    device, dot, rest = kept.partition(".")
+    return f"{device}_{dot}{rest}" if device.upper() in _DEVICES else kept
 
 
 def container_name(name: str) -> str:

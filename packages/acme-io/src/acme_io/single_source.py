@@ -7,7 +7,7 @@ import numpy as np
 from h5py import h5d, h5f, h5g
 
 from . import layout
-from .errors import DamagedFileError
+from .errors import DamagedFileError, MissingCallError
 from .hdf5 import Field, read_column, read_text
 from .opening import SealedFile
 from .parts import PartFile
@@ -15,7 +15,7 @@ from .record import DONE, PICKLED, call_from_json
 from .seal import LARGE, checksum
 from .sources import Container, Source, StoredCall, read_field, read_values, without_lost_pickles
 
-__all__ = ["ContainerPart", "ContainerRecords", "PartSource", "SingleSource"]
+__all__ = ["ContainerPart", "ContainerRecords", "PartSource", "SingleSource", "part_is_gone"]
 
 Array = np.ndarray[Any, Any]
 
@@ -129,6 +129,14 @@ class ContainerPart:
         self._sealed.close()
 
 
+def part_is_gone(path: Path, container: Path) -> MissingCallError:
+    """Return the error for a part that was there when the results were opened."""
+    return MissingCallError(
+        f"{path} is gone: the run has put its parts together since these results were opened. "
+        f"Open {container} again."
+    )
+
+
 class PartSource(Source):
     """Part files of a run that did not come to its end."""
 
@@ -146,7 +154,11 @@ class PartSource(Source):
         if self._part is None or self._part[0] != file:
             path = layout.local(self.folder, file)
             self.close()
-            self._part = (file, ContainerPart(path) if path == self.path else PartFile(path))
+            try:
+                part = ContainerPart(path) if path == self.path else PartFile(path)
+            except FileNotFoundError:
+                raise part_is_gone(path, self.path) from None
+            self._part = (file, part)
         return self._part[1]
 
     def load_record(self, call: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from . import layout
 from .errors import DamagedFileError, MissingCallError
 from .hdf5 import Field
 from .record import DONE, MISSING, PICKLED, call_from_json
-from .single_source import ContainerRecords
+from .single_source import ContainerRecords, part_is_gone
 from .sources import Container, Source, StoredCall, read_values, without_lost_pickles
 from .stacking import StackedFile, as_given, blank_rows, records_of
 
@@ -57,6 +57,8 @@ class StackedSource(Source):
         try:
             opened = StackedFile(path, self.slots, self.check)
         except FileNotFoundError:
+            if self.container.in_parts:
+                raise part_is_gone(path, self.path) from None
             raise MissingCallError(
                 f"{path} is gone, and with it rows of the results. Was the container moved without "
                 "its folder?"
