@@ -34,7 +34,7 @@ from acme_cluster.jobs import Plan, job_class, job_options, jobqueue
 from acme_cluster.keys import make_keys
 from acme_cluster.lookout import Looks, has_ended
 from acme_cluster.messages import shown_outside_calls
-from acme_cluster.quiet import DASK_AND_LOOP, silenced
+from acme_cluster.quiet import DASK_AND_LOOP, silence_the_end, silenced
 from acme_cluster.security import cluster_security, lighten_accepting
 from acme_cluster.settings import calm
 from acme_cluster.submitting import Gate, call
@@ -91,6 +91,7 @@ class BatchWorkers:
         self.folder = ClusterFolder.create(base, keys)
         self._logs = self.folder.logs(plan.log_directory)
         self._quiet.enter_context(silenced(logging.CRITICAL))
+        silence_the_end()
         lighten_accepting()
         options = {
             "dashboard": False,

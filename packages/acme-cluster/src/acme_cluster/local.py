@@ -33,7 +33,7 @@ from acme_cluster.errors import DeclinedError, WorkerStartError
 from acme_cluster.keys import make_keys
 from acme_cluster.messages import shown
 from acme_cluster.prompts import can_ask, confirm
-from acme_cluster.quiet import DASK_AND_LOOP, silenced
+from acme_cluster.quiet import DASK_AND_LOOP, silence_the_end, silenced
 from acme_cluster.security import cluster_security, lighten_accepting
 from acme_cluster.settings import WORKER_RULES, calm
 from acme_cluster.sizes import format_memory
@@ -82,6 +82,7 @@ class LocalWorkers(LocalCluster):
         self.scratch = tempfile.mkdtemp(prefix="workers-", dir=_scratch_parent())
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(silenced(logging.CRITICAL))
+        silence_the_end()
         lighten_accepting()
         scheme = "tls://" if security else "tcp://"
         common = {"host": "127.0.0.1", "protocol": scheme, "security": security}

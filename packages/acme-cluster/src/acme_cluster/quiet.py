@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["silenced"]
+__all__ = ["silence_the_end", "silenced"]
 
 DASK = ("distributed", "bokeh", "tornado")
 DASK_AND_LOOP = (*DASK, "asyncio")
@@ -74,3 +76,15 @@ def _handlers() -> list[logging.Handler]:
             handlers += logging.getLogger(name).handlers
     unique = dict.fromkeys(handlers)
     return [handler for handler in unique if isinstance(handler, logging.StreamHandler)]
+
+
+@functools.cache
+def silence_the_end() -> None:
+    """Hold back what dask says while the program ends, from when its clusters are closed.
+
+    Its loops run on for a moment, and note each connection that goes. dask closes what is open in a
+    function for the end of the program; this one is registered later and therefore called before.
+    """
+    import distributed.deploy.spec  # noqa: F401  (registers that function)
+
+    atexit.register(silenced(logging.CRITICAL + 1, DASK_AND_LOOP).__enter__)
