@@ -30,6 +30,7 @@ from .record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure, RunIn
 from .sources import PickleSource, Source
 from .stacked_source import StackedSource
 from .stored_table import StoredTable
+from .together import stack_alike, stack_rows, stack_values
 
 __all__ = ["Call", "Results", "open_results"]
 
@@ -260,9 +261,9 @@ class Results(Sequence[Call]):
         if missing not in ("raise", "mask"):
             raise ValueError(f'missing must be "raise" or "mask", not {missing!r}.')
         if isinstance(self._source, StackedSource) and index == 0:
-            return self._stack_rows(self._source, calls, missing)
+            return stack_rows(self._source, calls, missing)
         if isinstance(self._source, AlikeSource):
-            found = self._stack_alike(self._source, calls, index, missing)
+            found = stack_alike(self._source, calls, index, missing)
             if found is not None:
                 return found
         rows: list[Any] = []
@@ -275,7 +276,7 @@ class Results(Sequence[Call]):
                     raise
                 absent[at] = error
                 rows.append(None)
-        return _stacked(rows, absent, missing)
+        return stack_values(rows, absent, missing)
 
     def chunks(
         self, index: int = 0, *, size: int | None = None, missing: str = "raise"
@@ -311,40 +312,6 @@ class Results(Sequence[Call]):
             row = np.asarray(self._value(int(call), index))
             return max(_CHUNK // max(row.nbytes, 1), 1)
         return len(self)
-
-    def _stack_alike(
-        self, source: AlikeSource, calls: range, index: int, missing: str
-    ) -> Array | None:
-        """Read one dataset; None where it has to be decoded call by call, or calls are missing."""
-        done = source.table.status[calls.start : calls.stop] == DONE
-        rows = source.stack(index, calls) if missing == "mask" or done.all() else None
-        if rows is None or missing == "raise" or not done.any():
-            return rows if done.any() else None
-        mask = np.zeros(rows.shape, bool)
-        mask[~done] = True
-        return np.ma.MaskedArray(rows, mask)
-
-    def _stack_rows(self, source: StackedSource, calls: range, missing: str) -> Array:
-        """Read the stacked dataset, source by source."""
-        rows, absent = source.rows(calls)
-        for call in calls:
-            if source.table.status[call] != DONE:
-                absent.setdefault(call, MissingCallError("it has no row."))
-        if absent and missing == "raise":
-            listed = ", ".join(str(call) for call in sorted(absent)[:10])
-            more = " …" if len(absent) > 10 else ""
-            first = absent[min(absent)]
-            raise MissingCallError(
-                f"{len(absent)} of {len(calls)} calls have no row: {listed}{more}. First: {first} "
-                'Use stack(missing="mask") for a masked array.'
-            )
-        if missing == "raise":
-            return rows
-        mask = np.zeros(rows.shape, bool)
-        where: list[Any] = [slice(None)] * rows.ndim
-        where[source.slots.stacking_axis] = [call - calls.start for call in sorted(absent)]
-        mask[tuple(where)] = True
-        return np.ma.MaskedArray(rows, mask)
 
     @property
     def lengths(self) -> Array | None:
@@ -399,23 +366,3 @@ class Results(Sequence[Call]):
         if call in self.failures:
             facts["failure"] = self.failures[call]
         return facts
-
-
-def _stacked(rows: list[Any], absent: dict[int, Exception], missing: str) -> Array:
-    known = next((np.asarray(row) for call, row in enumerate(rows) if call not in absent), None)
-    if known is None:
-        raise MissingCallError("No call has a result to stack.")
-    for call in absent:
-        rows[call] = np.zeros(known.shape, known.dtype)
-    shapes = {np.shape(row) for row in rows}
-    if len(shapes) > 1:
-        raise ValueError(
-            f"The results have different shapes, {sorted(shapes)}, and cannot be stacked. Read "
-            "them one by one."
-        )
-    stacked = np.array(rows)
-    if missing == "raise":
-        return stacked
-    mask = np.zeros(stacked.shape, bool)
-    mask[list(absent)] = True
-    return np.ma.MaskedArray(stacked, mask)
