@@ -18,6 +18,7 @@ import pytest
 
 import acme_io
 from acme_io import Slots, StorageOptions
+from acme_io.rebuild import rebuild
 from acme_io.store import RunStore
 from acme_io.verifying import verify
 
@@ -141,3 +142,25 @@ def test_a_disk_that_is_full_when_the_run_ends(tmp_path: Path, tools) -> None:
     assert os.listdir(tmp_path) == [".f_parts"]
     assert rebuild(tmp_path).counts["done"] == 2
     assert verify(tmp_path) == []
+
+
+def test_a_container_that_finds_no_room_says_what_is_kept(
+    tmp_path: Path, tools, monkeypatch
+) -> None:
+    store = RunStore.create(tmp_path / "out", "f", WAYS["single"], tools.new_run(4))
+    receipts = [tools.write_batch(store, float, range(4))]
+    store.accept(receipts[-1])
+
+    def no_room(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("acme_io.writing.Draft.publish", no_room)
+        with pytest.raises(OSError, match=r"f\.h5 was not written.*\.f_parts.*resume") as caught:
+            store.finish(tools.table_of(4, receipts))
+    assert caught.value.errno == errno.ENOSPC
+    store.close()
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".f_parts"]
+    rebuild(tmp_path / "out")
+    with acme_io.open_results(tmp_path / "out") as results:
+        assert results.stack().tolist() == [0, 1, 2, 3]

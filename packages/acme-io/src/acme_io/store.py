@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from . import files, layout
 from .batch_sinks import PartSink, StackedPartSink, StackedSink
 from .claim import Claim
-from .errors import OutputDirError
+from .errors import AcmeIOError, OutputDirError
 from .ledger import Ledger
 from .options import StorageOptions
 from .outdir import check_output_dir, existing_results, refuse_existing
@@ -281,7 +281,23 @@ class RunStore:
             What became of the calls; where a file of a call was accepted, status and checksum are
             taken from there.
         """
-        self._finish_with().finish(table)
+        try:
+            self._finish_with().finish(table)
+        except AcmeIOError:
+            raise
+        except OSError as error:
+            raise OSError(error.errno, self._unfinished(error)) from error
+
+    def _unfinished(self, error: OSError) -> str:
+        """Say which file could not be written, and that the results are kept."""
+        reason = error.strerror or str(error)
+        if self.container is None:
+            return f"{reason}: the record of {self.name} in {self.output_dir} was not written."
+        return (
+            f"{reason}: {self.container} was not written. What the calls returned is kept in "
+            f"{self.output_dir / self._folder()}. See to the disk, then use compute(resume=True) "
+            f"or `acme-io rebuild {self.output_dir}`."
+        )
 
     def payload_files(self) -> list[str | None]:
         """List the payloads, absolute paths in the order of calls.
