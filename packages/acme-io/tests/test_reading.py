@@ -238,3 +238,11 @@ def test_a_reader_is_told_that_the_run_has_ended_since(
             _ = results[3].values
     with acme_io.open_results(tmp_path) as results:
         assert results[3].values == 3
+
+
+def test_results_whose_files_are_gone_still_have_a_name(run) -> None:
+    done = run(lambda call: call, 2)
+    with acme_io.open_results(done.output_dir) as results:
+        shutil.rmtree(done.output_dir)
+        assert repr(results) == f"<Results of f: 2 calls in {done.container}>"
+        assert results.missing == [0, 1]

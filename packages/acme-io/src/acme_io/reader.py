@@ -20,6 +20,7 @@ import numpy as np
 from .alike import AlikeSource
 from .encoding import decode, decode_value
 from .errors import (
+    AcmeIOError,
     DamagedFileError,
     FailedCallError,
     MissingCallError,
@@ -147,7 +148,11 @@ class Results(Sequence[Call]):
 
     def __repr__(self) -> str:
         """Say whose results these are."""
-        return f"<Results of {self.run.function}: {len(self)} calls in {self.path}>"
+        try:
+            name = self.run.function
+        except (AcmeIOError, OSError):  # the file is gone: no reason to fail here
+            name = self._source.name
+        return f"<Results of {name}: {len(self)} calls in {self.path}>"
 
     def __enter__(self) -> "Results":
         """Return the results themselves."""
