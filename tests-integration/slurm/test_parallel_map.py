@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -104,6 +105,30 @@ def test_a_worker_lost_in_the_middle_costs_nothing_but_time(place: Any, until: A
     for path in sorted((place.shared / "logs").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (place.shared / "logs").rmdir()
+
+
+def test_a_call_has_all_cores_of_its_worker(place: Any) -> None:
+    def threads(_call: int) -> tuple[str, set[int], int]:
+        import os
+
+        import numpy as np
+        import threadpoolctl
+
+        np.ones((200, 200)) @ np.ones((200, 200))
+        pools = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+        return os.environ["OMP_NUM_THREADS"], pools, os.getpid()
+
+    client = slurm_cluster_setup("8GBXS", cores_per_worker=4, mem_per_worker="1GB")
+    try:
+        with ParallelMap(threads, range(3), write_worker_results=False) as pmap:
+            results = pmap.compute()
+        assert {variable for variable, _, _ in results} == {"4"}
+        # OpenBLAS starts no more threads than the machine has cores.
+        most = min(4, os.cpu_count() or 1)
+        assert all(pools <= {most, 4} for _, pools, _ in results)
+        assert len({pid for _, _, pid in results}) == 1
+    finally:
+        cluster_cleanup(client)
 
 
 def test_failures_come_back_from_the_nodes(place: Any) -> None:

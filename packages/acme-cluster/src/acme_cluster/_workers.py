@@ -101,7 +101,9 @@ class LocalNanny(Nanny):
             "contact_address": self.contact_address,
             **self.worker_kwargs,
         }
-        environ = {**self.env, **_forkserver.thread_limits(self.cores)}
+        # Under this name whoever limits threads anew, call by call, finds how many there may be.
+        cores = {"ACME_WORKER_CORES": str(self.cores)}
+        environ = {**self.env, **_forkserver.thread_limits(self.cores), **cores}
         return _LocalWorkerProcess(  # type: ignore[no-untyped-call]
             worker_kwargs=keywords,
             silence_logs=self.silence_logs,
