@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import logging
-import shutil
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from acme_cluster.batch_hint import looks_like_slurm
 from acme_cluster.importing import quick_imports
 from acme_core.options import MapOptions
 
@@ -29,7 +29,7 @@ def warm_up() -> None:
 
     Nothing is started where there may be workers already, or where they may be jobs.
     """
-    if "distributed" not in sys.modules and shutil.which("sbatch") is None:
+    if "distributed" not in sys.modules and not looks_like_slurm():
         from acme_cluster import warm_up
 
         warm_up(_NEEDED_BY_WORKERS)
