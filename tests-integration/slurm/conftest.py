@@ -129,11 +129,17 @@ class Place:
 
     def left(self) -> dict[str, list[str]]:
         """What is still there: jobs, processes, keys and other files, also in shared memory."""
-        files = [p for folder in (self.shared, self.temp, self.work) for p in folder.rglob("*")]
+        # Folders may go while they are looked at, which os.walk takes as it is.
+        files = [
+            os.path.join(where, name)
+            for folder in (self.shared, self.temp, self.work)
+            for where, folders, names in os.walk(folder)
+            for name in (*folders, *names)
+        ]
         return {
             "jobs": self.jobs(),
             "processes": self.processes(),
-            "files": [str(path.relative_to(self.root)) for path in files],
+            "files": [os.path.relpath(path, self.root) for path in files],
             "shared memory": [n for n in self._new_in_shared_memory() if not used_by_others(n)],
         }
 
