@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import acme_io.cli
 from acme import ParallelMap, cli
 
 
@@ -53,6 +55,20 @@ def test_help_names_every_command(capsys):
     with pytest.raises(SystemExit) as ended:
         cli.main(["cure"])
     assert ended.value.code == 2
+
+
+def commands_in(said):
+    return set(re.findall(r"^    ([a-z]+) ", said, re.MULTILINE))
+
+
+def test_there_is_every_command_of_acme_io(capsys):
+    offered = []
+    for main in (acme_io.cli.main, cli.main):
+        with pytest.raises(SystemExit):
+            main(["--help"])
+        offered.append(commands_in(capsys.readouterr().out))
+    assert offered[1] == offered[0] | {"doctor"}
+    assert len(offered[0]) > 5
 
 
 def test_help_does_not_import_what_is_heavy():
