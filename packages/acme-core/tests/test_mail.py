@@ -1,9 +1,12 @@
 """Small outcomes come by post, large ones from memory or fetched; none is lost or taken twice."""
 
+import os
+import pickle
+
 import numpy as np
 import pytest
 
-from acme_core import ParallelMap, mail
+from acme_core import ParallelMap, handover, mail
 from acme_core.handover import Handover
 
 
@@ -37,3 +40,20 @@ def test_what_is_lost_on_the_way_is_fetched(workers, monkeypatch):
 
 def test_an_outcome_that_comes_late_finds_nobody(workers):
     mail._deliver((0.0, {"run": "of yesterday", "batch": 0, "outcome": b""}))
+
+
+def test_an_outcome_whose_file_has_gone_is_made_anew(workers, monkeypatch):
+    take, lost = handover.take, []
+
+    def lose_the_first(content):
+        left = pickle.loads(content)
+        if isinstance(left, handover.LeftOutcome) and not lost:
+            lost.append(left.path)
+            os.unlink(left.path)
+        return take(content)
+
+    monkeypatch.setattr(handover, "take", lose_the_first)
+    with ParallelMap(np.full, [100_000] * 20, range(20), write_worker_results=False) as pmap:
+        results = pmap.compute()
+    assert len(lost) == 1
+    assert [int(r[0]) for r in results] == list(range(20))

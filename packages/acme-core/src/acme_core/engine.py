@@ -12,8 +12,7 @@ through all futures. Every task has a key of its own: equal calls are never merg
 the one that should be free first is chosen here (`acme_core.rota`); dask gives the batch to another
 all the same if that one has gone.
 
-What is in no batch on its way waits in the `acme_core.backlog`, among it the calls of workers that
-died.
+What is in no batch on its way waits in the `acme_core.backlog`, also the calls of dead workers.
 """
 
 from __future__ import annotations
@@ -225,7 +224,14 @@ class Engine:
         self._ending |= {number: self._in_flight[number].future for number in posted}
         go_on = True
         for number, pickled in itertools.chain(posted.items(), self._gathered(futures)):
-            go_on &= self._handle(self._landed(number), handover.take(pickled))
+            batch = self._landed(number)
+            try:
+                outcome = handover.take(pickled)
+            except OSError as error:  # some systems clear memory when its user logs out
+                logger.debug(f"<ParallelMap> DEBUG: an outcome has gone and is made anew ({error})")
+                self._backlog.put_back(batch)
+            else:
+                go_on &= self._handle(batch, outcome)
         if not go_on:
             return False
         for number, future in futures.items():
