@@ -141,6 +141,26 @@ def test_as_many_workers_as_calls() -> None:
     acme_cluster.cluster_cleanup(client)
 
 
+def test_something_else_is_done_while_workers_start() -> None:
+    calls: list[list[int]] = []
+    client = acme_cluster.start_client(1, meanwhile=lambda: calls.append([1]))
+    assert calls == [[1]]
+    assert client.submit(pow, 2, 5).result() == 32
+    acme_cluster.cluster_cleanup(client)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), KeyboardInterrupt()])
+def test_what_fails_meanwhile_ends_the_start(error: BaseException) -> None:
+    def fail() -> None:
+        raise error
+
+    before = other_processes()
+    with pytest.raises((RuntimeError, KeyboardInterrupt)):
+        acme_cluster.start_client(1, meanwhile=fail)
+    assert other_processes() == before
+    assert acme_cluster.current_client() is None
+
+
 def test_a_live_client_is_picked_up(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     assert acme_cluster.current_client() is client
     assert acme_cluster.local_cluster_setup(1) is client

@@ -2,6 +2,8 @@
 
 import functools
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -437,6 +439,20 @@ class TestFailures:
             ParallelMap(f, [1, 2], y=lock).compute()
         assert list(tmp_path.iterdir()) == []
         assert children() == before
+
+    def test_nothing_runs_on_when_an_argument_cannot_be_pickled(self, empty_folder):
+        script = """
+import threading, psutil
+from acme_core import ParallelMap, UnpicklableError
+try:
+    ParallelMap(lambda x, y: x, [1, 2], y=threading.Lock()).compute()
+except UnpicklableError:
+    print(psutil.Process().children())
+"""
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == "[]\n"
+        assert list(empty_folder.iterdir()) == []
 
     def test_call_that_ends_its_worker(self):
         def g(x):

@@ -7,14 +7,40 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from distributed import Client
 
-__all__ = ["current_client", "find_client", "start_client"]
+__all__ = ["connect", "current_client", "find_client", "start_client"]
 
 logger = logging.getLogger(__name__)
 
 # A scheduler on the other side of a cluster answers in milliseconds; one that takes longer is gone.
 _ANSWER_TIME = 10.0
+# Seconds for which messages to the scheduler are collected. dask's own 10 ms delay the first calls
+# of each run, since something is always said before them.
+_COLLECTING_TIME = 0.001
+
+
+def connect(cluster: Any) -> Client:
+    """Return a new client of a cluster that was started here.
+
+    Parameters
+    ----------
+    cluster : distributed.deploy.Cluster
+        A cluster of this package.
+
+    Returns
+    -------
+    distributed.Client
+        dask's current client from now on.
+    """
+    from distributed import Client
+
+    client = Client(cluster)
+    messages: Any = client.scheduler_comm
+    messages.interval = _COLLECTING_TIME
+    return client
 
 
 def current_client() -> Client | None:
@@ -90,6 +116,7 @@ def start_client(
     mem_per_worker: str = "auto",
     timeout: float = 60,
     interactive: bool = True,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Client:
     """Start the workers that fit this machine and return their client.
 
@@ -111,6 +138,9 @@ def start_client(
         Seconds to wait for the first workers of a batch system.
     interactive : bool, default True
         Whether questions may be asked at a terminal.
+    meanwhile : callable, optional
+        Called without arguments, once, while the workers start: imports, for instance, that cost
+        nothing there. An exception of it ends the start, and comes out.
 
     Returns
     -------
@@ -125,10 +155,12 @@ def start_client(
     from acme_cluster import slurm_info
 
     if not slurm_info.usable():
-        return _start_here(n_workers, n_calls, partition, mem_per_worker, interactive)
+        return _start_here(n_workers, n_calls, partition, mem_per_worker, interactive, meanwhile)
     from acme_cluster.starting import start_for_calls
 
-    return start_for_calls(n_workers, n_calls, partition, mem_per_worker, timeout, interactive)
+    return start_for_calls(
+        n_workers, n_calls, partition, mem_per_worker, timeout, interactive, meanwhile
+    )
 
 
 def _start_here(
@@ -137,6 +169,7 @@ def _start_here(
     partition: str,
     mem_per_worker: str,
     interactive: bool,
+    meanwhile: Callable[[], object] | None,
 ) -> Client:
     """Start local workers for a request that may have been made for a cluster."""
     from acme_cluster.local import start_local, usable_cores
@@ -157,4 +190,4 @@ def _start_here(
             cores,
         )
         n_workers = cores
-    return start_local(n_workers, n_calls, mem_per_worker, interactive)
+    return start_local(n_workers, n_calls, mem_per_worker, interactive, meanwhile)

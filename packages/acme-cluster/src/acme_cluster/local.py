@@ -17,7 +17,7 @@ import shutil
 import sys
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -123,6 +123,13 @@ class LocalWorkers(LocalCluster):
         _live.add(self)
         endings.guard(self)
 
+    def __await__(self) -> Generator[Any, Any, Any]:
+        # A client awaits its cluster before it connects. It need not wait for the workers as well.
+        async def itself() -> LocalWorkers:
+            return self
+
+        return itself().__await__()
+
     @property
     def still_growing(self) -> bool:
         """Whether a nanny lives: where it has no worker at the moment, it is making one."""
@@ -133,8 +140,13 @@ class LocalWorkers(LocalCluster):
         """Folder of this user alone that is removed with the workers, however this process ends."""
         return os.path.dirname(self.scratch) if _forkserver.available() else None
 
-    def connect(self) -> Client:
+    def connect(self, meanwhile: Callable[[], object] | None = None) -> Client:
         """Start the workers, and a client while they start.
+
+        Parameters
+        ----------
+        meanwhile : callable, optional
+            Called while they start.
 
         Returns
         -------
@@ -145,8 +157,10 @@ class LocalWorkers(LocalCluster):
         loop: Any = self.loop
         with dask.config.set(calm()):
             workers = asyncio.run_coroutine_threadsafe(self._all_up(), loop.asyncio_loop)
-            client = Client(self)
+            client = clients.connect(self)
             try:
+                if meanwhile is not None:
+                    meanwhile()
                 workers.result()
             except BaseException:
                 close_client(client)
@@ -274,6 +288,7 @@ def start_local(
     n_calls: int | None,
     mem_per_worker: str | int | None,
     interactive: bool,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Client:
     """Start local workers for a known number of calls; a current client is not looked for.
 
@@ -287,6 +302,8 @@ def start_local(
         As for :func:`local_cluster_setup`; "auto" is None.
     interactive : bool
         As for :func:`local_cluster_setup`.
+    meanwhile : callable, optional
+        Called while the workers start.
 
     Returns
     -------
@@ -295,7 +312,7 @@ def start_local(
     """
     count, memory = _check_request(n_workers, mem_per_worker)
     cores = usable_cores()
-    return _start(count or min(cores, n_calls or cores), memory, interactive)
+    return _start(count or min(cores, n_calls or cores), memory, interactive, meanwhile)
 
 
 def _check_request(n_workers: object, mem_per_worker: object) -> tuple[int | None, int | None]:
@@ -303,7 +320,12 @@ def _check_request(n_workers: object, mem_per_worker: object) -> tuple[int | Non
     return count, check_memory(mem_per_worker, "mem_per_worker", _CALLER)
 
 
-def _start(n_workers: int, memory: int | None, interactive: bool) -> Client:
+def _start(
+    n_workers: int,
+    memory: int | None,
+    interactive: bool,
+    meanwhile: Callable[[], object] | None = None,
+) -> Client:
     cores = usable_cores()
     if n_workers > cores:
         logger.warning(
@@ -318,7 +340,7 @@ def _start(n_workers: int, memory: int | None, interactive: bool) -> Client:
     cluster = None
     try:
         cluster = LocalWorkers(n_workers, memory, _security())
-        client = cluster.connect()
+        client = cluster.connect(meanwhile)
     except Exception as error:
         if cluster is not None:
             cluster.close(timeout=5)

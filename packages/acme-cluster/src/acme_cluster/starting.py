@@ -16,6 +16,8 @@ from acme_cluster.sites import Site, detect_site, generic_site
 from acme_cluster.waiting import Patience, wait_for_workers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from distributed import Client
 
 __all__ = ["set_up", "start_for_calls", "start_plan"]
@@ -54,7 +56,13 @@ def set_up(request: Request, site: Site, patience: Patience, want_client: bool) 
     return start_plan(plan, patience, want_client=want_client)
 
 
-def start_plan(plan: Plan, patience: Patience, *, want_client: bool = True) -> Any:
+def start_plan(
+    plan: Plan,
+    patience: Patience,
+    *,
+    want_client: bool = True,
+    meanwhile: Callable[[], object] | None = None,
+) -> Any:
     """Submit the jobs of a plan and wait for the first workers.
 
     Parameters
@@ -65,23 +73,25 @@ def start_plan(plan: Plan, patience: Patience, *, want_client: bool = True) -> A
         How long to wait for how many workers.
     want_client : bool, default True
         Return a client; otherwise the cluster.
+    meanwhile : callable, optional
+        Called when the jobs are submitted, before they are waited for.
 
     Returns
     -------
     distributed.Client or cluster
         Whatever goes wrong on the way, no job is left behind.
     """
-    from distributed import Client
-
     patience.check(plan.caller)
     cluster = batch.start_cluster(plan)
     client = None
     try:
+        if meanwhile is not None:
+            meanwhile()
         wait_for_workers(cluster, plan.caller, plan.n_workers * plan.processes, patience)
         _announce(plan.caller, cluster)
         if not want_client:
             return cluster
-        client = Client(cluster)
+        client = clients.connect(cluster)
     except BaseException:
         if client is not None:
             close_client(client)
@@ -109,6 +119,7 @@ def start_for_calls(
     mem_per_worker: str | int | None,
     timeout: float,
     interactive: bool,
+    meanwhile: Callable[[], object] | None = None,
 ) -> Client:
     """Start workers for a known number of calls; a current client is not looked for.
 
@@ -120,6 +131,8 @@ def start_for_calls(
         Number of calls, if known.
     partition, mem_per_worker, timeout, interactive
         As for :func:`slurm_cluster_setup`.
+    meanwhile : callable, optional
+        As for :func:`start_plan`.
 
     Returns
     -------
@@ -145,5 +158,6 @@ def start_for_calls(
     cores = None if site.rule(partition).memory else 1
     request = Request(caller, partition, cores, n_workers, memory=mem_per_worker)
     plan = make_plan(request, site)
-    client: Client = start_plan(plan, Patience(timeout=timeout, interactive=interactive))
+    patience = Patience(timeout=timeout, interactive=interactive)
+    client: Client = start_plan(plan, patience, meanwhile=meanwhile)
     return client

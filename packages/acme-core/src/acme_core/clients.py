@@ -12,7 +12,7 @@ from acme_cluster.importing import quick_imports
 from acme_core.options import MapOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from distributed import Client
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NEEDED_BY_WORKERS = ("acme_core.on_workers",)
-_NEEDED_HERE = ("acme_cluster.local", "acme_core.run", "acme_core.dispatch")
+_NEEDED_HERE = ("acme_cluster.local", "acme_core.run")
+_NEEDED_LATER = ("acme_core.dispatch",)
 
 
 def warm_up() -> None:
@@ -29,13 +30,25 @@ def warm_up() -> None:
 
     Nothing is started where there may be workers already, or where they may be jobs.
     """
-    if "distributed" not in sys.modules and not looks_like_slurm():
+    if "distributed" not in sys.modules and not _on_a_cluster():
         from acme_cluster import warm_up
 
         warm_up(_NEEDED_BY_WORKERS)
+    _import(_NEEDED_HERE)
+
+
+def _import(modules: Iterable[str]) -> None:
     with quick_imports():
-        for module in _NEEDED_HERE:
+        for module in modules:
             importlib.import_module(module)
+
+
+def _on_a_cluster() -> bool:
+    if not looks_like_slurm():
+        return False
+    from acme_cluster import slurm_info
+
+    return slurm_info.usable()
 
 
 def cool_down() -> None:
@@ -63,7 +76,10 @@ class UsableClient(NamedTuple):
 
 
 def client_for(
-    options: MapOptions, n_calls: int, measure: Callable[[], Sequence[Measurement]]
+    options: MapOptions,
+    n_calls: int,
+    measure: Callable[[], Sequence[Measurement]],
+    meanwhile: Callable[[], object],
 ) -> UsableClient:
     """Pick up the client that is there, or start one that fits.
 
@@ -75,6 +91,8 @@ def client_for(
         Number of calls that wait for them.
     measure : callable
         Measures the memory of some calls, where a partition is to be chosen by it.
+    meanwhile : callable
+        Called while workers start, if any are started: what else there is to prepare.
 
     Returns
     -------
@@ -94,6 +112,11 @@ def client_for(
                 )
         return UsableClient(client, workers, started=False)
     warm_up()
+
+    def prepare() -> None:
+        _import(_NEEDED_LATER)
+        meanwhile()
+
     client = start_client(
         None if options.n_workers == "auto" else int(options.n_workers),
         n_calls=n_calls,
@@ -101,6 +124,7 @@ def client_for(
         mem_per_worker=options.mem_per_worker,
         timeout=options.setup_timeout,
         interactive=options.setup_interactive,
+        meanwhile=prepare,
     )
     return UsableClient(client, dict(client.nthreads()), started=True)
 

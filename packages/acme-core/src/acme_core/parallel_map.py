@@ -3,7 +3,7 @@
 ::
 
     ParallelMap(f, ...)      checks the options, distributes the arguments      nothing is started
-      .compute()             dry run? ─▶ debug? ─▶ pickle ─▶ claim folder ─▶ workers ─▶ engine
+      .compute()             dry run? ─▶ pickle ─▶ claim folder ─▶ debug? ─▶ workers ─▶ engine
                              ─▶ container ─▶ results, or ComputeError
       .cleanup()             stops the workers that were started for it
 """
@@ -26,7 +26,6 @@ from acme_core.conclusion import report_early_end, results_or_error
 from acme_core.distribution import distribute
 from acme_core.options import MapOptions
 from acme_core.outdir import check_folder
-from acme_core.packing import packed_shared
 from acme_core.work import Work
 
 if TYPE_CHECKING:
@@ -247,12 +246,11 @@ class ParallelMap:
             if work.options.dryrun and not work.rehearse(options.seed):
                 return None
             check_folder(work.options, work.func, resume=resume)
-            shared = {} if debug else packed_shared(work.func, work.distribution.template)
             if not (debug or resume):
-                # All checks are done, and none of them has imported NumPy, HDF5 or dask: from here
-                # on this process and its workers do so at the same time.
+                # Nothing has imported NumPy, HDF5 or dask yet: from here on this process and that
+                # from which workers will come do so at the same time.
                 warm_up()
-            run = self._new_run(options)
+            run, shared = self._new_run(options)
             try:
                 if debug:
                     return self._debug(run)
@@ -360,12 +358,17 @@ class ParallelMap:
                 "ParallelMap(..., output_dir=...)."
             )
 
-    def _new_run(self, options: ComputeOptions) -> Run:
+    def _new_run(self, options: ComputeOptions) -> tuple[Run, dict[Place, Any]]:
+        """Claim the folder; also return the shared arguments, packed for the workers."""
+        from acme_core.packing import packed_shared
         from acme_core.run import Run
 
+        work = self._work
         try:
-            return Run(self._work, options.seed, resume=options.resume)
-        except BaseException:  # somebody else was quicker, for instance
+            template = work.distribution.template
+            shared = {} if options.debug else packed_shared(work.func, template)
+            return Run(work, options.seed, resume=options.resume), shared
+        except BaseException:  # an argument cannot be pickled, somebody else was quicker
             cool_down()
             raise
 
@@ -394,7 +397,7 @@ class ParallelMap:
         client = None
         try:
             if run.ledger.todo():
-                client = self._client(run.seed)
+                client = self._client(run)
         except BaseException:
             run.close(discard=True)
             raise
@@ -433,9 +436,13 @@ class ParallelMap:
             raise
         run.finish()
 
-    def _client(self, seed: int) -> Client:
-        measure = partial(self._work.measure, seed)
-        self.client, self._workers, started = client_for(self._work.options, self.n_inputs, measure)
+    def _client(self, run: Run) -> Client:
+        self.client, self._workers, started = client_for(
+            self._work.options,
+            self.n_inputs,
+            partial(self._work.measure, run.seed),
+            meanwhile=run.get_ready,
+        )
         self._started_client = self._started_client or started
         self.n_workers = len(self._workers)
         return self.client
