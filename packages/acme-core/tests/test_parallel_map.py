@@ -317,6 +317,13 @@ class TestFailures:
         assert len(text.splitlines()) < 40
         assert "no 5" in Path(pmap.logfile).read_text()
 
+    def test_frames_of_a_library_stay_where_there_are_no_others(self):
+        with pytest.raises(ComputeError) as caught:
+            in_memory(np.linalg.inv, [np.zeros((2, 2)), np.eye(2)])
+        trace = caught.value.failures[0].traceback
+        assert "in inv" in trace
+        assert "acme_core" not in trace
+
     def test_others_are_kept_in_memory(self):
         with pytest.raises(ComputeError) as caught:
             in_memory(self.odd_fails, range(6))

@@ -9,19 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import sysconfig
 from collections.abc import Iterable
+
+from acme_core.libraries import is_library
 
 _own_path = tuple(sys.path)
 _environment_at_start = dict(os.environ)
 _imported: dict[str, tuple[str, int]] = {}
 _seen: set[str] = set()
 _n_modules = 0
-_LIBRARIES = tuple(
-    path + os.sep
-    for key in ("stdlib", "platstdlib", "purelib", "platlib")
-    for path in {sysconfig.get_paths()[key], os.path.realpath(sysconfig.get_paths()[key])}
-)
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -77,15 +73,10 @@ def note_imports() -> None:
             continue
         _seen.add(name)
         filename = getattr(module, "__file__", None)
-        if filename and not name.split(".")[0].startswith("acme") and not _is_library(filename):
+        if filename and not name.split(".")[0].startswith("acme") and not is_library(filename):
             with contextlib.suppress(OSError):
                 _imported[name] = (filename, os.stat(filename).st_mtime_ns)
     _n_modules = len(sys.modules)
-
-
-def _is_library(filename: str) -> bool:
-    # Resolving a path asks the file system about each of its parts; most need it not.
-    return filename.startswith(_LIBRARIES) or os.path.realpath(filename).startswith(_LIBRARIES)
 
 
 def changed_modules() -> list[str]:

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
-import sysconfig
 import traceback
 from collections import defaultdict
 from collections.abc import Mapping
 
 import cloudpickle
 
+from acme_core.libraries import is_library
 from acme_core.orders import CallFailure
 from acme_io.record import Failure
 
-_LIBRARIES = tuple(
-    {
-        os.path.realpath(sysconfig.get_paths()[key]) + os.sep
-        for key in ("stdlib", "platstdlib", "purelib", "platlib")
-    }
-)
 _OWN = os.path.dirname(os.path.realpath(__file__)) + os.sep
 _EXCEPTION_LIMIT = 1_000_000  # bytes; a larger exception object stays on the worker
 
@@ -49,10 +43,13 @@ def _pickled(error: BaseException) -> bytes | None:
 
 
 def _without_libraries(trace: traceback.TracebackException) -> traceback.TracebackException:
-    """Drop the frames of libraries and of this package, also from what led to the exception."""
-    trace.stack = traceback.StackSummary.from_list(
-        [frame for frame in trace.stack if not _is_library(frame.filename)]
-    )
+    """Drop the frames of libraries and of this package, also from what led to the exception.
+
+    Where a library's function is what was called, nothing else would be left: its frames stay.
+    """
+    kept = [frame for frame in trace.stack if not _is_ours(frame.filename)]
+    users = [frame for frame in kept if not _is_foreign(frame.filename)]
+    trace.stack = traceback.StackSummary.from_list(users or kept)
     for other in (trace.__cause__, trace.__context__):
         if other is not None:
             _without_libraries(other)
@@ -60,11 +57,13 @@ def _without_libraries(trace: traceback.TracebackException) -> traceback.Traceba
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_library(filename: str) -> bool:
-    if filename.startswith("<frozen"):
-        return True
-    path = os.path.realpath(filename)
-    return path.startswith(_OWN) or path.startswith(_LIBRARIES)
+def _is_ours(filename: str) -> bool:
+    return os.path.realpath(filename).startswith(_OWN)
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_foreign(filename: str) -> bool:
+    return filename.startswith("<frozen") or is_library(filename)
 
 
 def exception_of(failure: CallFailure) -> BaseException:
