@@ -63,7 +63,9 @@ from acme_cluster import local_cluster_setup
 client = local_cluster_setup(2)
 busy = client.map(time.sleep, [60, 60], pure=False)
 print("up", flush=True)
-time.sleep(60)
+# A signal that comes just before a sleep waits for its end.
+for _ in range(600):
+    time.sleep(0.1)
 """
 
 

@@ -26,6 +26,7 @@ from distributed.system import MEMORY_LIMIT
 
 from acme_cluster import _forkserver, clients, endings
 from acme_cluster._checks import check_bool, check_count, check_memory
+from acme_cluster._preloading import import_registered
 from acme_cluster._workers import LocalNanny, SilentWorker
 from acme_cluster.cleanup import close_client
 from acme_cluster.dashboard import QuietScheduler, dashboard_link, how_to_reach
@@ -280,7 +281,7 @@ def local_cluster_setup(
                 "<%s> INFO: Attaching to global parallel computing client %s", _CALLER, client
             )
             return client
-        return _start(count or usable_cores(), memory, interactive)
+        return _start(count or usable_cores(), memory, interactive, import_registered)
 
 
 def start_local(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from acme_cluster import batch, clients
 from acme_cluster._checks import check_bool
+from acme_cluster._preloading import import_registered
 from acme_cluster.cleanup import close_client
 from acme_cluster.dashboard import dashboard_link, how_to_reach
 from acme_cluster.jobs import Plan
@@ -53,7 +54,7 @@ def set_up(request: Request, site: Site, patience: Patience, want_client: bool) 
             "<%s> INFO: Attaching to global parallel computing client %s", request.caller, current
         )
         return current if want_client else current.cluster
-    return start_plan(plan, patience, want_client=want_client)
+    return start_plan(plan, patience, want_client=want_client, meanwhile=import_registered)
 
 
 def start_plan(

@@ -50,6 +50,8 @@ logger = logging.getLogger(__name__)
 BATCHES_PER_WORKER = 2
 _REFRESH_SECONDS = 1.0
 _NO_WORKERS_REMINDER = 60.0
+# Seconds in which many workers begin their first batches; more messages would only delay these.
+_BEGINNING = 0.05
 _LINGER = 0.004
 _MANY_WORKERS = 20
 _LAST_WORDS = BATCH_SECONDS + 0.5
@@ -112,6 +114,7 @@ class Engine:
         self._stranded: set[int] = set()
         self._arrivals: queue.SimpleQueue[Future | tuple[int, bytes]] = queue.SimpleQueue()
         self._numbers = itertools.count()
+        self._patience = _REFRESH_SECONDS
         self._no_workers_since: float | None = None
         self._take_stock(workers)
 
@@ -149,17 +152,20 @@ class Engine:
     # -- out -------------------------------------------------------------------------------
 
     def _fill_window(self) -> None:
+        nothing_out = not self._in_flight
         while (room := self._room()) > 0 and self._backlog.n_calls:
             batches = [self._next_assignment()]
             # The next batches may turn the window into another one: suspects travel alone.
             while len(batches) < room and self._backlog.n_calls and not self._backlog.has_suspects:
                 batches.append(self._next_assignment())
             self._submit(batches)
+            if nothing_out and room >= _MANY_WORKERS:
+                self._patience = _BEGINNING  # the others follow when these workers are at work
+                return
 
     def _room(self) -> int:
-        """Return how many batches are to be sent now."""
+        """Return how many batches are to be sent now: at first one for each of many workers."""
         room = self._window() - len(self._in_flight)
-        # At first one for each of many workers: they begin while the next are on their way.
         return room if self._in_flight or room < _MANY_WORKERS else self._slots
 
     def _window(self) -> int:
@@ -270,7 +276,7 @@ class Engine:
         """Wait for what comes next: outcomes that were posted, and futures that are done."""
         posted: dict[int, bytes] = {}
         futures: dict[int, Future] = {}
-        patience = _REFRESH_SECONDS
+        patience, self._patience = self._patience, _REFRESH_SECONDS
         with contextlib.suppress(queue.Empty):
             while True:
                 arrival = self._arrivals.get(block=patience > 0, timeout=patience)
