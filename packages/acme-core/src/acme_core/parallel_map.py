@@ -26,6 +26,7 @@ from acme_core.conclusion import report_early_end, results_or_error
 from acme_core.distribution import distribute
 from acme_core.options import MapOptions
 from acme_core.outdir import check_folder
+from acme_core.packing import packed_shared
 from acme_core.work import Work
 
 if TYPE_CHECKING:
@@ -246,11 +247,12 @@ class ParallelMap:
             if work.options.dryrun and not work.rehearse(options.seed):
                 return None
             check_folder(work.options, work.func, resume=resume)
+            shared = {} if debug else packed_shared(work.func, work.distribution.template)
             if not (debug or resume):
-                # Nothing has imported NumPy, HDF5 or dask yet: from here on this process and that
-                # from which workers will come do so at the same time.
+                # All checks are done, and none of them has imported NumPy, HDF5 or dask: from here
+                # on this process and that from which workers will come do so at the same time.
                 warm_up()
-            run, shared = self._new_run(options)
+            run = self._new_run(options)
             try:
                 if debug:
                     return self._debug(run)
@@ -358,17 +360,12 @@ class ParallelMap:
                 "ParallelMap(..., output_dir=...)."
             )
 
-    def _new_run(self, options: ComputeOptions) -> tuple[Run, dict[Place, Any]]:
-        """Claim the folder; also return the shared arguments, packed for the workers."""
-        from acme_core.packing import packed_shared
+    def _new_run(self, options: ComputeOptions) -> Run:
         from acme_core.run import Run
 
-        work = self._work
         try:
-            template = work.distribution.template
-            shared = {} if options.debug else packed_shared(work.func, template)
-            return Run(work, options.seed, resume=options.resume), shared
-        except BaseException:  # an argument cannot be pickled, somebody else was quicker
+            return Run(self._work, options.seed, resume=options.resume)
+        except BaseException:  # somebody else was quicker, for instance
             cool_down()
             raise
 
