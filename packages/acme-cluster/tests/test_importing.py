@@ -1,14 +1,17 @@
 """Quick imports: what they change meanwhile, and that nothing of it stays."""
 
 import gc
+import importlib
 import os
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 import yaml
 
-from acme_cluster.importing import quick_imports
+import acme_cluster
+from acme_cluster.importing import not_installed, quick_imports
 
 VARIABLE = "OPENBLAS_THREAD_TIMEOUT"
 
@@ -34,7 +37,8 @@ def test_everything_is_as_before_afterwards(monkeypatch, before):
 
 def test_numpy_still_has_all_its_threads():
     script = """
-from acme_cluster.importing import quick_imports
+import acme_cluster
+from acme_cluster.importing import not_installed, quick_imports
 with quick_imports():
     import numpy
 import os
@@ -53,3 +57,25 @@ print(len(os.listdir("/proc/self/task")))
         for text in (script, plain)
     }
     assert len(seen) == 1
+
+
+def test_what_is_not_installed_for_a_while_can_be_imported_afterwards(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with not_installed("colorsys"), pytest.raises(ImportError):
+        importlib.import_module("colorsys")
+    assert importlib.import_module("colorsys").__name__ == "colorsys"
+    with not_installed("colorsys"):
+        importlib.import_module("colorsys")
+
+
+def test_workers_can_use_what_was_not_imported_for_them():
+    def render():
+        import dask.array as da
+        import jinja2
+
+        return jinja2.Template("{{ x }}").render(x=da.ones(3).sum().compute(scheduler="sync"))
+
+    with closing(acme_cluster.local_cluster_setup(1)) as client:
+        text = client.submit(render).result()
+        acme_cluster.cluster_cleanup(client)
+    assert text == "3.0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from acme_cluster.importing import quick_imports
+from acme_cluster.importing import not_installed, quick_imports
 
 __all__ = ["PRELOAD", "import_registered", "preload", "registered"]
 
@@ -43,7 +43,9 @@ def preload(names: Sequence[str]) -> None:
     import importlib
 
     with quick_imports():
-        _fill_caches()
+        with not_installed("jinja2"):
+            # With it dask draws tables for notebooks, which no worker does: a tenth of its import.
+            _fill_caches()
         for name in names:
             try:
                 importlib.import_module(name)

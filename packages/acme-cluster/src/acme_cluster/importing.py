@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["quick_imports", "quick_yaml"]
+__all__ = ["not_installed", "quick_imports", "quick_yaml"]
 
 # Binary logarithm of the clock cycles that an idle thread of OpenBLAS goes on asking for work,
 # before it sleeps: some 2 ms. By itself it does so for more than 100 ms.
@@ -54,6 +55,26 @@ def _age() -> None:
     if gc.get_freeze_count() == 0:
         gc.freeze()
         gc.unfreeze()
+
+
+@contextlib.contextmanager
+def not_installed(package: str) -> Iterator[None]:
+    """Let imports of an optional package fail meanwhile, as if it were not installed.
+
+    Parameters
+    ----------
+    package : str
+        Its name; nothing changes if it is imported already.
+    """
+    modules: dict[str, Any] = sys.modules
+    if package in modules:
+        yield
+        return
+    modules[package] = None
+    try:
+        yield
+    finally:
+        modules.pop(package, None)
 
 
 @contextlib.contextmanager
