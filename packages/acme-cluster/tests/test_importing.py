@@ -21,6 +21,7 @@ def test_everything_is_as_before_afterwards(monkeypatch, before):
     monkeypatch.delenv(VARIABLE, raising=False)
     if before is not None:
         monkeypatch.setenv(VARIABLE, before)
+    monkeypatch.delitem(sys.modules, "numpy", raising=False)
     loader = yaml.SafeLoader
     seen = []
 
@@ -35,10 +36,16 @@ def test_everything_is_as_before_afterwards(monkeypatch, before):
     assert (os.environ.get(VARIABLE), gc.isenabled(), yaml.SafeLoader) == (before, True, loader)
 
 
+def test_nothing_is_set_for_an_openblas_that_is_loaded(monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    importlib.import_module("numpy")
+    with quick_imports():
+        assert VARIABLE not in os.environ
+
+
 def test_numpy_still_has_all_its_threads():
     script = """
-import acme_cluster
-from acme_cluster.importing import not_installed, quick_imports
+from acme_cluster.importing import quick_imports
 with quick_imports():
     import numpy
 import os

@@ -34,6 +34,13 @@ def test_workers_compute_one_call_at_a_time(client: Client) -> None:
     assert len(client.nthreads()) == 2
 
 
+def test_the_client_knows_its_workers() -> None:
+    client = acme_cluster.local_cluster_setup(2)
+    shown = repr(client)
+    acme_cluster.cluster_cleanup(client)
+    assert "processes=2 threads=2" in shown
+
+
 def test_default_is_one_worker_per_core() -> None:
     client = acme_cluster.local_cluster_setup()
     assert len(client.nthreads()) == len(os.sched_getaffinity(0))

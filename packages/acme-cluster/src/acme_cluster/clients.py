@@ -39,7 +39,8 @@ def connect(cluster: Any) -> Client:
 
     client = Client(cluster)
     messages: Any = client.scheduler_comm
-    messages.interval = _COLLECTING_TIME
+    if messages is not None:
+        messages.interval = _COLLECTING_TIME
     return client
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 __all__ = ["not_installed", "quick_imports", "quick_yaml"]
 
-# Binary logarithm of the clock cycles that an idle thread of OpenBLAS goes on asking for work,
-# before it sleeps: some 2 ms. By itself it does so for more than 100 ms.
-_OPENBLAS_PATIENCE = {"OPENBLAS_THREAD_TIMEOUT": "22"}
+# How long an idle thread of OpenBLAS goes on asking for work before it sleeps, as the binary
+# logarithm of clock cycles. By itself it does so for more than 100 ms.
+_OPENBLAS_PATIENCE = "OPENBLAS_THREAD_TIMEOUT"
+_TWO_MILLISECONDS = "22"
 
 
 @contextlib.contextmanager
@@ -41,13 +42,15 @@ def quick_imports() -> Iterator[None]:
 @contextlib.contextmanager
 def _impatient_openblas() -> Iterator[None]:
     """Let OpenBLAS, if it is loaded meanwhile, have threads that sleep soon when they are idle."""
-    wanted = {name: n for name, n in _OPENBLAS_PATIENCE.items() if name not in os.environ}
-    os.environ.update(wanted)
+    # It reads this once. Later, workers may just be getting a copy of the environment.
+    if "numpy" in sys.modules or _OPENBLAS_PATIENCE in os.environ:
+        yield
+        return
+    os.environ[_OPENBLAS_PATIENCE] = _TWO_MILLISECONDS
     try:
         yield
     finally:
-        for name in wanted:
-            os.environ.pop(name, None)
+        os.environ.pop(_OPENBLAS_PATIENCE, None)
 
 
 def _age() -> None:

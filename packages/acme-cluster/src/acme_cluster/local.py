@@ -163,6 +163,7 @@ class LocalWorkers(LocalCluster):
                 if meanwhile is not None:
                     meanwhile()
                 workers.result()
+                client.scheduler_info()  # it was there before them, and knows of them from now on
             except BaseException:
                 close_client(client)
                 raise
