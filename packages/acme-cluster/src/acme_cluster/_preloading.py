@@ -40,17 +40,12 @@ def preload(names: Sequence[str]) -> None:
         The modules; what cannot be imported here is left to the workers.
     """
     import gc
-    import importlib
 
     with quick_imports():
         with not_installed("jinja2"):
             # With it dask draws tables for notebooks, which no worker does: a tenth of its import.
             _fill_caches()
-        for name in names:
-            try:
-                importlib.import_module(name)
-            except Exception as error:
-                _note_failure(f"import {name}", error)
+        _import_each(names)
         # What is here stays: collections in workers need not touch, and thereby copy, these pages.
         gc.freeze()
 
@@ -60,9 +55,14 @@ def import_registered() -> None:
 
     While it waits for them it has nothing else to do, and the first use is quicker.
     """
+    _import_each(registered())
+
+
+def _import_each(names: Sequence[str]) -> None:
     import importlib
 
-    for name in registered():
+    for name in names:
+        # A package of somebody else's may fail in any way; whoever needs it is told when using it.
         try:
             importlib.import_module(name)
         except Exception as error:

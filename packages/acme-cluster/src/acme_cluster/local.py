@@ -147,7 +147,7 @@ class LocalWorkers(LocalCluster):
         Parameters
         ----------
         meanwhile : callable, optional
-            Called while they start.
+            Called while they start. What it raises comes out as it is.
 
         Returns
         -------
@@ -158,11 +158,13 @@ class LocalWorkers(LocalCluster):
         loop: Any = self.loop
         with dask.config.set(calm()):
             workers = asyncio.run_coroutine_threadsafe(self._all_up(), loop.asyncio_loop)
-            client = clients.connect(self)
+            with _failure_explained(self.size):
+                client = clients.connect(self)
             try:
                 if meanwhile is not None:
                     meanwhile()
-                workers.result()
+                with _failure_explained(self.size):
+                    workers.result()
                 client.scheduler_info()  # it was there before them, and knows of them from now on
             except BaseException:
                 close_client(client)
@@ -339,19 +341,26 @@ def _start(
     _check_memory_fits(n_workers, memory, interactive)
     _forkserver.warm_up()
     memory = memory or int(MEMORY_LIMIT) // max(n_workers, 1)
-    cluster = None
-    try:
+    with _failure_explained(n_workers):
         cluster = LocalWorkers(n_workers, memory, _security())
+    try:
         client = cluster.connect(meanwhile)
+    except BaseException:
+        cluster.close(timeout=5)
+        raise
+    _announce(cluster)
+    return client
+
+
+@contextlib.contextmanager
+def _failure_explained(n_workers: int) -> Iterator[None]:
+    try:
+        yield
     except Exception as error:
-        if cluster is not None:
-            cluster.close(timeout=5)
         raise WorkerStartError(
             f"<{_CALLER}> {n_workers} workers could not be started on this machine: {error!r}. "
             f"Try fewer of them, and look whether {tempfile.gettempdir()} can be written."
         ) from error
-    _announce(cluster)
-    return client
 
 
 def _check_memory_fits(n_workers: int, memory: int | None, interactive: bool) -> None:
