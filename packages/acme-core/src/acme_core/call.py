@@ -23,11 +23,11 @@ from acme_core.mapped import MappedArray
 from acme_core.memory import PeakMemory
 from acme_core.orders import BatchOutcome, RunOrder
 from acme_core.transport import Frozen, FrozenColumn, immutable_types, snapshot
-from acme_io.record import CallReport
+from acme_io.backend import CallReport
 
 if TYPE_CHECKING:
     from acme_core.distribution import Place
-    from acme_io.sinks import BatchReceipt
+    from acme_io.backend import BatchReceipt
 
 BATCH_SECONDS = 0.5
 """After this time a batch ends with the call that it is at; the rest travels again."""

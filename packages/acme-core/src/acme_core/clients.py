@@ -7,8 +7,7 @@ import logging
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from acme_cluster.batch_hint import looks_like_slurm
-from acme_cluster.importing import quick_imports
+from acme_cluster.backend import CLIENT_MODULES, looks_like_slurm, quick_imports
 from acme_core.options import MapOptions
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _NEEDED_BY_WORKERS = ("acme_core.on_workers",)
-_NEEDED_HERE = ("acme_cluster.local", "acme_core.run")
+_NEEDED_HERE = (*CLIENT_MODULES, "acme_core.run")
 _NEEDED_LATER = ("acme_core.dispatch",)
 
 
@@ -46,9 +45,9 @@ def _import(modules: Iterable[str]) -> None:
 def _on_a_cluster() -> bool:
     if not looks_like_slurm():
         return False
-    from acme_cluster import slurm_info
+    from acme_cluster.backend import slurm_answers
 
-    return slurm_info.usable()
+    return slurm_answers()
 
 
 def cool_down() -> None:
@@ -98,7 +97,7 @@ def client_for(
     -------
     UsableClient
     """
-    from acme_cluster.clients import find_client, start_client
+    from acme_cluster.backend import find_client, start_client
 
     found = find_client()
     if found is not None:
@@ -133,9 +132,10 @@ def _partition(options: MapOptions, measure: Callable[[], Sequence[Measurement]]
     """Choose a partition by the memory that calls take, where there is a choice to be made."""
     if options.partition != "auto" or options.mem_per_worker != "auto":
         return str(options.partition)
-    from acme_cluster import choose_partition, detect_site, format_memory, slurm_info
+    from acme_cluster import choose_partition, detect_site, format_memory
+    from acme_cluster.backend import slurm_answers
 
-    site = detect_site() if slurm_info.usable() else None
+    site = detect_site() if slurm_answers() else None
     if site is None or not site.auto_partitions:
         return "auto"
     logger.info(

@@ -20,7 +20,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from acme_cluster.leftovers import remove_with
+from acme_cluster.backend import remove_with
 from acme_core import environment, transport
 from acme_core.distribution import Distribution, Place
 from acme_core.engine import Engine

@@ -12,7 +12,7 @@ import cloudpickle
 
 from acme_core.libraries import is_library
 from acme_core.orders import CallFailure
-from acme_io.record import Failure
+from acme_io.backend import Failure
 
 _OWN = os.path.dirname(os.path.realpath(__file__)) + os.sep
 _EXCEPTION_LIMIT = 1_000_000  # bytes; a larger exception object stays on the worker

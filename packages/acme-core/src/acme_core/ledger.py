@@ -10,11 +10,11 @@ import numpy as np
 from acme_core.failures import exception_of
 from acme_core.orders import BatchOutcome, CallFailure
 from acme_core.transport import Frozen
-from acme_io.record import DONE, FAILED, MISSING, PICKLED, CallTable, Failure
+from acme_io.backend import DONE, FAILED, MISSING, PICKLED, CallTable, Failure
 
 if TYPE_CHECKING:
-    from acme_io.slots import Slots
-    from acme_io.store import RunStore
+    from acme_io import Slots
+    from acme_io.backend import RunStore
 
 logger = logging.getLogger(__name__)
 

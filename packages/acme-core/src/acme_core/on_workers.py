@@ -4,10 +4,15 @@ The fork server of local workers imports this module, and so do the jobs of a ba
 find it under the entry point `acme_cluster.preload`.
 """
 
-from acme_core import distribution, environment, worker
-from acme_io import batch_sinks, encoding, payload, sinks, templates
+from importlib import import_module
 
-__all__ = ["batch_sinks", "distribution", "encoding", "payload", "sinks", "templates", "worker"]
+from acme_core import distribution, environment, worker
+from acme_io.backend import WORKER_MODULES
+
+__all__ = ["distribution", "worker"]
+
+for _module in WORKER_MODULES:
+    import_module(_module)
 
 # Looking through a thousand modules takes longer than many a call.
 environment.note_imports()

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acme_core.arguments import is_real_number
-from acme_io.options import StorageOptions
+from acme_io import StorageOptions
 
 if TYPE_CHECKING:
-    from acme_io.slots import Slots
+    from acme_io import Slots
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class MapOptions:
     def _checked_slots(self) -> Slots | None:
         if self.result_shape is None and _is_default_dtype(self.result_dtype):
             return None  # the usual case does not wait for NumPy
-        from acme_io.slots import Slots
+        from acme_io import Slots
 
         if self.result_shape is None:
             # Checked even without effect: a typing error should not wait for the next run.

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
 
     from acme_core.distribution import CallTemplate, Place
     from acme_core.handover import Parcel
-    from acme_io.record import Failure
-    from acme_io.sinks import BatchReceipt, Sink
-    from acme_io.slots import Slots
+    from acme_io import Slots
+    from acme_io.backend import BatchReceipt, Failure, Sink
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import Any
 
 from acme_core.options import MapOptions
 from acme_core.signatures import function_name
-from acme_io.layout import clean_name
-from acme_io.outdir import check_output_dir
+from acme_io.backend import check_output_dir, clean_name
 
 
 def new_output_dir() -> Path:

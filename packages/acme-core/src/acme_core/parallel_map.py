@@ -18,7 +18,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from acme_cluster.messages import shown
+from acme_cluster.backend import shown
 from acme_core.advice import warnings_about
 from acme_core.clients import client_for, cool_down, warm_up
 from acme_core.compute_options import ComputeOptions
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from acme_core.distribution import Place
     from acme_core.orders import RunOrder
     from acme_core.run import Run
-    from acme_io.reader import Results
-    from acme_io.record import Failure
+    from acme_io import Results
+    from acme_io.backend import Failure
 
 logger = logging.getLogger(__name__)
 
@@ -295,7 +295,7 @@ class ParallelMap:
         stop = self._work.options.stop_client
         if self.client is None or stop is False or not (self._started_client or stop is True):
             return
-        from acme_cluster.cleanup import close_client
+        from acme_cluster.backend import close_client
 
         with self._messages():
             client, self.client, self._started_client = self.client, None, False

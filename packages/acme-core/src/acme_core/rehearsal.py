@@ -14,9 +14,8 @@ from acme_core.distribution import Distribution
 from acme_core.here import run_one_here
 from acme_core.memory import PeakMemory
 from acme_core.orders import RunOrder
-from acme_io.options import StorageOptions
-from acme_io.record import RunInfo
-from acme_io.store import RunStore
+from acme_io import StorageOptions
+from acme_io.backend import RunInfo, RunStore
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from acme_core.distribution import Distribution
-from acme_io.describe import describe
-from acme_io.options import StorageOptions
-from acme_io.record import RunInfo
-from acme_io.scan import finished_calls
+from acme_io import StorageOptions
+from acme_io.backend import RunInfo, describe, finished_calls
 
 logger = logging.getLogger(__name__)
 

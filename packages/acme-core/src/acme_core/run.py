@@ -18,13 +18,10 @@ from acme_core.ledger import Ledger
 from acme_core.outdir import new_output_dir
 from acme_core.signatures import function_module, function_name
 from acme_core.work import Work
-from acme_io.describe import describe
-from acme_io.layout import clean_name
-from acme_io.record import RunInfo
-from acme_io.store import RunStore
+from acme_io.backend import RunInfo, RunStore, clean_name, describe
 
 if TYPE_CHECKING:
-    from acme_io.reader import Results
+    from acme_io import Results
 
 LOGGERS = ("acme_core", "acme_cluster", "acme_io")
 _LOGGED_TRACEBACKS = 100
@@ -157,7 +154,7 @@ class Run:
         """Open what was written for reading."""
         if self.store is None:
             return None
-        from acme_io.reader import open_results
+        from acme_io import open_results
 
         return open_results(self.store.container or self.store.output_dir, allow_pickle=True)
 

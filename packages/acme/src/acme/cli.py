@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in _RESULTS:
-        from acme_io.cli import main as acme_io
+        from acme_io.backend import main as acme_io
 
         return acme_io(given)
     options = _parser().parse_args(given)
@@ -73,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from acme_cluster.doctor import examine as examine_cluster
-    from acme_io.doctor import examine as examine_folder
+    from acme_cluster.backend import examine as examine_cluster
+    from acme_io.backend import examine as examine_folder
 
     findings = [tuple(one) for one in examine_folder(options.folder)]
     findings += [(one.level, one.topic, one.text, one.advice) for one in examine_cluster()]

@@ -1,0 +1,64 @@
+"""The interface for programs that run calls on the workers that acme-cluster starts.
+
+acme-core is one such program. Everything below keeps its name and meaning within a major version;
+every other module of this package, apart from what `acme_cluster` itself exports, may move at any
+time. Like `acme_cluster` itself, this module loads dask on first use only.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acme_cluster.batch_hint import looks_like_slurm
+    from acme_cluster.cleanup import close_client
+    from acme_cluster.clients import find_client, start_client
+    from acme_cluster.doctor import examine
+    from acme_cluster.importing import quick_imports
+    from acme_cluster.leftovers import remove_with
+    from acme_cluster.messages import shown
+    from acme_cluster.slurm_info import usable as slurm_answers
+
+__all__ = [
+    "CLIENT_MODULES",
+    "close_client",
+    "examine",
+    "find_client",
+    "looks_like_slurm",
+    "quick_imports",
+    "remove_with",
+    "shown",
+    "slurm_answers",
+    "start_client",
+]
+
+CLIENT_MODULES = ("acme_cluster.local",)
+"""Modules that `start_client` needs; a program that will start workers can import them early."""
+
+_HOMES = {
+    "close_client": ("cleanup", "close_client"),
+    "examine": ("doctor", "examine"),
+    "find_client": ("clients", "find_client"),
+    "looks_like_slurm": ("batch_hint", "looks_like_slurm"),
+    "quick_imports": ("importing", "quick_imports"),
+    "remove_with": ("leftovers", "remove_with"),
+    "shown": ("messages", "shown"),
+    "slurm_answers": ("slurm_info", "usable"),
+    "start_client": ("clients", "start_client"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is used, when it is used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    value = getattr(import_module(f"acme_cluster.{module}"), attribute)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the names of the interface, loaded or not."""
+    return sorted(__all__)
