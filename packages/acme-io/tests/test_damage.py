@@ -10,9 +10,10 @@ import pytest
 
 import acme_io
 from acme_io import AcmeIOError, Slots, StorageOptions
+from acme_io.checksum import LARGE, checksum
 from acme_io.errors import DamagedFileError
 from acme_io.merging import merge
-from acme_io.seal import LARGE, checksum, read_seal
+from acme_io.seal import read_seal
 from acme_io.verifying import verify
 
 KINDS = {

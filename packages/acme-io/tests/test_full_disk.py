@@ -155,7 +155,7 @@ def test_a_container_that_finds_no_room_says_what_is_kept(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("acme_io.writing.Draft.publish", no_room)
+        patch.setattr("acme_io.writing.NewFile.publish", no_room)
         with pytest.raises(OSError, match=r"f\.h5 was not written.*\.f_parts.*resume") as caught:
             store.finish(tools.table_of(4, receipts))
     assert caught.value.errno == errno.ENOSPC

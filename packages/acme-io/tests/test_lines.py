@@ -4,6 +4,7 @@ import random
 import subprocess
 import sys
 import tracemalloc
+import zlib
 from pathlib import Path
 
 import h5py
@@ -14,8 +15,8 @@ import acme_io
 import acme_io.verifying
 from acme_io import StorageOptions, files
 from acme_io.hdf5 import read_column, read_text
-from acme_io.lines import CannotFindError, RecordLines
-from acme_io.writing import Draft
+from acme_io.lines import RecordLines
+from acme_io.writing import NewFile
 
 SINGLE = StorageOptions(single_file=True)
 
@@ -45,28 +46,32 @@ def test_lines_are_written_where_the_library_made_room(
     text = "\n".join(expected)
     assert lines.text().decode() == text
     assert len(lines) == len(text)
-    draft = Draft(tmp_path / "f.h5", 512, dense=True)
-    draft.create_hdf5()
-    lines.declare(draft.root)
-    draft.close_hdf5()
-    for offset, size, _ in lines.fill(draft.file, 512):
-        draft.file.seek(offset)
-        assert draft.file.read(size).decode() == text
-    draft.open_hdf5(read_only=True)
-    assert read_text(draft.root, "calls") == text
-    assert read_column(draft.root, "calls_end")[-1] == len(text) + 1
-    draft.abort()
+    new = NewFile(tmp_path / "f.h5", 512, dense=True)
+    lines.declare(new.root)
+    new.close_hdf5()
+    for offset, size, crc in lines.fill(new, 512):
+        new.file.seek(offset)
+        assert new.file.read(size).decode() == text
+        assert crc == zlib.crc32(text.encode())
+    new.reopen_hdf5()
+    assert read_text(new.root, "calls") == text
+    assert read_column(new.root, "calls_end")[-1] == len(text) + 1
+    new.abort()
     lines.close()
 
 
-def test_an_attribute_that_is_not_there_is_not_written(tmp_path: Path) -> None:
-    lines, _ = filled(20_000, 300, tmp_path)
-    draft = Draft(tmp_path / "f.h5", 512, dense=True)
-    draft.create_hdf5()
-    draft.close_hdf5()
-    with pytest.raises(CannotFindError):
-        lines.fill(draft.file, 512)
-    draft.abort()
+def test_the_library_writes_lines_into_an_attribute_that_is_not_found(
+    tmp_path: Path, monkeypatch
+) -> None:
+    lines, expected = filled(20_000, 300, tmp_path)
+    new = NewFile(tmp_path / "f.h5", 512, dense=True)
+    lines.declare(new.root)
+    new.close_hdf5()
+    monkeypatch.setattr("acme_io.lines.find_attribute", lambda *where: None)
+    assert lines.fill(new, 512) == []
+    new.reopen_hdf5()
+    assert read_text(new.root, "calls") == "\n".join(expected)
+    new.abort()
     lines.close()
 
 
@@ -138,7 +143,8 @@ def test_a_call_takes_little_memory_on_the_client(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert float(done.stdout) < 700  # bytes; 2000 where there is an object per record
+    # Bytes; the HDF5 library has 600 of them, and with an object per record it would be 2500.
+    assert float(done.stdout) < 1500
 
 
 def test_a_folder_is_gone_at_once_and_its_space_soon(tmp_path: Path) -> None:

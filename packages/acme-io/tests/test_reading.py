@@ -190,7 +190,7 @@ def test_what_is_not_ours(tmp_path: Path) -> None:
 def test_a_later_format_version_is_not_guessed_at(run) -> None:
     done = run(lambda call: call, 1)
     content = done.container.read_bytes()
-    done.container.write_bytes(content.replace(b"ACME-IO 1 ", b"ACME-IO 2 ", 1))
+    done.container.write_bytes(content.replace(b"ACME-IO 2 ", b"ACME-IO 3 ", 1))
     with pytest.raises(UnknownFileError, match="Update acme-io"):
         acme_io.open_results(done.output_dir)
 

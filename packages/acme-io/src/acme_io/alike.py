@@ -13,13 +13,14 @@ import numpy as np
 from h5py import h5d, h5s, h5t
 
 from . import files, layout
-from .attributes import column_ranges
-from .container import Description, describe_container
+from .assembly import write_record
+from .checksum import LARGE, as_bytes, range_checksum
+from .container import Description
 from .errors import DamagedFileError
-from .hdf5 import Field, add_dataset, as_bytes, read_text, write_text
-from .lines import write_records
-from .record import dumps
-from .seal import LARGE, Seal, block_size, range_checksum
+from .hdf5 import Field, add_dataset, read_text, write_text
+from .lines import RecordLines
+from .record import FORMAT_VERSION, dumps
+from .seal import Seal, block_size
 from .single_source import SingleSource
 from .slots import fill_value
 from .sources import Container, StoredCall
@@ -107,15 +108,17 @@ class AlikeWriter:
         """Write the record and give the file its name."""
         self._blank_up_to(self._n_calls)
         self._flush()
-        describe_container(self._new.root, about)
-        write_text(self._new.root, "rows", self._like.encode())
-        text = write_records(self._new.root, self._n_calls, records)
-        self._new.close_hdf5()
-        ranges = [*self._new.find(text), *column_ranges(self._new.file, about.all_columns())]
+        lines = RecordLines(self._n_calls, self._path.parent)
+        try:
+            lines.add(list(records), list(records.values()))
+            write_text(self._new.root, "rows", self._like.encode())
+            ranges = write_record(self._new, about, lines)
+        finally:
+            lines.close()
         for field, offset in zip(self._fields, self._offsets, strict=True):
             length = field.nbytes * self._n_calls
             if length >= LARGE:
-                found = range_checksum(self._new.file, offset, length)
+                found = range_checksum(self._new.file, offset, length, FORMAT_VERSION)
                 ranges.append((offset, length, found))
         seal = Seal("container", self._run_id, range(self._n_calls))
         self._new.publish(seal, ranges, flush=True)

@@ -1,31 +1,31 @@
-"""One container with real datasets, assembled from the parts of a run.
-
-There are two ways, with the same result: this one, by the HDF5 library alone, and the one of
-`acme_io.stamped`, which is quicker for many calls.
-"""
+"""One container with real datasets, assembled from the parts of a run."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from h5py import h5d, h5p, h5s
+from h5py import h5d, h5g, h5p, h5s
 
 from . import files, layout
 from .attributes import column_ranges
+from .checksum import LARGE, as_bytes, checksum, combined, fits
 from .container import Description, describe_container
 from .errors import DamagedFileError
-from .hdf5 import Field, add_dataset, as_bytes, hdf5_type
+from .hdf5 import Field, add_dataset, hdf5_type
 from .lines import RecordLines
-from .payload import array_checksum, combined_checksum
-from .seal import LARGE, Seal, block_size
+from .seal import Seal, block_size
 from .writing import NewFile, write_exactly
 
-__all__ = ["Assembling", "LibraryAssembler", "Part", "changed"]
+__all__ = ["Assembler", "Part", "write_record"]
 
 Array = np.ndarray[Any, Any]
 
 Dataset = tuple[Field, Array | None]
+
+_COMPACT = 1024  # bytes up to which data lies in the header of its dataset
+
+_NEAR_END = 8 << 20  # bytes: HDF5 reuses space that it freed, but not from further back than this
 
 
 class Part(Protocol):
@@ -46,12 +46,38 @@ class Part(Protocol):
         """Let go of the file."""
 
 
-class Assembling(Protocol):
-    """A container on its way: under a temporary name until `finish`.
+class Assembler:
+    """A container in the making: under a temporary name until `finish`.
 
-    Made from the final name of the container, the run's id, the number of calls of the run, and how
-    many large datasets a call is expected to have; room in the seal is kept for them.
+    Parameters
+    ----------
+    path : pathlib.Path
+        Final name of the container.
+    run_id : str
+        The run's id.
+    n_calls : int
+        Number of calls of the run.
+    n_large : int
+        Number of large datasets that a call is expected to have; the seal keeps room for them.
     """
+
+    def __init__(self, path: Path, run_id: str, n_calls: int, n_large: int) -> None:
+        self._path, self._run_id, self._n_calls = path, run_id, n_calls
+        self._ranges: list[tuple[int, int, int]] = []
+        self._kinds: dict[Any, tuple[Any, Any]] = {}
+        self._in_groups = h5p.create(h5p.LINK_CREATE)
+        self._in_groups.set_create_intermediate_group(True)
+        self._contiguous = _dataset_properties()
+        self._contiguous.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+        # Data of some numbers lies in the header of its dataset, where HDF5 writes it along.
+        self._compact = _dataset_properties()
+        self._compact.set_layout(h5d.COMPACT)
+        self._new = NewFile(path, block_size(n_calls * n_large + 8, run_id), dense=True)
+
+    def take(self, part: Part, calls: Sequence[int], known: Sequence[int]) -> None:
+        """Add calls of a part, as `add` does."""
+        for call, one in zip(calls, known, strict=True):
+            self.add(call, part.datasets(call), one)
 
     def add(self, call: int, datasets: Iterable[Dataset], known: int) -> None:
         """Add the datasets of one call.
@@ -70,59 +96,29 @@ class Assembling(Protocol):
         DamagedFileError
             The contents are not what the worker wrote.
         """
-
-    def take(self, part: Part, calls: Sequence[int], known: Sequence[int]) -> None:
-        """Add calls of a part, as `add` does."""
-
-    def finish(self, about: Description, lines: RecordLines) -> None:
-        """Write the record and give the container its name; it is on the disk then."""
-
-    def abort(self) -> None:
-        """Remove what there is."""
-
-
-def changed(call: int) -> DamagedFileError:
-    """Return the error to raise if the checksum of a call is not the known one."""
-    return DamagedFileError(f"The result of call {call} changed after it was written.")
-
-
-class LibraryAssembler:
-    """Assembles a container by the HDF5 library; see `Assembling`."""
-
-    def __init__(self, path: Path, run_id: str, n_calls: int, n_large: int) -> None:
-        self._path, self._run_id, self._n_calls = path, run_id, n_calls
-        self._ranges: list[tuple[int, int, int]] = []
-        self._kinds: dict[Any, tuple[Any, Any]] = {}
-        self._in_groups = h5p.create(h5p.LINK_CREATE)
-        self._in_groups.set_create_intermediate_group(True)
-        self._plist = h5p.create(h5p.DATASET_CREATE)
-        self._plist.set_obj_track_times(False)
-        self._plist.set_alloc_time(h5d.ALLOC_TIME_EARLY)
-        self._plist.set_fill_time(h5d.FILL_TIME_NEVER)
-        self._new = NewFile(path, block_size(n_calls * n_large + 8, run_id), dense=True)
-
-    def take(self, part: Part, calls: Sequence[int], known: Sequence[int]) -> None:
-        """Add calls of a part."""
-        for call, checksum in zip(calls, known, strict=True):
-            self.add(call, part.datasets(call), checksum)
-
-    def add(self, call: int, datasets: Iterable[Dataset], known: int) -> None:
-        """Add the datasets of one call."""
         contents = list(datasets)
-        checksums = [array_checksum(array) for _, array in contents]
-        if combined_checksum(checksums) != known:
-            raise changed(call)
+        arrays = [array for _, array in contents]
+        checksums = [0 if array is None else checksum(as_bytes(array)) for array in arrays]
+        if combined(checksums) != known and not fits(known, arrays):
+            raise DamagedFileError(f"The result of call {call} changed after it was written.")
         group = layout.call_group(call)
+        if len(contents) == 1:  # one call of the library makes group and dataset
+            field, array = contents[0]
+            self._add(self._new.root, f"{group}/{field.path}", field, array, checksums[0])
+            return
+        # Names are looked up in a group of a few members, not in the root's many thousand.
+        where = h5g.create(self._new.root, group.encode())
         for (field, array), own in zip(contents, checksums, strict=True):
-            self._add(f"{group}/{field.path}".encode(), field, array, own)
+            self._add(where, field.path, field, array, own)
 
-    def _add(self, path: bytes, field: Field, array: Array | None, own: int) -> None:
+    def _add(self, where: Any, path: str, field: Field, array: Array | None, own: int) -> None:
         if field.shape is None or array is None:
-            add_dataset(self._new.root, field._replace(path=path.decode()))
+            add_dataset(where, field._replace(path=path))
             return
         kind, space = self._kind_and_space(field)
-        dataset = h5d.create(self._new.root, path, kind, space, self._plist, lcpl=self._in_groups)
         nbytes = field.nbytes
+        plist = self._compact if nbytes <= _COMPACT else self._contiguous
+        dataset = h5d.create(where, path.encode(), kind, space, plist, lcpl=self._in_groups)
         if nbytes >= LARGE:
             offset = dataset.get_offset()
             self._new.file.seek(offset)
@@ -143,12 +139,10 @@ class LibraryAssembler:
         return known
 
     def finish(self, about: Description, lines: RecordLines) -> None:
-        """Write the record and give the container its name."""
+        """Write the record and give the container its name; it is on the disk then."""
         try:
-            describe_container(self._new.root, about)
-            text = lines.write(self._new.root)
+            found = write_record(self._new, about, lines)
             seal = Seal("container", self._run_id, range(self._n_calls))
-            found = self._new.find(text) + column_ranges(self._new.file, about.all_columns())
             self._new.publish(seal, [*self._ranges, *found], flush=True)
             files.flush_folder(self._path.parent)
         except BaseException:
@@ -158,3 +152,27 @@ class LibraryAssembler:
     def abort(self) -> None:
         """Remove what there is."""
         self._new.abort()
+
+
+def _dataset_properties() -> h5p.PropDCID:
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_obj_track_times(False)
+    properties.set_fill_time(h5d.FILL_TIME_NEVER)
+    return properties
+
+
+def write_record(
+    new: NewFile, about: Description, lines: RecordLines
+) -> list[tuple[int, int, int]]:
+    """Write the record of a run into the root group of a new file, and close the file for HDF5.
+
+    Returns
+    -------
+    list of (int, int, int)
+        Offset, length and checksum of each long attribute.
+    """
+    start = max(new.file.seek(0, 2) - _NEAR_END, 0)
+    describe_container(new.root, about)
+    lines.declare(new.root)
+    new.close_hdf5()
+    return lines.fill(new, start) + column_ranges(new.file, about.all_columns())

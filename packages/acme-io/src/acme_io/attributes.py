@@ -10,9 +10,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from .checksum import LARGE, as_bytes, checksum
 from .errors import DamagedFileError
-from .hdf5 import as_bytes, read_column
-from .seal import LARGE, Seal, checksum
+from .hdf5 import read_column
+from .seal import Seal
 
 __all__ = ["checked_column", "column_ranges", "find_attribute"]
 
@@ -104,7 +105,6 @@ def checked_column(root: Any, name: str, dtype: str, seal: Seal) -> Array:
         It has changed since it was written.
     """
     column = read_column(root, name, dtype)
-    known = [one for _, length, one in seal.data if length == column.nbytes]
-    if column.nbytes >= LARGE and known and checksum(as_bytes(column)) not in known:
+    if not seal.confirms(column.tobytes()):
         raise DamagedFileError(f"The column {name!r} has changed since it was written.")
     return column

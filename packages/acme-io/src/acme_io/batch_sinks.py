@@ -224,7 +224,7 @@ def _form(value: object, others: tuple[object, ...], extras: list[Encoded]) -> d
 
 
 def _extras_checksum(extras: list[Encoded]) -> int:
-    from .payload import data_checksum
+    from .checksum import data_checksum
 
     return data_checksum([one.array for one in extras]) if extras else 0
 
@@ -238,8 +238,8 @@ class _PartWriter(_BatchWriter):
         self._packer = Packer()
 
     def _store(self, report: CallReport, value: object, at: int) -> int:
+        from .checksum import data_checksum
         from .parts import stored_record
-        from .payload import data_checksum
 
         try:
             encoded, form = encode(value)

@@ -13,18 +13,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from . import files, layout
-from .assembly import Assembling, LibraryAssembler
+from .assembly import Assembler
+from .checksum import LARGE
 from .container import Description, external_links, write_container
 from .errors import DamagedFileError
 from .ledger import Ledger
 from .lines import RecordLines
-from .linking import FEWEST_LINKS, CannotLinkError
 from .parts import PartFile
 from .payload import RunStamp
 from .record import DONE, CallTable
-from .seal import LARGE
 from .single_source import ContainerPart
-from .stamped import StampedAssembler
 
 __all__ = ["BaseFinisher", "Finisher", "LinkFinisher", "PickleFinisher", "SingleFinisher"]
 
@@ -117,8 +115,7 @@ class SingleFinisher(BaseFinisher):
 
     def __init__(self, output_dir: Path, name: str, stamp: RunStamp, ledger: Ledger) -> None:
         super().__init__(output_dir, name, stamp, ledger)
-        self._assembler: Assembling | None = None
-        self._stamped = ledger.n_calls >= FEWEST_LINKS
+        self._assembler: Assembler | None = None
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="acme-io assembly")
         self._work: list[Future[None]] = []
         self._added = _Added(ledger.n_calls)
@@ -166,21 +163,15 @@ class SingleFinisher(BaseFinisher):
         finally:
             part.close()
 
-    def _assembler_for(self, n_large: int) -> Assembling:
-        make = StampedAssembler if self._stamped else LibraryAssembler
-        return make(self.container, self.stamp.run_id, self.ledger.n_calls, n_large)
+    def _assembler_for(self, n_large: int) -> Assembler:
+        return Assembler(self.container, self.stamp.run_id, self.ledger.n_calls, n_large)
 
     def finish(self, table: CallTable) -> None:
         """Complete the container and remove the parts."""
         for future in self._work:
             future.result()
         self._work = []
-        try:
-            self._complete(table)
-        except CannotLinkError as error:
-            logger.debug("%s is made by the library alone: %s", self.container, error)
-            self._stamped, self._trouble = False, error
-            self._complete(table)
+        self._complete(table)
         files.remove_folder(self.output_dir / layout.parts_folder(self.name))
 
     def _complete(self, table: CallTable) -> None:

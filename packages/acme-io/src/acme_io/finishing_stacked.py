@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import files, layout
+from .checksum import fits
 from .container import describe_container, external_links, write_container
 from .errors import DamagedFileError
 from .finishing import BaseFinisher
@@ -21,9 +22,9 @@ from .slots import Slots
 from .stacking import (
     Run,
     StackedFile,
+    as_stored,
     blank_rows,
     records_of,
-    row_checksum,
     virtual_stack,
     write_attributes,
     write_stacked,
@@ -109,7 +110,7 @@ class _Stacked(BaseFinisher):
             if slots.varying_axis is not None:
                 axis = slots.varying_axis - (slots.varying_axis > slots.stacking_axis)
                 row = row[(slice(None),) * axis + (slice(0, lengths[call]),)]
-            if row_checksum(row) != ledger.checksums[call] & 0xFFFFFFFF:
+            if not fits(ledger.checksums[call] & 0xFFFFFFFF, [as_stored(row)]):
                 raise DamagedFileError(
                     f"The result of call {call} in {source.path} changed after it was written."
                 )

@@ -212,9 +212,3 @@ class _Buffer(io.BytesIO):
 def memory_name() -> bytes:
     """Return a name for a file in memory; the library wants them different."""
     return f"acme-io-{next(_NAMES)}".encode()
-
-
-def as_bytes(array: Array) -> memoryview:
-    """View an array's elements as bytes in C order, copied only if they are not in that order."""
-    plain = np.ascontiguousarray(array)
-    return plain.reshape(-1).view(np.uint8).data

@@ -9,27 +9,23 @@ import itertools
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from h5py import h5a, h5s, h5t
 
 from .attributes import find_attribute
+from .checksum import LARGE, checksum
 from .hdf5 import write_column, write_text
-from .seal import LARGE, LargeChecksum, checksum
-from .writing import write_exactly
+from .writing import NewFile, write_exactly
 
-__all__ = ["CannotFindError", "RecordLines", "write_records"]
+__all__ = ["RecordLines", "write_records"]
 
 Array = np.ndarray[Any, Any]
 
 _IN_MEMORY = 1 << 20  # bytes of records that need no file
 _NAME = "calls"
 _AT_ONCE = 1 << 20  # bytes that are copied at once
-
-
-class CannotFindError(Exception):
-    """The attribute does not lie in the file as expected."""
 
 
 class RecordLines:
@@ -142,45 +138,46 @@ class RecordLines:
         write_text(root, _NAME, text)
         return text
 
-    def fill(self, file: BinaryIO, start: int) -> list[tuple[int, int, int]]:
-        """Write the text where `declare` made room for it, in a file that HDF5 has closed.
+    def fill(self, new: NewFile, start: int) -> list[tuple[int, int, int]]:
+        """Write the text into the attribute that `declare` made.
 
         Parameters
         ----------
-        file : binary file
-            Open for reading and writing.
+        new : NewFile
+            HDF5 has closed it.
         start : int
-            Where the library's metadata begins.
+            Position in the file from which to search for the attribute.
 
         Returns
         -------
         list of (int, int, int)
-            Offset, length and checksum of the text, so that opening the file need not read all of
-            it; empty for a short text.
-
-        Raises
-        ------
-        CannotFindError
-            The attribute is not there.
+            Offset, length and checksum of the text, which keep it out of the check that opening
+            the file involves; empty for a short text.
         """
-        size = len(self)
+        size, file = len(self), new.file
         if size < LARGE:
             return []
         at = find_attribute(file, start, _NAME, size)
         if at is None:
-            raise CannotFindError("there is no attribute of that name")
+            # Another version of HDF5 may lay attributes out differently: let it do the writing.
+            self._fill_through_library(new)
+            return []
         if size <= _IN_MEMORY:
             text = self.text()
             file.seek(at)
-            if file.read(size) != text:
-                raise CannotFindError("the records are not where they should be")
-            return [(at, size, checksum(text))]
-        running = LargeChecksum()
+            return [(at, size, checksum(text))] if file.read(size) == text else []
+        crc = 0
         file.seek(at)
         for piece in self.pieces():
             write_exactly(file, memoryview(piece))
-            running.update(piece)
-        return [(at, size, running.value())]
+            crc = checksum(piece, crc)
+        return [(at, size, crc)]
+
+    def _fill_through_library(self, new: NewFile) -> None:
+        new.reopen_hdf5()
+        attribute = h5a.open(new.root, _NAME.encode())
+        attribute.write(np.array(self.text(), f"S{len(self)}"), attribute.get_type())
+        new.close_hdf5()
 
 
 def write_records(root: Any, n_calls: int, records: Mapping[int, str]) -> bytes:

@@ -11,16 +11,17 @@ import numpy as np
 
 from . import layout
 from .alike import AlikeWriter
-from .assembly import LibraryAssembler
+from .assembly import Assembler
+from .checksum import LARGE, data_checksum
 from .container import Description
 from .errors import AcmeIOError, MissingCallError, ResultsExistError
 from .finishing_stacked import StackSingleFinisher
 from .ledger import Ledger
 from .lines import RecordLines
-from .payload import RunStamp, data_checksum
+from .payload import RunStamp
 from .reader import open_results
 from .record import DONE, MISSING, PICKLED, CallTable, dumps
-from .seal import LARGE, read_seal
+from .seal import read_seal
 from .single_source import SingleSource
 from .sources import PickleSource, Source, StoredCall
 from .stacked_source import StackedSource
@@ -139,19 +140,19 @@ def _merge_alike(source: Source, goal: Path, table: CallTable, skipped: dict[int
 
 def _merge_calls(source: Source, goal: Path, table: CallTable, skipped: dict[int, str]) -> None:
     """Write a group per call."""
-    assembler: LibraryAssembler | None = None
+    assembler: Assembler | None = None
     lines = RecordLines(len(table), goal.parent)
     run_id, n_calls = source.run_id, len(table)
     try:
         for call, found in _done(source, table, skipped):
             if assembler is None:
                 n_large = sum(field.nbytes >= LARGE for field in found.fields)
-                assembler = LibraryAssembler(goal, run_id, n_calls, n_large)
+                assembler = Assembler(goal, run_id, n_calls, n_large)
             datasets = zip(found.fields, found.arrays, strict=True)
             assembler.add(call, datasets, int(table.checksum[call]))
             lines.add([call], [dumps(found.record)])
         if assembler is None:
-            assembler = LibraryAssembler(goal, run_id, n_calls, 0)
+            assembler = Assembler(goal, run_id, n_calls, 0)
         assembler.finish(Description(_stamp(source), "single", table), lines)
     except BaseException:
         if assembler is not None:

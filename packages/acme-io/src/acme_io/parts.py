@@ -8,7 +8,7 @@ parts go, when the run ends.
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -17,9 +17,10 @@ import numpy as np
 from h5py import h5d
 
 from . import layout
+from .checksum import as_bytes
 from .encoding import Encoded
 from .errors import DamagedFileError
-from .hdf5 import Field, as_bytes, read_text
+from .hdf5 import Field, read_text
 from .opening import SealedFile
 from .payload import RunStamp, write_pieces
 
@@ -30,6 +31,7 @@ Array = np.ndarray[Any, Any]
 DATA = "data"
 _PACKED = ',"packed":'
 _ALIGN = 8  # bytes; every array begins at a multiple of it
+_AHEAD = 1 << 16  # bytes that are read at once: calls are mostly read one after the other
 
 
 def stored_record(record: str, encoded: Sequence[Encoded]) -> str:
@@ -185,7 +187,7 @@ class PartFile:
         try:
             lines = read_text(sealed.root, "calls").rstrip(" ").split("\n")
             dataset = h5d.open(sealed.fid, DATA.encode())
-            self._offset, size = dataset.get_offset(), dataset.shape[0]
+            self._offset, self._size = dataset.get_offset(), int(dataset.shape[0])
         except (KeyError, RuntimeError, ValueError) as error:
             raise DamagedFileError(f"{path} is no whole part file: {error}") from error
         finally:
@@ -193,10 +195,11 @@ class PartFile:
         if len(lines) != len(self.calls):
             raise DamagedFileError(f"{path} has {len(lines)} records for {len(self.calls)} calls.")
         try:
-            if self._find(lines) > size:
+            if self._find(lines) > self._size:
                 raise ValueError("its records tell of more data than there are")
         except (ValueError, TypeError) as error:
             raise DamagedFileError(f"{path} is damaged: {error}") from error
+        self._ahead, self._ahead_from = np.empty(0, "u1"), 0
         self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115
 
     def _find(self, lines: list[str]) -> int:
@@ -236,48 +239,28 @@ class PartFile:
 
     def datasets(self, call: int) -> list[tuple[Field, Array | None]]:
         """Read the datasets of a call."""
-        packing = self.packing(call)
-        content = np.empty(packing.length, "u1")
-        self.read_into(content.data, self.start(call))
+        packing, start = self.packing(call), self._starts[call - self.calls.start]
+        content = self._content(start, packing.length)
         return [
             (field, None if field.shape is None else _array(content, field, at))
             for field, at in zip(packing.fields, packing.offsets, strict=True)
         ]
 
-    def start(self, call: int) -> int:
-        """Return where among the data those of a call begin."""
-        return self._starts[call - self.calls.start]
+    def _content(self, start: int, length: int) -> Array:
+        """Read the data of a call; small data together with what follows it."""
+        if length > _AHEAD:
+            content = np.empty(length, "u1")
+            self._read_into(content.data, start)
+            return content
+        offset = start - self._ahead_from
+        if offset < 0 or offset + length > len(self._ahead):
+            self._ahead = np.empty(min(_AHEAD, self._size - start), "u1")
+            self._read_into(self._ahead.data, start)
+            self._ahead_from, offset = start, 0
+        # A copy: users change the arrays that they read, and may read them again.
+        return self._ahead[offset : offset + length].copy()
 
-    def neighbours(self, calls: Sequence[int], limit: int) -> Iterator[tuple[slice, int, int]]:
-        """Cut calls into groups whose data follow each other.
-
-        Parameters
-        ----------
-        calls : sequence of int
-            Calls with a result, in order.
-        limit : int
-            Bytes that a group of several has at most.
-
-        Yields
-        ------
-        calls : slice
-            Which of them.
-        start, length : int
-            Where their data lie.
-        """
-        first, start, length = 0, 0, 0
-        for at, call in enumerate(calls):
-            begin, size = self.start(call), self.packing(call).length
-            if at and (begin != start + length or length + size > limit):
-                yield slice(first, at), start, length
-                first, length = at, 0
-            if not length:
-                start = begin
-            length += size
-        if calls:
-            yield slice(first, len(calls)), start, length
-
-    def read_into(self, view: memoryview, start: int) -> None:
+    def _read_into(self, view: memoryview, start: int) -> None:
         """Read data, from a position among them on."""
         self._file.seek(self._offset + start)
         position = 0

@@ -4,7 +4,6 @@ All have the same frame: a user block with the seal, the run's identity in the r
 and the records of the calls in `calls`, one line of JSON each. What differs is the datasets.
 """
 
-import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import files
-from .hdf5 import LARGEST_ATTRIBUTE, Field, add_dataset, as_bytes, write_text
-from .seal import (
-    LARGE,
-    LargeChecksum,
-    Seal,
-    block_size,
-    checksum,
-    range_checksum,
-    seal_pieces,
-)
+from .checksum import LARGE, as_bytes, checksum, range_checksum
+from .hdf5 import LARGEST_ATTRIBUTE, Field, add_dataset, write_text
+from .record import FORMAT_VERSION
+from .seal import Seal, block_size, seal_pieces
 from .templates import template_for
 from .writing import NewFile, write_exactly
 
@@ -218,8 +211,11 @@ def _put(new: NewFile, data: Data, flush: bool) -> tuple[int, int, int] | None:
         return None
     large = data.length >= LARGE
     if data.pieces is None:
-        return (data.offset, data.length, range_checksum(file, *data[:2])) if large else None
-    running = LargeChecksum()
+        if not large:
+            return None
+        crc = range_checksum(file, data.offset, data.length, FORMAT_VERSION)
+        return (data.offset, data.length, crc)
+    crc = 0
     file.seek(data.offset)
     for piece in data.pieces:
         view = as_bytes(piece)
@@ -229,22 +225,5 @@ def _put(new: NewFile, data: Data, flush: bool) -> tuple[int, int, int] | None:
             if flush:
                 new.written_up_to(file.tell())
             if large:
-                running.update(part)
-    return (data.offset, data.length, running.value()) if large else None
-
-
-def array_checksum(array: Array | None) -> int:
-    """Checksum of the data of one dataset."""
-    return 0 if array is None else checksum(as_bytes(array))
-
-
-def data_checksum(arrays: Sequence[Array | None]) -> int:
-    """Checksum of a call's data, whatever file it lies in; see `combined_checksum`."""
-    return combined_checksum([array_checksum(array) for array in arrays])
-
-
-def combined_checksum(checksums: Sequence[int]) -> int:
-    """Make one checksum of those of a call's datasets: of one its own, else the CRC-32 of all."""
-    if len(checksums) == 1:
-        return checksums[0]
-    return zlib.crc32(b"".join(one.to_bytes(4, "little") for one in checksums))
+                crc = checksum(part, crc)
+    return (data.offset, data.length, crc) if large else None

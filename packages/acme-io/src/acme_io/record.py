@@ -31,7 +31,7 @@ __all__ = [
 # Text that is no valid UTF-8 (lone surrogates) must not break a record, so everything is ASCII.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Version of the file format; the rule for changing it stands on the file-format page."""
 
 MISSING, DONE, FAILED, PICKLED = range(4)

@@ -2,10 +2,10 @@
 
 HDF5 leaves a *user block* at the start of a file to whoever writes it. Ours holds one line::
 
-    ACME-IO 1 5d41402a {"kind":"payload","run":"…","calls":[3,3],"block":512,"size":2568,"rest":…}
+    ACME-IO 2 5d41402a {"kind":"payload","run":"…","calls":[3,3],"block":512,"size":2568,"rest":…}
 
 The number after the format version is the CRC-32 of the JSON text, `size` the size of the file,
-`data` the ranges of large datasets as `[offset, length, checksum]`, and `rest` the CRC-32 of all
+`data` the ranges of large datasets as `[offset, length, CRC-32]`, and `rest` the CRC-32 of all
 bytes after the user block that are in none of these ranges. A file is checked before HDF5 sees it:
 the library was not made for damaged files, and a damaged one can take the interpreter down.
 """
@@ -17,12 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
+from .checksum import LARGE, checksum, checksum_of_version, range_checksum
 from .errors import DamagedFileError, UnknownFileError
 from .record import FORMAT_VERSION
 
-__all__ = ["Seal", "block_size", "checksum", "read_seal"]
+__all__ = ["Seal", "block_size", "read_seal"]
 
 MAGIC = b"ACME-IO "
 SMALLEST_BLOCK = 512
@@ -30,84 +29,6 @@ SMALLEST_BLOCK = 512
 
 _WITHOUT_RANGES = 240  # bytes of a seal at most, but for run and ranges
 _PER_RANGE = 48  # three numbers of up to 14 digits, brackets and commas
-
-LARGE = 32 * 1024
-"""Datasets of at least so many bytes have a range of their own in the seal."""
-
-_BLOCK = 4096  # bytes per block of the fast checksum: one page
-
-
-def checksum(data: Any, start: int = 0) -> int:
-    """Checksum of a buffer: CRC-32, of large ones over the sums of their 4096-byte blocks.
-
-    Summing 64-bit words runs at the speed of memory, where CRC-32 is limited to 1 to 2 GB/s. Any
-    change within one word changes the sum of its block, and so the result.
-
-    Parameters
-    ----------
-    data : buffer
-        Contiguous bytes. From 32 kB on, little-endian 64-bit words are summed modulo 2**64 per
-        4096-byte block; the CRC-32 goes over these sums and the bytes after the last whole block.
-    start : int
-        Checksum of what stood before, to chain several buffers.
-    """
-    view = memoryview(data).cast("B")
-    if len(view) < LARGE:
-        return zlib.crc32(view, start)
-    running = LargeChecksum(start)
-    running.update(view)
-    return running.value()
-
-
-class LargeChecksum:
-    """The checksum of at least `LARGE` bytes that come piece by piece."""
-
-    def __init__(self, start: int = 0) -> None:
-        self._crc, self._left = start, b""
-
-    def update(self, data: Any) -> None:
-        """Take the next piece."""
-        view = memoryview(data).cast("B")
-        if self._left:
-            missing = _BLOCK - len(self._left)
-            self._left += bytes(view[:missing])
-            view = view[missing:]
-            if len(self._left) < _BLOCK:
-                return
-            self._add(self._left)
-        whole = len(view) // _BLOCK * _BLOCK
-        self._add(view[:whole])
-        self._left = bytes(view[whole:])
-
-    def _add(self, blocks: Any) -> None:
-        words = np.frombuffer(blocks, "<u8")
-        if len(words):
-            # `reduceat` is several times faster than `reduce` along an axis.
-            sums = np.add.reduceat(words, np.arange(0, len(words), _BLOCK // 8))
-            self._crc = zlib.crc32(sums.astype("<u8", copy=False).tobytes(), self._crc)
-
-    def value(self) -> int:
-        """Return the checksum of everything so far."""
-        return zlib.crc32(self._left, self._crc)
-
-
-class Checksum:
-    """The checksum of a known number of bytes that come piece by piece."""
-
-    def __init__(self, length: int) -> None:
-        self._large = LargeChecksum() if length >= LARGE else None
-        self._crc = 0
-
-    def update(self, data: Any) -> None:
-        """Take the next piece."""
-        if self._large is None:
-            self._crc = zlib.crc32(data, self._crc)
-        else:
-            self._large.update(data)
-
-    def value(self) -> int:
-        """Return the checksum of everything so far."""
-        return self._crc if self._large is None else self._large.value()
 
 
 def block_size(n_ranges: int, run: str) -> int:
@@ -172,6 +93,20 @@ class Seal:
     def written(self) -> bytes:
         """Write the whole user block."""
         return self.line().ljust(self.block, b"\0")
+
+    def confirms(self, content: bytes) -> bool:
+        """Whether content read from the file is as it was written, as far as the seal knows.
+
+        Parameters
+        ----------
+        content : bytes
+            All of an attribute. One without a range of its own was checked with the rest of the
+            file when that was opened.
+        """
+        known = [one for _, length, one in self.data if length == len(content)]
+        if len(content) < LARGE or not known:
+            return True
+        return checksum_of_version(content, self.version) in known
 
     @property
     def checksum(self) -> int:
@@ -240,7 +175,7 @@ def seal_pieces(seal: Seal, pieces: Sequence[Any], ranges: Iterable[tuple[int, i
         if lengths.get(position) == size and size:
             data.append((position, size, checksum(piece)))
         elif number:
-            rest = zlib.crc32(piece, rest)
+            rest = checksum(piece, rest)
         position += size
     seal.size, seal.rest, seal.data = position, rest, data
 
@@ -310,7 +245,7 @@ def check_open_file(file: Any, path: Path, check: str) -> Seal:
         raise _damaged(path, "its content has changed since it was written")
     if check == "all":
         for offset, length, known in seal.data:
-            if range_checksum(file, offset, length) != known:
+            if range_checksum(file, offset, length, seal.version) != known:
                 raise _damaged(path, f"the {length} bytes of data at byte {offset} have changed")
     return seal
 
@@ -330,22 +265,7 @@ def _rest(file: Any, block: int, ranges: Sequence[tuple[int, int, int]], size: i
             piece = file.read(min(left, 1 << 20))
             if not piece:
                 return -1
-            crc = zlib.crc32(piece, crc)
+            crc = checksum(piece, crc)
             left -= len(piece)
         position = offset + length
     return crc
-
-
-def range_checksum(file: Any, offset: int, length: int) -> int:
-    """Checksum a range of a file as `checksum` does it; -1 if the file ends before."""
-    file.seek(offset)
-    if length < LARGE:
-        return zlib.crc32(file.read(length))
-    running, left = LargeChecksum(), length
-    while left:
-        piece = file.read(min(left, 1 << 19))
-        if not piece:
-            return -1
-        running.update(piece)
-        left -= len(piece)
-    return running.value()

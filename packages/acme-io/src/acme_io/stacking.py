@@ -12,12 +12,13 @@ import numpy as np
 from h5py import h5d, h5g, h5o, h5p, h5s
 
 from . import layout
+from .checksum import as_bytes, checksum
 from .encoding import Encoded
 from .errors import DamagedFileError
 from .hdf5 import Field, add_dataset, hdf5_type, read_text, write_text
 from .opening import SealedFile
 from .payload import Data, RunStamp, build_file, write_file
-from .seal import Seal, block_size, checksum
+from .seal import Seal, block_size
 from .slots import Slots, fill_value
 
 __all__ = ["Run", "StackedFile", "row_checksum", "stored_dtype", "virtual_stack", "write_batch"]
@@ -47,7 +48,7 @@ def as_given(array: Array, slots: Slots) -> Array:
 
 def row_checksum(row: Array) -> int:
     """Checksum of one row, wherever it lies."""
-    return checksum(np.ascontiguousarray(as_stored(row)).reshape(-1).view(np.uint8).data)
+    return checksum(as_bytes(as_stored(row)))
 
 
 def write_batch(

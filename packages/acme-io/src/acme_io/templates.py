@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from h5py import h5d, h5f, h5g, h5o, h5p
 
+from .checksum import as_bytes
 from .hdf5 import (
     LARGEST_ATTRIBUTE,
     Field,
     MemoryFile,
     add_dataset,
-    as_bytes,
     creation_properties,
     memory_name,
     read_array,

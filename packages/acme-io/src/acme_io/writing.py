@@ -16,17 +16,15 @@ from h5py import h5f, h5fd, h5g, h5p
 
 from . import files
 from .hdf5 import access_properties, container_properties, creation_properties, memory_name
-from .seal import LARGE, Seal, checksum, seal_file
+from .seal import Seal, seal_file
 
-__all__ = ["Draft", "NewFile", "write_exactly"]
-
-_NEAR_END = 8 << 20  # bytes: attributes that are written last lie at most so far from the end
+__all__ = ["NewFile", "write_exactly"]
 
 _AHEAD = 2 << 20  # bytes after which the system is asked to put them on the disk
 
 
-class Draft:
-    """A file under its temporary name, open to direct writes and, in between, to HDF5.
+class NewFile:
+    """A new file under its temporary name, open to direct writes and, in between, to HDF5.
 
     Parameters
     ----------
@@ -42,7 +40,7 @@ class Draft:
     file : binary file
         For data that goes around the library.
     root : h5py.h5g.GroupID
-        The root group, once HDF5 has opened the file.
+        The root group, while HDF5 has the file open.
     """
 
     root: Any
@@ -54,8 +52,15 @@ class Draft:
         handle = os.open(self._temporary, flags, 0o666)  # less the umask
         self.file: BinaryIO = open(handle, "rb+", buffering=0)  # noqa: SIM115
         self._quiet = _Quiet(self.file)
-        self._fid: h5f.FileID | None = None
         self._started = 0
+        make = container_properties if dense else creation_properties
+        try:
+            self._fid = h5f.create(memory_name(), h5f.ACC_TRUNC, make(block), self._access())
+            self.root = h5g.open(self._fid, b"/")
+        except BaseException:
+            self.file.close()
+            files.remove(self._temporary)
+            raise
 
     def written_up_to(self, position: int) -> None:
         """Note how far the file is written; now and then the disk is asked to begin with it."""
@@ -63,17 +68,9 @@ class Draft:
             files.start_writing(self.file.fileno(), self._started, position)
             self._started = position
 
-    def create_hdf5(self) -> None:
-        """Let HDF5 make a new file of it."""
-        make = container_properties if self._dense else creation_properties
-        access = self._access()
-        self._fid = h5f.create(memory_name(), h5f.ACC_TRUNC, make(self._block), access)
-        self.root = h5g.open(self._fid, b"/")
-
-    def open_hdf5(self, *, read_only: bool = False) -> None:
-        """Let HDF5 read what has been written, or go on with it."""
-        mode = h5f.ACC_RDONLY if read_only else h5f.ACC_RDWR
-        self._fid = h5f.open(memory_name(), mode, self._access())
+    def reopen_hdf5(self) -> None:
+        """Let HDF5 go on with a file that it has closed."""
+        self._fid = h5f.open(memory_name(), h5f.ACC_RDWR, self._access())
         self.root = h5g.open(self._fid, b"/")
 
     def _access(self) -> h5p.PropFAID:
@@ -83,26 +80,10 @@ class Draft:
 
     def close_hdf5(self) -> None:
         """Let HDF5 finish its part; raises what went wrong with writing it."""
-        if self._fid is not None and self._fid.valid:
+        if self._fid.valid:
             self._fid.close()
         if self._quiet.error is not None:
             raise self._quiet.error
-
-    def find(self, text: bytes) -> list[tuple[int, int, int]]:
-        """Find where a long attribute lies, so that opening the file need not read all of it.
-
-        Returns
-        -------
-        list of (int, int, int)
-            Offset, length and checksum; empty for a short text, or if it is not found.
-        """
-        if len(text) < LARGE:
-            return []
-        self.close_hdf5()
-        size = self.file.seek(0, 2)
-        start = self.file.seek(max(size - len(text) - _NEAR_END, 0))
-        at = b"".join(iter(lambda: self.file.read(1 << 24), b"")).find(text)
-        return [] if at < 0 else [(start + at, len(text), checksum(text))]
 
     def publish(self, seal: Seal, ranges: Sequence[tuple[int, int, int]], *, flush: bool) -> None:
         """Seal the file and give it its name.
@@ -126,22 +107,10 @@ class Draft:
 
     def abort(self) -> None:
         """Remove the file; harmless after `publish`."""
-        if self._fid is not None and self._fid.valid:
+        if self._fid.valid:
             self._fid.close()
         self.file.close()
         files.remove(self._temporary)
-
-
-class NewFile(Draft):
-    """A file that HDF5 lays out from its beginning; the parameters are those of `Draft`."""
-
-    def __init__(self, path: str | Path, block: int, *, dense: bool) -> None:
-        super().__init__(path, block, dense=dense)
-        try:
-            self.create_hdf5()
-        except BaseException:
-            self.abort()
-            raise
 
 
 def write_exactly(file: BinaryIO, view: Any) -> None:

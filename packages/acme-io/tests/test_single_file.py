@@ -1,4 +1,4 @@
-"""Containers whose groups are made without the HDF5 library read as those that it made."""
+"""Results of all calls in one file."""
 
 from pathlib import Path
 
@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 import acme_io
-from acme_io import StorageOptions, finishing, headers, linking
-from acme_io.lookup3 import lookup3
+from acme_io import StorageOptions
 from acme_io.parts import LARGEST_PART
 from acme_io.seal import read_seal
 
@@ -27,12 +26,6 @@ WAYS = {
     "structured": lambda call: np.array([(call, b"x")], [("n", "<i4"), ("t", "S3")]),
     "empty": lambda call: np.zeros((0, call % 3)),
 }
-
-
-def test_checksum_of_the_format() -> None:
-    # The value that the author of the algorithm gives for this text.
-    assert lookup3(b"Four score and seven years ago") == 0x17770551
-    assert lookup3(b"") == 0xDEADBEEF
 
 
 @pytest.mark.parametrize("n_calls", [63, 64, 500])
@@ -56,46 +49,12 @@ def test_results_in_one_file(run, tools, way: str, n_calls: int) -> None:
             assert h5py.h5o.get_info(group.id).rc == 1
 
 
-def test_links_in_heaps_of_several_levels(run) -> None:
+def test_tens_of_thousands_of_groups(run) -> None:
     done = run(float, 30_000, SINGLE, batch=5000)  # links fill more than the direct blocks
     with h5py.File(done.container, "r") as file:
         assert len(file) == 30_000
         for call in [0, 1, 17_999, 18_000, 25_000, 29_999]:
             assert file[f"comp_{call}/result_0"][()].tolist() == [float(call)]
-
-
-def test_the_library_alone_where_the_other_way_fails(run, tools, monkeypatch) -> None:
-    def fails(*args: object) -> list[bytes]:
-        raise linking.CannotLinkError("another layout")
-
-    monkeypatch.setattr("acme_io.stamped.point_links", fails)
-    done = run(several, 200, SINGLE, batch=50)
-    with acme_io.open_results(done.container) as results:
-        assert all(tools.same(results[call].values, several(call)) for call in range(200))
-    assert [path.name for path in done.container.parent.iterdir()] == ["f.h5"]
-
-
-def test_a_header_that_reads_otherwise_is_noticed(run, monkeypatch) -> None:
-    made: list[type] = []
-    plain = finishing.LibraryAssembler
-
-    def spy(*args: object) -> object:
-        made.append(plain)
-        return plain(*args)
-
-    stamp = headers.Pattern.stamp
-
-    def wrong(self, numbers, start):
-        numbers = numbers.copy()
-        numbers[-1, 2] += 1
-        return stamp(self, numbers, start)
-
-    monkeypatch.setattr(headers.Pattern, "stamp", wrong)
-    monkeypatch.setattr(finishing, "LibraryAssembler", spy)
-    done = run(lambda call: np.arange(10), 100, SINGLE)
-    assert made == [plain]
-    with acme_io.open_results(done.container) as results:
-        assert results.stack().shape == (100, 10)
 
 
 def test_a_function_may_use_its_array_again(run) -> None:
