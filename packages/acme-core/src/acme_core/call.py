@@ -21,7 +21,7 @@ import numpy as np
 from acme_core.failures import describe
 from acme_core.mapped import MappedArray
 from acme_core.memory import PeakMemory
-from acme_core.orders import BatchOutcome, RunOrder
+from acme_core.orders import BatchOutcome, CallFailure, RunOrder
 from acme_core.transport import Frozen, FrozenColumn, immutable_types, snapshot
 from acme_io.backend import CallReport
 
@@ -66,7 +66,7 @@ class Arguments:
         template = order.template
         self._order = order
         self._template = template
-        self._distributed_names = [template.names[place] for place in template.places]
+        self._distributed_names = template.distributed_names
         self._positional = [order.shared.get(i) for i in range(template.n_positional)]
         self._keywords = {p: v for p, v in order.shared.items() if isinstance(p, str)}
         self._frozen = {
@@ -177,7 +177,7 @@ class Batch:
         try:
             self._evaluate(rows_of(columns, self._n_calls), began, wall_clock - began)
             if self._writer is not None:
-                self._take_receipt(self._writer.close())
+                self._take_receipt(self._writer.close(), columns)
         except BaseException:
             if self._writer is not None:
                 self._writer.abort()
@@ -231,23 +231,33 @@ class Batch:
             self.outcome.values.append(packed)
         return None
 
-    def _take_receipt(self, receipt: BatchReceipt) -> None:
+    def _take_receipt(self, receipt: BatchReceipt, columns: Sequence[Any]) -> None:
         """Count what cannot be stored as a failure of its call like any other."""
         self.outcome.receipt = receipt
         for call, error in receipt.errors.items():
             if self._reraise:
                 raise error
-            self.outcome.failures[call] = describe(error, keep_exception=not self.outcome.failures)
+            at = call - self.outcome.first
+            (row,) = rows_of([column[at : at + 1] for column in columns], 1)
+            self.outcome.failures[call] = self._failure(row, error)
         receipt.errors = {}
 
     def _fail(self, call: int, row: Any, error: BaseException) -> None:
-        # One exception object per batch is enough: the first of the run becomes the cause.
-        failure = describe(error, keep_exception=not self.outcome.failures)
+        failure = self._failure(row, error)
         self.outcome.failures[call] = failure
         if self._writer is not None:
             self._writer.fail(self._report(call, row), failure.record)
         elif self.outcome.values is not None:
             self.outcome.values.append(None)
+
+    def _failure(self, row: Any, error: BaseException) -> CallFailure:
+        # One exception object per batch is enough: the first of the run becomes the cause.
+        keep_exception = not self.outcome.failures
+        return describe(error, self._on_record(row), keep_exception=keep_exception)
+
+    def _on_record(self, row: Any) -> dict[str, Any]:
+        """Return the distributed arguments of a call by name, none where they cannot be read."""
+        return {} if isinstance(row, Unreadable) else self._arguments.on_record(row)
 
     def _report(self, call: int, row: Any) -> CallReport:
         outcome = self.outcome
@@ -258,5 +268,5 @@ class Batch:
             peak_memory=outcome.peak_memory[-1],
             worker=outcome.worker,
             attempt=self._attempt,
-            arguments={} if isinstance(row, Unreadable) else self._arguments.on_record(row),
+            arguments=self._on_record(row),
         )

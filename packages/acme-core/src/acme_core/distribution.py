@@ -64,6 +64,11 @@ class CallTemplate:
     task_id: Place | None = None
     rng: str | None = None
 
+    @property
+    def distributed_names(self) -> list[str]:
+        """Parameter names of the distributed arguments, in the order of the columns."""
+        return [self.names[place] for place in self.places]
+
 
 @dataclass(frozen=True)
 class Distribution:
