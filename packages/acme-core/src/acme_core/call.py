@@ -89,7 +89,7 @@ class Arguments:
             args = (*items, *self._rest) if self._rest else items
             if template.task_id is None:
                 return args, self._keywords
-            return args, {**self._keywords, template.task_id: call}
+            return args, {**self._keywords, str(template.task_id): call}
         args, kwargs = self._positional.copy(), self._keywords.copy()
         for place, value in zip(template.places, items, strict=True):
             _put(args, kwargs, place, value)

@@ -63,7 +63,7 @@ def _run_batch(
 
 
 def run_one_here(order: RunOrder, call: int, columns: Sequence[Any]) -> BatchOutcome:
-    """Evaluate one call with the items that are its; shared values that it could change are packed."""
+    """Evaluate one call with its items; the order holds mutable shared values frozen."""
     own = [[_own(item) for item in column] for column in columns]
     return Batch(order, call, 1, worker=WORKER, reraise=True).run(own)
 

@@ -170,10 +170,10 @@ def _reduced_view(view: memoryview) -> tuple[Any, ...]:
     content = view.tobytes() if view.readonly else bytearray(view.tobytes())
     parts = (content, view.format, view.shape)
     try:
-        cast = _view_of(*parts)
+        made = _view_of(*parts)
     except (TypeError, ValueError):
-        cast = None
-    if cast is not None and cast.format == view.format:
+        made = None
+    if made is not None and made.format == view.format:
         return _view_of, parts
     # `cast` knows the native formats of one letter; whatever else has a buffer, NumPy knows.
     import numpy as np
@@ -181,9 +181,10 @@ def _reduced_view(view: memoryview) -> tuple[Any, ...]:
     return _view_of_array, (np.array(view, order="C"), view.readonly)
 
 
-def _view_of(content: bytes | bytearray, format_: str, shape: tuple[int, ...]) -> memoryview:
-    view: Any = memoryview(content)
-    return view.cast("B").cast(format_, shape) if len(shape) != 1 else view.cast(format_)
+def _view_of(content: bytes | bytearray, format_: Any, shape: Any) -> memoryview[Any]:
+    view: memoryview[Any] = memoryview(content)
+    # A view without elements cannot be given a shape.
+    return view.cast(format_) if len(shape) == 1 else view.cast(format_, shape)
 
 
 def _view_of_array(array: Any, readonly: bool) -> memoryview:
