@@ -1,13 +1,16 @@
 """Which argument goes to which call."""
 
 import functools
+import sys
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from acme_core import each, shared
+from acme_core.arguments import real_size
 from acme_core.call import Arguments
 from acme_core.distribution import distribute
 from acme_core.orders import RunOrder
@@ -23,7 +26,8 @@ def calls(func, *args, n_inputs="auto", **kwargs):
     maker = Arguments(RunOrder(func, plan.template, plan.template.shared, seed=1))
     columns = plan.columns(0, plan.n_calls)
     rows = zip(*columns, strict=True) if columns else iter([()] * plan.n_calls)
-    return [maker.of_call(i, row) for i, row in enumerate(rows)]
+    made = (maker.of_call(i, row) for i, row in enumerate(rows))
+    return [(list(args), kwargs) for args, kwargs in made]
 
 
 def results(func, *args, n_inputs="auto", **kwargs):
@@ -306,3 +310,33 @@ def test_slices_of_columns_are_the_whole(lengths, data):
         seen += zip(a, b, strict=True)
         at += step
     assert seen == [(i, i) for i in range(n)]
+
+
+@pytest.mark.parametrize("make", [list, tuple])
+def test_writable_datasets_are_found_among_other_items(make, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = 1
+        for item in (file, file["x"], file["/"]):
+            with pytest.raises(ValueError, match="the object for `x` is open for writing"):
+                distribute(lambda x: x, (make([1, "a", item, None]),), {})
+    with pytest.raises(ValueError, match="the object for `x` is closed"):
+        distribute(lambda x: x, (make([1, file]),), {})
+    with h5py.File(tmp_path / "a.h5", "r") as file:
+        assert distribute(lambda x: x, (make([1, file["x"]]),), {}).n_calls == 2
+
+
+def test_items_of_a_long_list_are_not_looked_at_one_by_one():
+    class Shy(int):
+        @property
+        def __class__(self):
+            raise AssertionError("looked at")
+
+    assert distribute(lambda x: x, ([Shy(1), Shy(2)],), {}).n_calls == 2
+
+
+@pytest.mark.parametrize(
+    "items", [[1, 2.0, "text", None, b"b", True, 1j], [[1, 2], [3]], [np.zeros(3), 1], []]
+)
+def test_size_of_a_list_is_that_of_it_and_its_items(items):
+    sizes = [real_size(item) for item in items]
+    assert real_size(items) == sys.getsizeof(items) + sum(sizes)

@@ -251,6 +251,15 @@ class TestArguments:
             assert in_memory(lambda i, data: int(data[i]), [0, 3], file["x"]) == [0, 3]
             assert in_memory(lambda x: int(x), each(file["x"])) == [0, 1, 2, 3]
 
+    def test_memoryview(self):
+        views = [memoryview(np.arange(4.0).reshape(2, 2)), memoryview(bytearray(b"ab"))]
+        results = in_memory(lambda x, y: (x, type(x), y.format), views, shared(views[0]))
+        assert [kind for _, kind, _ in results] == [memoryview, memoryview]
+        assert [(view.tobytes(), view.format, view.shape) for view, _, _ in results] == [
+            (view.tobytes(), view.format, view.shape) for view in views
+        ]
+        assert [format_ for *_, format_ in results] == ["d", "d"]
+
     def test_task_id(self):
         assert in_memory(lambda x, taskID: (x, taskID), [5, 6]) == [(5, 0), (6, 1)]
 

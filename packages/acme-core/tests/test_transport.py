@@ -58,6 +58,32 @@ def test_immutable_values_cost_nothing(value):
     assert transport.frozen(value) is value
 
 
+VIEWS = [
+    memoryview(b"abc"),
+    memoryview(b""),
+    memoryview(bytearray(b"abc")),
+    memoryview(b"abcdef")[::2],
+    memoryview(np.arange(6.0).reshape(2, 3)),
+    memoryview(np.arange(6, dtype="i2").reshape(2, 3).T),
+    memoryview(np.arange(3, dtype=">i4")),
+    memoryview(np.zeros((0, 3))),
+    memoryview(np.array(1.5)),
+    memoryview(np.zeros(2, [("a", "i4"), ("b", "f8")])),
+    memoryview(np.ones(2)).toreadonly(),
+]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("inside", [lambda view: view, lambda view: [view, 1]])
+def test_views_of_memory_come_out_as_they_went_in(view, inside):
+    found = transport.loads(transport.dumps(inside(view)))
+    found = found if inside(view) is view else found[0]
+    assert type(found) is memoryview
+    assert found.tobytes() == view.tobytes()
+    for fact in ("format", "shape", "readonly", "itemsize"):
+        assert getattr(found, fact) == getattr(view, fact)
+
+
 def test_item_that_cannot_be_sent_fails_alone():
     column = transport.frozen_column([[1], threading.Lock()], no_file)
     items = iter(pickle.loads(pickle.dumps(column)))

@@ -234,6 +234,7 @@ def test_results_of_which_no_worker_told_are_adopted(
     assert all(file is None or Path(file).exists() for file in files)
     with acme_io.open_results(tmp_path, allow_pickle=True) as results:
         assert results.failed == failed
+        assert [results[call].arguments for call in failed] == [{"x": 4} for _ in failed]
         assert sorted(results.missing + results.failed) == sorted({*range(8)} - {*told, 3, 5})
         assert results[3].values == {"a": 3}
         np.testing.assert_array_equal(results[5].values, [5, 5])

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from acme_core import transport
 from acme_core.batches import PendingBatch
+from acme_core.call import Unreadable, rows_of
 from acme_core.distribution import Distribution
 from acme_core.errors import WorkerDiedError
 from acme_core.failures import describe
@@ -138,8 +139,9 @@ class Backlog:
         alone = batch.suspect and batch.n_calls == 1
         deaths = batch.deaths + 1 if alone else 0
         if deaths >= MOST_DEATHS:
+            outcome = self._given_up(batch, error)
             self._release(batch, set())
-            return _given_up(batch.first, error)
+            return outcome
         step = -(-batch.n_calls // PIECES_OF_A_DEAD_BATCH)
         for start in range(0, batch.n_calls, step):
             stop = min(start + step, batch.n_calls)
@@ -150,6 +152,26 @@ class Backlog:
         )
         return None
 
+    def _given_up(self, batch: PendingBatch, error: BaseException) -> BatchOutcome:
+        """Return the failure of a call that has ended too many workers."""
+        reason = WorkerDiedError(
+            f"call {batch.first} ended its worker process {MOST_DEATHS + 1} times and is given up. "
+            "Usual reasons are too little memory (give mem_per_worker) and crashes in compiled "
+            f"code; compute(debug=True) runs the call in this process. dask says: {error}"
+        )
+        (row,) = rows_of(batch.columns, 1)
+        names = self._distribution.template.distributed_names
+        arguments = {} if isinstance(row, Unreadable) else dict(zip(names, row, strict=True))
+        return BatchOutcome(
+            first=batch.first,
+            n_calls=1,
+            started=array("d", [time.time()]),
+            seconds=array("d", [0.0]),
+            peak_memory=array("q", [0]),
+            failures={batch.first: describe(reason, arguments)},
+            values=[None],
+        )
+
     def _release(self, batch: PendingBatch, again: set[int]) -> None:
         """Remove the files of large arguments that no call needs any more."""
         for column in batch.columns:
@@ -157,20 +179,3 @@ class Backlog:
                 for call, item in enumerate(column.packed, batch.first):
                     if isinstance(item, MappedArray) and call not in again:
                         self._handover.release(item.path)
-
-
-def _given_up(call: int, error: BaseException) -> BatchOutcome:
-    reason = WorkerDiedError(
-        f"call {call} ended its worker process {MOST_DEATHS + 1} times and is given up. "
-        "Usual reasons are too little memory (give mem_per_worker) and crashes in compiled "
-        f"code; compute(debug=True) runs the call in this process. dask says: {error}"
-    )
-    return BatchOutcome(
-        first=call,
-        n_calls=1,
-        started=array("d", [time.time()]),
-        seconds=array("d", [0.0]),
-        peak_memory=array("q", [0]),
-        failures={call: describe(reason)},
-        values=[None],
-    )

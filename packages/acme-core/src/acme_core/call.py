@@ -21,7 +21,7 @@ import numpy as np
 from acme_core.failures import describe
 from acme_core.mapped import MappedArray
 from acme_core.memory import PeakMemory
-from acme_core.orders import BatchOutcome, RunOrder
+from acme_core.orders import BatchOutcome, CallFailure, RunOrder
 from acme_core.transport import Frozen, FrozenColumn, immutable_types, snapshot
 from acme_io.backend import CallReport
 
@@ -66,22 +66,31 @@ class Arguments:
         template = order.template
         self._order = order
         self._template = template
-        self._distributed_names = [template.names[place] for place in template.places]
+        self._distributed_names = template.distributed_names
         self._positional = [order.shared.get(i) for i in range(template.n_positional)]
         self._keywords = {p: v for p, v in order.shared.items() if isinstance(p, str)}
         self._frozen = {
             p: v for p, v in order.shared.items() if isinstance(v, Frozen | MappedArray)
         }
-        made_per_call = self._frozen or template.rng or template.task_id is not None
-        in_order = template.places == tuple(range(template.n_positional))
-        self._as_they_come = in_order and not made_per_call
+        # Mostly the distributed arguments come first, and all else is the same for every call.
+        n_first = len(template.places)
+        self._rest = tuple(self._positional[n_first:])
+        self._plain = (
+            template.places == tuple(range(n_first))
+            and not self._frozen
+            and template.rng is None
+            and not isinstance(template.task_id, int)
+        )
 
     def of_call(self, call: int, items: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
         """Positional and keyword arguments of one call, mutable ones made anew."""
-        if self._as_they_come:
-            return items, self._keywords
-        args, kwargs = self._positional.copy(), self._keywords.copy()
         template = self._template
+        if self._plain:
+            args = (*items, *self._rest) if self._rest else items
+            if template.task_id is None:
+                return args, self._keywords
+            return args, {**self._keywords, str(template.task_id): call}
+        args, kwargs = self._positional.copy(), self._keywords.copy()
         for place, value in zip(template.places, items, strict=True):
             _put(args, kwargs, place, value)
         for place, frozen in self._frozen.items():
@@ -166,6 +175,7 @@ class Batch:
         self._n_calls = n_calls
         self._attempt = attempt
         self._arguments = Arguments(order)
+        self._began = time.perf_counter()
         self._writer = order.sink.open(range(first, first + n_calls)) if order.sink else None
         self.outcome = BatchOutcome(first=first, worker=worker)
         if self._writer is None:
@@ -173,17 +183,38 @@ class Batch:
 
     def run(self, columns: Sequence[Any]) -> BatchOutcome:
         """Evaluate the calls until all are done or the time of a batch is over."""
-        began, wall_clock = time.perf_counter(), time.time()
         try:
-            self._evaluate(rows_of(columns, self._n_calls), began, wall_clock - began)
-            if self._writer is not None:
-                self._take_receipt(self._writer.close())
+            self.evaluate(rows_of(columns, self._n_calls))
+            return self.close(columns)
         except BaseException:
             if self._writer is not None:
                 self._writer.abort()
             raise
-        self.outcome.wall_seconds = time.perf_counter() - began
-        return self.outcome
+
+    def close(self, columns: Sequence[Any] = ()) -> BatchOutcome:
+        """Finish the files of the batch; return what became of the calls evaluated so far.
+
+        Parameters
+        ----------
+        columns : sequence
+            The arguments, for the record of calls whose results cannot be stored.
+        """
+        outcome = self.outcome
+        facts: list[Any] = [outcome.seconds, outcome.started, outcome.peak_memory]
+        if outcome.values is not None:
+            facts.append(outcome.values)
+        # An interrupt (Ctrl-C in this process) may come between two of these.
+        outcome.n_calls = min(map(len, facts))
+        for fact in facts:
+            del fact[outcome.n_calls :]
+        if self._writer is not None:
+            self._take_receipt(self._writer.close(), columns)
+        outcome.wall_seconds = time.perf_counter() - self._began
+        return outcome
+
+    def evaluate(self, rows: Iterator[Any]) -> None:
+        """Evaluate calls, given the items of each, until the time of a batch is over."""
+        self._evaluate(rows, self._began, time.time() - time.perf_counter())
 
     def _evaluate(self, rows: Iterator[Any], began: float, to_wall_clock: float) -> None:
         # Ten thousand calls of a microsecond go through this loop: everything in it counts.
@@ -212,7 +243,6 @@ class Batch:
                 self._fail(call, row, error)
             if end - began > BATCH_SECONDS or (error is not None and self._order.stop_at_failure):
                 break
-        outcome.n_calls = len(outcome.seconds)
 
     def _keep(self, call: int, row: Any, value: Any) -> Exception | None:
         """Hand the value on; what speaks against it is the failure of the call."""
@@ -231,23 +261,33 @@ class Batch:
             self.outcome.values.append(packed)
         return None
 
-    def _take_receipt(self, receipt: BatchReceipt) -> None:
+    def _take_receipt(self, receipt: BatchReceipt, columns: Sequence[Any]) -> None:
         """Count what cannot be stored as a failure of its call like any other."""
         self.outcome.receipt = receipt
         for call, error in receipt.errors.items():
             if self._reraise:
                 raise error
-            self.outcome.failures[call] = describe(error, keep_exception=not self.outcome.failures)
+            at = call - self.outcome.first
+            (row,) = rows_of([column[at : at + 1] for column in columns], 1)
+            self.outcome.failures[call] = self._failure(row, error)
         receipt.errors = {}
 
     def _fail(self, call: int, row: Any, error: BaseException) -> None:
-        # One exception object per batch is enough: the first of the run becomes the cause.
-        failure = describe(error, keep_exception=not self.outcome.failures)
+        failure = self._failure(row, error)
         self.outcome.failures[call] = failure
         if self._writer is not None:
             self._writer.fail(self._report(call, row), failure.record)
         elif self.outcome.values is not None:
             self.outcome.values.append(None)
+
+    def _failure(self, row: Any, error: BaseException) -> CallFailure:
+        # One exception object per batch is enough: the first of the run becomes the cause.
+        keep_exception = not self.outcome.failures
+        return describe(error, self._on_record(row), keep_exception=keep_exception)
+
+    def _on_record(self, row: Any) -> dict[str, Any]:
+        """Return the distributed arguments of a call by name, none where they cannot be read."""
+        return {} if isinstance(row, Unreadable) else self._arguments.on_record(row)
 
     def _report(self, call: int, row: Any) -> CallReport:
         outcome = self.outcome
@@ -258,5 +298,5 @@ class Batch:
             peak_memory=outcome.peak_memory[-1],
             worker=outcome.worker,
             attempt=self._attempt,
-            arguments={} if isinstance(row, Unreadable) else self._arguments.on_record(row),
+            arguments=self._on_record(row),
         )

@@ -25,6 +25,7 @@ from acme_core.arguments import (
     Marked,
     SharedMark,
     candidate_length,
+    h5_objects,
     is_indexable,
     is_real_number,
     real_size,
@@ -63,6 +64,11 @@ class CallTemplate:
     names: Mapping[Place, str]
     task_id: Place | None = None
     rng: str | None = None
+
+    @property
+    def distributed_names(self) -> list[str]:
+        """Parameter names of the distributed arguments, in the order of the columns."""
+        return [self.names[place] for place in self.places]
 
 
 @dataclass(frozen=True)
@@ -317,7 +323,7 @@ def _refuse_writable_files(arguments: Mapping[Place, Any], names: Mapping[Place,
     """Refuse HDF5 objects that workers could not open for reading."""
     for place, value in arguments.items():
         inner = value.value if isinstance(value, Marked) else value
-        for item in inner if isinstance(inner, list | tuple) else (inner,):
+        for item in h5_objects(inner):
             reason = unreadable_h5(item)
             if reason:
                 raise ValueError(f"<ParallelMap> the object for `{names[place]}` {reason}")

@@ -13,23 +13,39 @@ import cloudpickle
 from acme_core.libraries import is_library
 from acme_core.orders import CallFailure
 from acme_io.backend import Failure
+from acme_io.backend import describe as describe_argument
 
 _OWN = os.path.dirname(os.path.realpath(__file__)) + os.sep
 _EXCEPTION_LIMIT = 1_000_000  # bytes; a larger exception object stays on the worker
 
 
-def describe(error: BaseException, *, keep_exception: bool = True) -> CallFailure:
+def describe(
+    error: BaseException,
+    arguments: Mapping[str, object] | None = None,
+    *,
+    keep_exception: bool = True,
+) -> CallFailure:
     """Make the record of an exception that a call raised.
 
     The traceback holds the user's frames alone. The exception itself goes along where it can be
     pickled and read back.
+
+    Parameters
+    ----------
+    error : BaseException
+        The exception.
+    arguments : mapping of str to object, optional
+        Distributed arguments of the call by parameter name; the record keeps summaries.
+    keep_exception : bool
+        Whether to keep the exception object beside its text.
     """
     trace = "".join(_without_libraries(traceback.TracebackException.from_exception(error)).format())
     try:
         text = str(error)
     except Exception as unprintable:
         text = f"(its text cannot be had: {unprintable!r})"
-    record = Failure(type(error).__name__, text, trace)
+    summaries = {name: describe_argument(value) for name, value in (arguments or {}).items()}
+    record = Failure(type(error).__name__, text, trace, summaries)
     return CallFailure(record, _pickled(error) if keep_exception else None)
 
 

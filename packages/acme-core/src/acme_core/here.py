@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -36,13 +35,45 @@ def run_here(
         Gets the outcome of each call.
     """
     order = replace(order, shared=frozen_where_possible(order.shared))
-    for call in itertools.chain.from_iterable(todo):
-        accept(run_one_here(order, call, distribution.columns(call, call + 1)))
+    # Where many calls share a file, each batch costs one. They grow from one call on, so that a
+    # result that cannot be stored shows at the call that returned it, and end after half a second.
+    size = 1
+    for calls in todo:
+        while calls:
+            n_done = _run_batch(order, distribution, calls[:size], accept)
+            calls, size = calls[n_done:], 2 * size
+
+
+def _run_batch(
+    order: RunOrder,
+    distribution: Distribution,
+    calls: range,
+    accept: Callable[[BatchOutcome], object],
+) -> int:
+    """Evaluate some calls until the time of a batch is over; return how many it were."""
+    batch = Batch(order, calls.start, len(calls), worker=WORKER, reraise=True)
+    # Items are drawn call by call: a generator must not run ahead of the calls.
+    columns = (distribution.columns(call, call + 1) for call in calls)
+    try:
+        batch.evaluate(tuple(_own(column[0]) for column in one) for one in columns)
+    finally:  # what is done is kept, also when a call raises or Ctrl-C ends the run
+        outcome = batch.close()
+        accept(outcome)
+    return outcome.n_calls
 
 
 def run_one_here(order: RunOrder, call: int, columns: Sequence[Any]) -> BatchOutcome:
-    """Evaluate one call with the items that are its."""
-    return Batch(order, call, 1, worker=WORKER, reraise=True).run(columns)
+    """Evaluate one call with its items; the order holds mutable shared values frozen."""
+    own = [[_own(item) for item in column] for column in columns]
+    return Batch(order, call, 1, worker=WORKER, reraise=True).run(own)
+
+
+def _own(item: Any) -> Any:
+    """Give a call its own copy of an item, as on a worker; the item itself if it has none."""
+    with contextlib.suppress(Exception):
+        packed = transport.frozen(item)
+        return packed.thaw() if isinstance(packed, transport.Frozen) else packed
+    return item
 
 
 def frozen_where_possible(shared: Any) -> dict[Any, Any]:

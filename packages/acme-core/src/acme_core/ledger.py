@@ -125,7 +125,11 @@ class Ledger:
         if failure.exception is not None and len(self._exceptions) < _KEPT_EXCEPTIONS:
             self._exceptions[call] = failure
         # Thousands of calls may fail alike: equal texts are kept once.
-        self.failures[call] = Failure(*(self._texts.setdefault(t, t) for t in failure.record))
+        kind, message, trace, arguments = failure.record
+        kept = self._texts.setdefault
+        self.failures[call] = Failure(
+            kept(kind, kind), kept(message, message), kept(trace, trace), arguments
+        )
 
     def _log_notes(self, notes: dict[int, str]) -> None:
         for call, note in notes.items():

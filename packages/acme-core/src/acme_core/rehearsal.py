@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from acme_core.distribution import Distribution
-from acme_core.here import run_one_here
+from acme_core.here import frozen_where_possible, run_one_here
 from acme_core.memory import PeakMemory
 from acme_core.orders import RunOrder
 from acme_io import StorageOptions
@@ -77,6 +77,7 @@ def _run_aside(
     call: int,
 ) -> None:
     columns = distribution.ahead(call)
+    order = replace(order, shared=frozen_where_possible(order.shared))
     if storage is None:
         run_one_here(order, call, columns)
         return

@@ -113,7 +113,7 @@ def _differences(earlier: RunInfo, now: RunInfo, *, seed_given: bool) -> list[st
 
 
 def _matching_calls(records: dict[int, dict[str, Any]], distribution: Distribution) -> list[int]:
-    names = [distribution.template.names[place] for place in distribution.template.places]
+    names = distribution.template.distributed_names
     done, changed = [], 0
     for call, record in sorted(records.items()):
         items = [column[0] for column in distribution.columns(call, call + 1)]

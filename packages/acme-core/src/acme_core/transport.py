@@ -94,6 +94,8 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
     def reducer_override(self, obj: Any) -> Any:
         if is_h5py(obj, "File", "Group", "Dataset"):
             return open_h5, (str(obj.file.filename), str(obj.name))
+        if isinstance(obj, memoryview):  # cloudpickle would make bytes of it
+            return _reduced_view(obj)
         if isinstance(obj, types.FunctionType | type):
             module = sys.modules.get(getattr(obj, "__module__", None) or "")
             if module is not None and not is_importable(module.__name__, tuple(sys.path)):
@@ -161,6 +163,33 @@ def open_h5(filename: str, name: str) -> Any:
 
     file = h5py.File(filename, "r", locking=False)
     return file if name == "/" else file[name]
+
+
+def _reduced_view(view: memoryview) -> tuple[Any, ...]:
+    """Return what makes a memoryview of the same content, format and shape, writable or not."""
+    content = view.tobytes() if view.readonly else bytearray(view.tobytes())
+    parts = (content, view.format, view.shape)
+    try:
+        made = _view_of(*parts)
+    except (TypeError, ValueError):
+        made = None
+    if made is not None and made.format == view.format:
+        return _view_of, parts
+    # `cast` knows the native formats of one letter; whatever else has a buffer, NumPy knows.
+    import numpy as np
+
+    return _view_of_array, (np.array(view, order="C"), view.readonly)
+
+
+def _view_of(content: bytes | bytearray, format_: Any, shape: Any) -> memoryview[Any]:
+    view: memoryview[Any] = memoryview(content)
+    # A view without elements cannot be given a shape.
+    return view.cast(format_) if len(shape) == 1 else view.cast(format_, shape)
+
+
+def _view_of_array(array: Any, readonly: bool) -> memoryview:
+    view = memoryview(array)
+    return view.toreadonly() if readonly else view
 
 
 @dataclass(frozen=True)

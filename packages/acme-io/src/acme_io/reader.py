@@ -232,9 +232,9 @@ class Results(Sequence[Call]):
     @property
     def arguments(self) -> list[dict[str, Any]]:
         """The distributed arguments of every call; empty where there is no record."""
-        stored = (DONE, PICKLED)
+        # A call whose file is gone has no record to read.
         return [
-            self._record(call).get("arguments", {}) if code in stored else {}
+            {} if code == MISSING else self._record(call).get("arguments", {})
             for call, code in enumerate(self._status)
         ]
 
@@ -370,4 +370,5 @@ class Results(Sequence[Call]):
         facts: dict[str, Any] = {"call": call, "status": STATUS_NAMES[self._status[call]]}
         if call in self.failures:
             facts["failure"] = self.failures[call]
+            facts["arguments"] = dict(self.failures[call].arguments)
         return facts

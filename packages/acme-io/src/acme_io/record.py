@@ -39,11 +39,21 @@ STATUS_NAMES = ("missing", "done", "failed", "pickled")
 
 
 class Failure(NamedTuple):
-    """Why one call failed: type and message of the exception, and its traceback as text."""
+    """Why one call failed.
+
+    Attributes
+    ----------
+    type, message, traceback : str
+        Type, message and traceback of the exception, as text.
+    arguments : mapping of str to object
+        Summaries of the call's distributed arguments (`acme_io.describe.describe`). A failed call
+        may have no file of its own, so they travel with its failure.
+    """
 
     type: str
     message: str
     traceback: str
+    arguments: Mapping[str, object] = {}
 
 
 class CallReport(NamedTuple):
@@ -249,25 +259,36 @@ def call_to_json(
         "arguments": describe_all(report.arguments),
     }
     if failure is not None:
-        facts["failure"] = failure._asdict()
+        facts["failure"] = _exception_facts(failure)
     return dumps(facts)
+
+
+def _exception_facts(failure: Failure) -> dict[str, object]:
+    """Return what is on record about the exception itself."""
+    return {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
 
 
 def call_from_json(text: str | bytes) -> dict[str, Any]:
     """Read the record of one call."""
     facts: dict[str, Any] = json.loads(text)
     if "failure" in facts:
-        facts["failure"] = Failure(**facts["failure"])
+        facts["failure"] = Failure(**facts["failure"], arguments=facts.get("arguments", {}))
     return facts
 
 
 def failures_to_json(failures: Mapping[int, Failure]) -> str:
     """Write the failures of a run."""
-    return dumps({str(call): failure._asdict() for call, failure in sorted(failures.items())})
+    return dumps(
+        {
+            str(call): {**_exception_facts(failure), "arguments": dict(failure.arguments)}
+            for call, failure in sorted(failures.items())
+        }
+    )
 
 
 def failures_from_json(text: str) -> dict[int, Failure]:
     """Read what `failures_to_json` wrote."""
+    # Files of earlier versions have no arguments here.
     return {int(call): Failure(**facts) for call, facts in json.loads(text).items()}
 
 
