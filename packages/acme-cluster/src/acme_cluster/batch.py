@@ -33,7 +33,7 @@ from acme_cluster.folders import HEARTBEAT, ClusterFolder, remove_abandoned, sha
 from acme_cluster.jobs import Plan, job_class, job_options, jobqueue
 from acme_cluster.keys import make_keys
 from acme_cluster.lookout import Looks, has_ended
-from acme_cluster.messages import shown_outside_calls
+from acme_cluster.messages import shortened, shown_outside_calls
 from acme_cluster.quiet import DASK_AND_LOOP, silence_the_end, silenced
 from acme_cluster.security import cluster_security, lighten_accepting
 from acme_cluster.settings import calm
@@ -214,18 +214,30 @@ class BatchWorkers:
         self._upkeep = asyncio.ensure_future(self._look_after())
 
     async def _look_after(self) -> None:
-        beat = 0.0
+        beat, last = 0.0, ""
         while self.status == Status.running:
             await asyncio.sleep(_UPKEEP_INTERVAL)
-            if time.monotonic() - beat > HEARTBEAT:
-                self.folder.beat()
-                beat = time.monotonic()
             try:
+                if time.monotonic() - beat > HEARTBEAT:
+                    self.folder.beat()
+                    beat = time.monotonic()
                 await self._replace_lost()
             except OSError as error:
                 # A controller that does not answer now may do so in a minute; jobs run on
                 # meanwhile.
                 logger.debug("Jobs could not be looked at: %s", error)
+            except Exception as error:
+                # Nothing awaits this task: any other exception would end the heartbeat unseen, and
+                # ten minutes later jobs on other nodes would take their client for dead.
+                if repr(error) != last:
+                    last = repr(error)
+                    with shown_outside_calls():
+                        logger.warning(
+                            "<%s> WARNING: Looking after the jobs failed, trying again: %s",
+                            self.job_plan.caller,
+                            last,
+                            exc_info=True,
+                        )
 
     def _missing(self) -> dict[Any, Any]:
         online = {str(state.name) for state in self.scheduler.workers.values()}
@@ -286,7 +298,7 @@ class BatchWorkers:
             with contextlib.suppress(OSError):
                 text = (self._logs / f"acme-{job}.{kind}").read_text(errors="replace")
                 if lines := [line.strip() for line in text.splitlines() if line.strip()]:
-                    return f"; the last it printed: {lines[-1][:200]}"
+                    return f"; the last it printed: {shortened(lines[-1])}"
         return ""
 
     def _replenish(self) -> None:

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["shown", "shown_outside_calls"]
+__all__ = ["shortened", "shown", "shown_outside_calls"]
 
 LOGGERS = ("acme_core", "acme_cluster", "acme_io")
 
@@ -124,3 +124,25 @@ def shown_outside_calls() -> Iterator[None]:
     """
     with shown(logging.WARNING):
         yield
+
+
+def shortened(text: str, width: int = 200) -> str:
+    """Return a text that is cut after a word, and ends in an ellipsis, if it is too long.
+
+    Parameters
+    ----------
+    text : str
+        One line.
+    width : int, default 200
+        Largest number of characters.
+
+    Returns
+    -------
+    str
+        `text` itself if it fits.
+    """
+    if len(text) <= width:
+        return text
+    head, _, _ = text[: width - 1].rpartition(" ")
+    # `textwrap.shorten` returns nothing but the ellipsis if the first word is too long.
+    return f"{head.rstrip() or text[: width - 2]} …"
