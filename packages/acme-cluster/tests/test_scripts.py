@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -103,3 +104,26 @@ print(time.time())
 """
     out, _ = script.run(str(script.write(program)))
     assert time.time() - float(out) < 1.5
+
+
+TO_A_FILE = """
+import pathlib
+from acme_cluster import cluster_cleanup, local_cluster_setup
+
+client = local_cluster_setup(2)
+pathlib.Path("result").write_text(str(client.gather(client.map(pow, [2, 3], [2, 2]))))
+cluster_cleanup()
+"""
+
+
+@pytest.mark.parametrize("closed", ["<&-", "<&- >&-"])
+def test_standard_streams_may_be_closed(script: Script, closed: str) -> None:
+    """Pipes of the fork server must not end up in the place of its standard streams."""
+    path = script.write(TO_A_FILE)
+    command = f'"$0" "$1" {closed}'
+    done = subprocess.run(
+        ["sh", "-c", command, sys.executable, str(path)],
+        cwd=script.folder, env=script.env, stderr=subprocess.PIPE, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (script.folder / "result").read_text() == "[4, 9]"

@@ -235,9 +235,11 @@ atexit.register(_at_exit)
 
 def _start(preload: Sequence[str]) -> ForkServer:
     folder = _make_folder()
-    alive_read, alive_write = os.pipe()
+    alive_read, alive_write = map(_above_standard_streams, os.pipe())
     try:
-        with socket.socket(socket.AF_UNIX) as listener:
+        with socket.socket(socket.AF_UNIX) as unbound:
+            listener = socket.socket(fileno=_above_standard_streams(unbound.detach()))
+        with listener:
             listener.bind(os.path.join(folder, _SOCKET))
             listener.listen(128)
             pid = _launch(listener.fileno(), alive_read, folder, preload)
@@ -248,6 +250,22 @@ def _start(preload: Sequence[str]) -> ForkServer:
     finally:
         os.close(alive_read)
     return ForkServer(pid, alive_write, folder)
+
+
+def _above_standard_streams(descriptor: int) -> int:
+    """Return a duplicate numbered 3 or more, closing the original, or the descriptor itself.
+
+    A program started with a closed standard stream (`python x.py <&-`) gets 0, 1 or 2 for the next
+    file it opens; the server's own standard input would then take this descriptor's place.
+    """
+    if descriptor > 2:
+        return descriptor
+    import fcntl
+
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
 
 
 def _make_folder() -> str:
