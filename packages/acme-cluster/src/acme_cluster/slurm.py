@@ -172,8 +172,8 @@ def esi_cluster_setup(
     Returns
     -------
     distributed.Client or dask_jobqueue.SLURMCluster
-        As for :func:`slurm_cluster_setup`. Where there is no SLURM, a client of local workers, if
-        the user agrees at the terminal.
+        As for :func:`slurm_cluster_setup`. Without SLURM, or if its controller does not answer, a
+        client of local workers, provided that the user agrees at the terminal.
 
     Raises
     ------
@@ -182,7 +182,7 @@ def esi_cluster_setup(
     """
     caller = "esi_cluster_setup"
     with shown():
-        if not slurm_info.available():
+        if not slurm_info.answering():
             return _local_instead(caller, n_workers, interactive)
         processes = options.pop("processes_per_worker", 1)
         request = Request(
@@ -306,11 +306,14 @@ def _need_slurm(caller: str) -> None:
 def _local_instead(caller: str, n_workers: int, interactive: bool) -> Client:
     check_bool(interactive, "interactive", caller)
     host = socket.gethostname()
+    lacks = f"{host} has no SLURM"
+    if slurm_info.available():
+        lacks = f"SLURM's commands on {host} get no answer from a controller (`scontrol ping`)"
     if interactive and can_ask():
-        if not confirm(f"<{caller}> {host} has no SLURM. Start local workers instead?"):
+        if not confirm(f"<{caller}> {lacks}. Start local workers instead?"):
             raise DeclinedError(f"<{caller}> No workers were started: declined at the prompt.")
     else:
-        logger.warning("<%s> WARNING: %s has no SLURM, starting local workers", caller, host)
+        logger.warning("<%s> WARNING: %s, starting local workers", caller, lacks)
     return local_cluster_setup(n_workers=n_workers, interactive=interactive)
 
 

@@ -5,12 +5,15 @@ What the commands print is read in `slurm_text`, what it means is said in `slurm
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from acme_cluster.errors import CommandError, SlurmUnavailableError
 from acme_cluster.slurm_text import (
@@ -24,6 +27,7 @@ from acme_cluster.slurm_text import (
 from acme_cluster.slurm_words import ending
 
 __all__ = [
+    "answering",
     "available",
     "clean_environment",
     "end_of_job",
@@ -50,6 +54,31 @@ def available() -> bool:
     return all(shutil.which(name) for name in ("sbatch", "scancel", "squeue", "scontrol"))
 
 
+class _Controller(NamedTuple):
+    """What `scontrol ping` told."""
+
+    answers: bool
+    output: str
+
+
+# Seconds for which an answer holds: one start of workers asks several times, from several places.
+_PING_HOLDS = 60.0
+_pings: dict[tuple[str | None, str | None], tuple[float, _Controller]] = {}
+
+
+def _ping() -> _Controller:
+    """Ask once a minute at most whether the controller is up."""
+    where = shutil.which("scontrol"), os.environ.get("SLURM_CONF")
+    asked, controller = _pings.get(where, (-math.inf, _Controller(False, "")))
+    if time.monotonic() - asked > _PING_HOLDS:
+        try:
+            controller = _Controller(True, run("scontrol", "ping"))
+        except CommandError as error:
+            controller = _Controller(False, error.output.lower())
+        _pings[where] = time.monotonic(), controller
+    return controller
+
+
 def usable() -> bool:
     """Tell whether this machine belongs to a SLURM cluster.
 
@@ -63,15 +92,24 @@ def usable() -> bool:
     """
     if not available():
         return False
-    try:
-        run("scontrol", "ping")
-    except CommandError as error:
-        said = error.output.lower()
-        if any(words in said for words in ("configuration source", "configuration file")):
-            return False
-        down = set(re.findall(r"\bat (\S+) is down", said))
-        return not down or bool(down - {socket.gethostname().split(".")[0].lower()})
-    return True
+    answers, output = _ping()
+    if answers:
+        return True
+    if any(words in output for words in ("configuration source", "configuration file")):
+        return False
+    down = set(re.findall(r"\bat (\S+) is down", output))
+    return not down or bool(down - {socket.gethostname().split(".")[0].lower()})
+
+
+def answering() -> bool:
+    """Tell whether this machine has SLURM's commands and a controller answers them.
+
+    Returns
+    -------
+    bool
+        From an answer that is a minute old at most.
+    """
+    return available() and _ping().answers
 
 
 def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
