@@ -148,6 +148,20 @@ def test_as_many_workers_as_calls() -> None:
     acme_cluster.cluster_cleanup(client)
 
 
+@pytest.mark.parametrize("caller", ["start_client", "SomeProgram"])
+def test_warnings_name_the_function_that_the_user_called(
+    caller: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    named = {} if caller == "start_client" else {"caller": caller}
+    cores = len(os.sched_getaffinity(0))
+    client = acme_cluster.start_client(cores + 1, partition="large", **named)
+    acme_cluster.cluster_cleanup(client)
+    texts = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert [text.split(" WARNING: ")[0] for text in texts] == [f"<{caller}>"] * 2
+    assert "partition='large' has no effect" in texts[0]
+    assert f"{cores} are started" in texts[1]
+
+
 def test_something_else_is_done_while_workers_start() -> None:
     calls: list[list[int]] = []
     client = acme_cluster.start_client(1, meanwhile=lambda: calls.append([1]))

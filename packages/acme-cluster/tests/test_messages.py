@@ -8,7 +8,7 @@ import pytest
 from acme_cluster.messages import shown
 from acme_cluster.quiet import silenced
 
-LOGGER = logging.getLogger("acme_core.something")
+LOGGER = logging.getLogger("acme_cluster.something")
 
 
 def test_messages_go_to_the_current_stderr_while_inside(capsys: pytest.CaptureFixture[str]) -> None:
@@ -20,7 +20,7 @@ def test_messages_go_to_the_current_stderr_while_inside(capsys: pytest.CaptureFi
 
 
 def test_nested_levels_and_what_was_before(capsys: pytest.CaptureFixture[str]) -> None:
-    package = logging.getLogger("acme_core")
+    package = logging.getLogger("acme_cluster")
     before = package.level, list(package.handlers)
     with shown(logging.WARNING):
         with shown(logging.DEBUG):
@@ -29,6 +29,17 @@ def test_nested_levels_and_what_was_before(capsys: pytest.CaptureFixture[str]) -
         LOGGER.warning("c")
     assert capsys.readouterr().err == "a\nc\n"
     assert (package.level, list(package.handlers)) == before
+
+
+def test_further_loggers_are_shown_and_restored(capsys: pytest.CaptureFixture[str]) -> None:
+    other = logging.getLogger("other_package")
+    before = other.level, list(other.handlers)
+    with shown():
+        other.info("not asked for")
+        with shown(loggers=["other_package"]):
+            logging.getLogger("other_package.part").info("asked for")
+    assert capsys.readouterr().err == "asked for\n"
+    assert (other.level, list(other.handlers)) == before
 
 
 def test_restored_after_an_exception() -> None:

@@ -118,6 +118,7 @@ def start_client(
     timeout: float = 60,
     interactive: bool = True,
     meanwhile: Callable[[], object] | None = None,
+    caller: str = "start_client",
 ) -> Client:
     """Start the workers that fit this machine and return their client.
 
@@ -142,6 +143,8 @@ def start_client(
     meanwhile : callable, optional
         Called without arguments, once, while the workers start: imports, for instance, that cost
         nothing there. An exception of it ends the start, and comes out.
+    caller : str, default "start_client"
+        Function that the user called, for messages about its arguments.
 
     Returns
     -------
@@ -156,7 +159,9 @@ def start_client(
     from acme_cluster import slurm_info
 
     if not slurm_info.usable():
-        return _start_here(n_workers, n_calls, partition, mem_per_worker, interactive, meanwhile)
+        return _start_here(
+            n_workers, n_calls, partition, mem_per_worker, interactive, meanwhile, caller
+        )
     from acme_cluster.starting import start_for_calls
 
     return start_for_calls(
@@ -171,21 +176,23 @@ def _start_here(
     mem_per_worker: str,
     interactive: bool,
     meanwhile: Callable[[], object] | None,
+    caller: str,
 ) -> Client:
     """Start local workers for a request that may have been made for a cluster."""
     from acme_cluster.local import start_local, usable_cores
 
     if partition != "auto":
         logger.warning(
-            "<ParallelMap> WARNING: There is no SLURM on this machine: partition=%r has no effect, "
+            "<%s> WARNING: There is no SLURM on this machine: partition=%r has no effect, "
             "the workers are started here",
+            caller,
             partition,
         )
     cores = usable_cores()
     if n_workers is not None and n_workers > cores:
         logger.warning(
-            "<ParallelMap> WARNING: %d workers were asked for, this machine has %d cores: "
-            "%d are started",
+            "<%s> WARNING: %d workers were asked for, this machine has %d cores: %d are started",
+            caller,
             n_workers,
             cores,
             cores,

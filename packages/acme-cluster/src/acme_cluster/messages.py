@@ -1,8 +1,8 @@
-"""Showing the log messages of these packages, without configuring `logging` for good.
+"""Show log messages on the console for the duration of a call.
 
-Messages go through ordinary loggers named by module. Nothing is attached at import. While a
-user-facing call runs it is inside :func:`shown`, which gives the packages' loggers a level and one
-console handler, and takes both away again::
+Messages go through ordinary loggers named by module; importing this package configures none of
+them. Each user-facing call runs inside :func:`shown`, which gives the loggers a level and one
+console handler, and restores both at the end::
 
     shown() -> loggers at INFO, one handler -> ... -> as before
 """
@@ -12,16 +12,16 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 __all__ = ["shortened", "shown", "shown_outside_calls"]
 
-LOGGERS = ("acme_core", "acme_cluster", "acme_io")
+OWN_LOGGER = "acme_cluster"
 
 
 class _CurrentStderr(logging.Handler):
-    """Writes to whatever `sys.stderr` is at that moment: notebooks and test runners exchange it."""
+    """Writes to the `sys.stderr` of the moment: notebooks and test runners replace it."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record and flush, so that it stands before what is printed next."""
@@ -33,25 +33,27 @@ class _CurrentStderr(logging.Handler):
 
 
 class _Console:
-    """The one handler, the levels asked for by everybody inside, and the levels from before."""
+    """The one handler, the levels wanted by all calls inside, and the levels to restore."""
 
     def __init__(self) -> None:
-        # Reentrant: a signal handler may have something to say in the middle of this.
+        # Reentrant: a signal handler may log in the middle of this.
         self._lock = threading.RLock()
         self._wanted: list[tuple[object, int]] = []
         self._before: dict[str, int] = {}
         self._handler: logging.Handler | None = None
 
-    def enter(self, token: object, level: int) -> None:
+    def enter(self, token: object, level: int, names: Iterable[str]) -> None:
         """Start showing messages of at least `level` on behalf of `token`."""
         with self._lock:
-            if not self._wanted:
-                self._attach()
+            if not self._wanted and not _root_writes_to_console():
+                self._handler = _CurrentStderr()
+                self._handler.setFormatter(logging.Formatter("%(message)s"))
+            self._attach(names)
             self._wanted.append((token, level))
             self._set_level(level)
 
     def leave(self, token: object) -> None:
-        """End what `token` asked for; the last one out restores everything."""
+        """End what `token` asked for; the last call to leave restores everything."""
         with self._lock:
             self._wanted = [entry for entry in self._wanted if entry[0] is not token]
             if self._wanted:
@@ -59,14 +61,13 @@ class _Console:
             else:
                 self._detach()
 
-    def _attach(self) -> None:
-        self._before = {name: logging.getLogger(name).level for name in LOGGERS}
-        if _root_writes_to_console():
-            return
-        self._handler = _CurrentStderr()
-        self._handler.setFormatter(logging.Formatter("%(message)s"))
-        for name in LOGGERS:
-            logging.getLogger(name).addHandler(self._handler)
+    def _attach(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self._before:
+                logger = logging.getLogger(name)
+                self._before[name] = logger.level
+                if self._handler is not None:
+                    logger.addHandler(self._handler)
 
     def _detach(self) -> None:
         for name, level in self._before.items():
@@ -74,10 +75,11 @@ class _Console:
             logger.setLevel(level)
             if self._handler is not None:
                 logger.removeHandler(self._handler)
+        self._before = {}
         self._handler = None
 
     def _set_level(self, level: int) -> None:
-        for name in LOGGERS:
+        for name in self._before:
             logging.getLogger(name).setLevel(level)
 
 
@@ -90,23 +92,24 @@ _console = _Console()
 
 
 @contextmanager
-def shown(level: int = logging.INFO) -> Iterator[None]:
-    """Show the messages of the ACME packages on the console while inside.
+def shown(level: int = logging.INFO, loggers: Iterable[str] = ()) -> Iterator[None]:
+    """Show messages of this package, and of further loggers, on the console while inside.
 
     Parameters
     ----------
     level : int, default logging.INFO
-        Least level that is shown. Of nested calls the innermost one counts.
+        Least level to show. Of nested calls the innermost one counts.
+    loggers : iterable of str, optional
+        Names of further loggers, such as those of the calling package.
 
     Yields
     ------
     None
-        Levels and handlers are as before after the outermost one has been left, also by an
-        exception. A root logger that already writes to the console is left to do so; no second
-        handler is attached.
+        The outermost call restores levels and handlers, also after an exception. If the root
+        logger writes to the console already, no second handler is attached.
     """
     token = object()
-    _console.enter(token, level)
+    _console.enter(token, level, (OWN_LOGGER, *loggers))
     try:
         yield
     finally:
@@ -115,7 +118,7 @@ def shown(level: int = logging.INFO) -> Iterator[None]:
 
 @contextmanager
 def shown_outside_calls() -> Iterator[None]:
-    """Show warnings of what happens at any time, also while the user's program does other things.
+    """Show warnings from background tasks, while the user's program does something else.
 
     Yields
     ------
