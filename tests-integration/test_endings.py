@@ -42,6 +42,13 @@ with ParallelMap(f, range(40), output_dir="out", n_workers=2, **%r) as pmap:
 """
 
 
+def default_signals() -> None:
+    """Undo what `nohup` and shells that start jobs in the background hand down: signals ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def end(folder: Path, number: int, mode: str) -> subprocess.CompletedProcess[str]:
     """Run the script in a session of its own; check that no process is left of it."""
     process = subprocess.Popen(
@@ -52,6 +59,7 @@ def end(folder: Path, number: int, mode: str) -> subprocess.CompletedProcess[str
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=default_signals,
     )
     out, err = process.communicate(timeout=120)
     deadline = time.monotonic() + 20

@@ -71,6 +71,11 @@ def used_by_others(name: str) -> bool:
     return False
 
 
+def _default_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Place:
     """Where a test's clusters keep their things, and what is left of them."""
 
@@ -90,7 +95,7 @@ class Place:
         }
 
     def start(self, code: str, *arguments: str, **keywords: Any) -> subprocess.Popen[str]:
-        """Start a program in which Ctrl-C works, whatever this process inherited."""
+        """Start a program that heeds Ctrl-C and SIGHUP, whatever this process inherited."""
         return subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             cwd=self.work,
@@ -99,7 +104,7 @@ class Place:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=_default_signals,
             **keywords,
         )
 

@@ -89,8 +89,8 @@ def test_cleanup_twice_and_with_a_dead_scheduler(place: Any, until: Any) -> None
 def test_keys_of_a_killed_client_go_at_the_next_start(place: Any, until: Any) -> None:
     import os
 
-    from acme_cluster.folders import ClusterFolder
-    from acme_cluster.keys import make_keys
+    from acme_cluster.batch_system.cluster_folder import ClusterFolder
+    from acme_cluster.security.keys import make_keys
 
     pid = os.fork()
     if pid == 0:

@@ -13,11 +13,12 @@ import lab
 import pytest
 
 import acme_cluster
-from acme_cluster import cluster_cleanup, slurm_cluster_setup, slurm_info, slurm_job_script
+from acme_cluster import cluster_cleanup, slurm_cluster_setup, slurm_job_script
+from acme_cluster.slurm import query
 
 
 def test_partitions_as_slurm_has_them(place: Any) -> None:
-    found = slurm_info.partitions()
+    found = query.partitions()
     assert list(found) == [name for name, *_ in lab.PARTITIONS]
     assert [p.name for p in found.values() if p.default] == ["8GBXS"]
     assert [p.name for p in found.values() if not p.up] == ["CLOSED"]
@@ -26,12 +27,12 @@ def test_partitions_as_slurm_has_them(place: Any) -> None:
     assert found["8GBXS"].memory_per_cpu == 2000 * 2**20
     assert found["8GBXS"].max_time == 3600
     assert found["ESI"].max_time is None
-    limits = slurm_info.qos_limits()
+    limits = query.qos_limits()
     assert {name: limits[name].memory for name in ("8gbxs", "32gbs")} == {
         "8gbxs": 8 * 2**30,
         "32gbs": 32 * 2**30,
     }
-    assert slurm_info.my_accounts() >= {"lab"}
+    assert query.my_accounts() >= {"lab"}
 
 
 def test_workers_compute_with_the_cores_and_memory_of_their_jobs(place: Any) -> None:

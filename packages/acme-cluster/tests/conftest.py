@@ -20,7 +20,7 @@ import acme_cluster
 @pytest.fixture(autouse=True)
 def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
     """These tests are about one machine, also on a machine that belongs to a cluster."""
-    monkeypatch.setattr("acme_cluster.slurm_info.available", lambda: False)
+    monkeypatch.setattr("acme_cluster.slurm.query.available", lambda: False)
 
 
 @pytest.fixture(autouse=True)

@@ -18,21 +18,22 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster.__about__ import __version__
-from acme_cluster.importing import quick_imports
+from acme_cluster.processes.fast_imports import quick_imports
 
 if TYPE_CHECKING:
-    from acme_cluster._forkserver import warm_up
-    from acme_cluster.cleanup import cluster_cleanup, cool_down
-    from acme_cluster.clients import current_client, start_client
-    from acme_cluster.local import local_cluster_setup
-    from acme_cluster.sites import choose_partition, detect_site, load_sites
-    from acme_cluster.sizes import format_memory, parse_memory
-    from acme_cluster.slurm import (
+    from acme_cluster.lifetime.clients import current_client
+    from acme_cluster.processes.fork_server import warm_up
+    from acme_cluster.setup.automatic import start_client
+    from acme_cluster.setup.cleanup import cluster_cleanup, cool_down
+    from acme_cluster.setup.local import local_cluster_setup
+    from acme_cluster.setup.slurm import (
         cluster_setup,
         esi_cluster_setup,
         slurm_cluster_setup,
         slurm_job_script,
     )
+    from acme_cluster.sites.catalog import choose_partition, detect_site, load_sites
+    from acme_cluster.sizes import format_memory, parse_memory
 
 __all__ = [
     "__version__",
@@ -54,24 +55,25 @@ __all__ = [
 ]
 
 _HOMES = {
-    "choose_partition": "sites",
-    "cluster_cleanup": "cleanup",
-    "cluster_setup": "slurm",
-    "cool_down": "cleanup",
-    "current_client": "clients",
-    "detect_site": "sites",
-    "esi_cluster_setup": "slurm",
+    "choose_partition": "sites.catalog",
+    "cluster_cleanup": "setup.cleanup",
+    "cluster_setup": "setup.slurm",
+    "cool_down": "setup.cleanup",
+    "current_client": "lifetime.clients",
+    "detect_site": "sites.catalog",
+    "esi_cluster_setup": "setup.slurm",
     "format_memory": "sizes",
-    "load_sites": "sites",
-    "local_cluster_setup": "local",
+    "load_sites": "sites.catalog",
+    "local_cluster_setup": "setup.local",
     "parse_memory": "sizes",
-    "slurm_cluster_setup": "slurm",
-    "slurm_job_script": "slurm",
-    "start_client": "clients",
-    "warm_up": "_forkserver",
+    "slurm_cluster_setup": "setup.slurm",
+    "slurm_job_script": "setup.slurm",
+    "start_client": "setup.automatic",
+    "warm_up": "processes.fork_server",
 }
 
-_LIGHT = frozenset(f"acme_cluster.{name}" for name in ("_forkserver", "cleanup", "sizes"))
+# These import neither dask nor anything else for which `quick_imports` would pay.
+_LIGHT = frozenset({"lifetime.clients", "processes.fork_server", "setup.cleanup", "sizes"})
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
@@ -80,16 +82,16 @@ def __getattr__(name: str) -> Any:
     """Import what is used, when it is used."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(_load(f"acme_cluster.{_HOMES[name]}"), name)
+    value = getattr(_load(_HOMES[name]), name)
     globals()[name] = value
     return value
 
 
 def _load(module: str) -> Any:
     if "distributed" in sys.modules or module in _LIGHT:
-        return importlib.import_module(module)
+        return importlib.import_module(f"acme_cluster.{module}")
     with quick_imports():
-        return importlib.import_module(module)
+        return importlib.import_module(f"acme_cluster.{module}")
 
 
 def __dir__() -> list[str]:

@@ -11,14 +11,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from acme_cluster.batch_hint import looks_like_slurm
-    from acme_cluster.cleanup import close_client
-    from acme_cluster.clients import find_client, start_client
-    from acme_cluster.doctor import examine
-    from acme_cluster.importing import quick_imports
-    from acme_cluster.leftovers import remove_with
-    from acme_cluster.messages import shown
-    from acme_cluster.slurm_info import usable as slurm_answers
+    from acme_cluster.console.messages import shown
+    from acme_cluster.lifetime.cleanup_registry import remove_with
+    from acme_cluster.lifetime.clients import close_client, find_client
+    from acme_cluster.machine_check import examine
+    from acme_cluster.processes.fast_imports import quick_imports
+    from acme_cluster.setup.automatic import start_client
+    from acme_cluster.slurm.hint import looks_like_slurm
+    from acme_cluster.slurm.query import usable as slurm_answers
 
 __all__ = [
     "CLIENT_MODULES",
@@ -33,19 +33,19 @@ __all__ = [
     "start_client",
 ]
 
-CLIENT_MODULES = ("acme_cluster.local",)
+CLIENT_MODULES = ("acme_cluster.setup.local",)
 """Modules that `start_client` needs; a program that will start workers can import them early."""
 
 _HOMES = {
-    "close_client": ("cleanup", "close_client"),
-    "examine": ("doctor", "examine"),
-    "find_client": ("clients", "find_client"),
-    "looks_like_slurm": ("batch_hint", "looks_like_slurm"),
-    "quick_imports": ("importing", "quick_imports"),
-    "remove_with": ("leftovers", "remove_with"),
-    "shown": ("messages", "shown"),
-    "slurm_answers": ("slurm_info", "usable"),
-    "start_client": ("clients", "start_client"),
+    "close_client": ("lifetime.clients", "close_client"),
+    "examine": ("machine_check", "examine"),
+    "find_client": ("lifetime.clients", "find_client"),
+    "looks_like_slurm": ("slurm.hint", "looks_like_slurm"),
+    "quick_imports": ("processes.fast_imports", "quick_imports"),
+    "remove_with": ("lifetime.cleanup_registry", "remove_with"),
+    "shown": ("console.messages", "shown"),
+    "slurm_answers": ("slurm.query", "usable"),
+    "start_client": ("setup.automatic", "start_client"),
 }
 
 

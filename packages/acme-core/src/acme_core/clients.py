@@ -124,6 +124,7 @@ def client_for(
         timeout=options.setup_timeout,
         interactive=options.setup_interactive,
         meanwhile=prepare,
+        caller="ParallelMap",
     )
     return UsableClient(client, dict(client.nthreads()), started=True)
 

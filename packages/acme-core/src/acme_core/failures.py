@@ -132,8 +132,16 @@ def _calls(calls: list[int]) -> str:
 
 
 def _shortened(trace: str, limit: int = 12) -> list[str]:
-    lines = [line[:300] for line in trace.rstrip().splitlines()]
+    lines = [_cut(line) for line in trace.rstrip().splitlines()]
     if len(lines) > limit:
         half = limit // 2
         lines = [*lines[:half], f"  ... {len(lines) - limit} lines in the log ...", *lines[-half:]]
     return ["    " + line for line in lines]
+
+
+def _cut(line: str, width: int = 300) -> str:
+    """Cut a long line after a word, keeping its indentation (`textwrap.shorten` drops it)."""
+    if len(line) <= width:
+        return line
+    head, _, _ = line[: width - 1].rpartition(" ")
+    return f"{head.rstrip() or line[: width - 2]} …"

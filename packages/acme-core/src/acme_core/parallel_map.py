@@ -351,7 +351,7 @@ class ParallelMap:
 
     def _messages(self) -> Any:
         level = {None: logging.INFO, True: logging.DEBUG, False: logging.WARNING}
-        return shown(level[self._work.options.verbose])
+        return shown(level[self._work.options.verbose], loggers=("acme_core", "acme_io"))
 
     def _check_resume(self, resume: bool) -> None:
         if resume and self._work.options.output_dir is None:

@@ -1,0 +1,248 @@
+"""From what was asked for to jobs that a batch system takes: checked, filled in, and cut to fit."""
+
+from __future__ import annotations
+
+import logging
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from acme_cluster.batch_system.jobs import Plan
+from acme_cluster.checks import check_count, check_memory
+from acme_cluster.errors import ArgumentTypeError, ArgumentValueError
+from acme_cluster.sites.catalog import Site
+from acme_cluster.sizes import format_memory
+from acme_cluster.slurm import parse, query
+
+__all__ = ["Request", "make_plan"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asked for, as it was given.
+
+    Attributes
+    ----------
+    caller : str
+        The function that the user called, for messages.
+    partition, cores, n_workers, processes, memory, job_extra
+        As for :func:`slurm_cluster_setup`.
+    """
+
+    caller: str
+    partition: str = "auto"
+    cores: int | None = None
+    n_workers: int = 1
+    processes: int = 1
+    memory: str | int | None = "auto"
+    job_extra: Sequence[str] = ()
+
+
+def make_plan(request: Request, site: Site) -> Plan:
+    """Check what was asked for, fill in what was not, and cut it to what the batch system gives.
+
+    Parameters
+    ----------
+    request : Request
+        What was asked for.
+    site : Site
+        What is known of the cluster.
+
+    Returns
+    -------
+    Plan
+        Ready to be submitted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`slurm_cluster_setup`.
+    """
+    caller, partition, cores = request.caller, request.partition, request.cores
+    n_workers = check_count(request.n_workers, "n_workers", caller)
+    processes = check_count(request.processes, "processes_per_worker", caller)
+    wanted_memory = check_memory(request.memory, "mem_per_worker", caller)
+    if cores is not None:
+        cores = check_count(cores, "cores_per_worker", caller)
+    directives = _directives(site, request.job_extra, caller)
+    if not _is_name(partition):
+        raise ArgumentTypeError(
+            f"<{caller}> `partition` has to be the name of one, not {partition!r}."
+        )
+    if site.system == "slurm":
+        known, limits = _slurm_partition(caller, site, partition)
+        name: str | None = known.name
+        cores, size = _fit(caller, site, known, limits, cores, wanted_memory, processes)
+    else:
+        limits = parse.Limits()
+        name = site.default_partition if partition == "auto" else partition
+        cores, size = _without_slurm(caller, site, name, cores, wanted_memory, processes)
+    _check_architecture(caller, site, name)
+    return Plan(
+        caller=caller, system=site.system, n_workers=n_workers, partition=name, cores=cores,
+        processes=processes, memory=size, account=site.account, walltime=site.walltime,
+        directives=directives, prologue=site.prologue, log_directory=site.path(site.log_directory),
+        shared_directory=site.path(site.shared_directory), interface=site.interface,
+        scheduler_port=site.scheduler_port, worker_ports=site.worker_ports,
+        nanny_ports=site.nanny_ports, limits=limits,
+    )  # fmt: skip
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _directives(site: Site, job_extra: object, caller: str) -> tuple[str, ...]:
+    if isinstance(job_extra, str) or not isinstance(job_extra, Iterable):
+        raise ArgumentTypeError(
+            f"<{caller}> `job_extra` has to be a list of options, not {job_extra!r}. "
+            "For example: job_extra=['--constraint=fast']"
+        )
+    extra = list(job_extra)
+    for option in extra:
+        if not isinstance(option, str):
+            raise ArgumentTypeError(f"<{caller}> `job_extra` has to hold texts, not {option!r}.")
+        if not option.startswith("-") or "\n" in option:
+            raise ArgumentValueError(
+                f"<{caller}> `job_extra` has to hold options that begin with '-', not {option!r}."
+            )
+    own = [f"--qos={site.qos}"] if site.qos and site.system == "slurm" else []
+    own += [f"--gres={site.gres}"] if site.gres and site.system == "slurm" else []
+    return (*own, *site.job_extra, *extra)
+
+
+def _slurm_partition(caller: str, site: Site, wanted: str) -> tuple[parse.Partition, parse.Limits]:
+    known = query.partitions()
+    accounts = frozenset({site.account.lower()}) if site.account else query.my_accounts()
+    usable = [p.name for p in known.values() if p.up and not p.hidden and p.open_to(accounts)]
+    if wanted == "auto":
+        wanted = _default_partition(caller, site, known, usable)
+    partition = known.get(wanted)
+    listed = f"Partitions that you can use: {', '.join(usable) or 'none'}."
+    if partition is None:
+        raise ArgumentValueError(f"<{caller}> There is no partition {wanted!r}. {listed}")
+    if not partition.up:
+        raise ArgumentValueError(f"<{caller}> The partition {wanted!r} is down. {listed}")
+    if not partition.open_to(accounts):
+        raise ArgumentValueError(
+            f"<{caller}> The partition {wanted!r} is not open to your accounts "
+            f"({', '.join(sorted(accounts))}). {listed}"
+        )
+    qos = query.qos_limits()
+    names = [name.lower() for name in (partition.qos, site.qos) if name]
+    return partition, _tightest([qos[name] for name in names if name in qos])
+
+
+def _default_partition(
+    caller: str, site: Site, known: dict[str, parse.Partition], usable: list[str]
+) -> str:
+    if site.default_partition is not None:
+        chosen, whose = site.default_partition, f"the default of {site.name}"
+    else:
+        defaults = [partition.name for partition in known.values() if partition.default]
+        chosen, whose = next(iter(defaults or usable), ""), "SLURM's default"
+    if not chosen:
+        raise ArgumentValueError(f"<{caller}> SLURM has no partition that you can use. Name one.")
+    logger.info("<%s> INFO: Using partition %s (%s)", caller, chosen, whose)
+    return chosen
+
+
+def _tightest(limits: Sequence[parse.Limits]) -> parse.Limits:
+    def least(name: str) -> int | None:
+        values = [getattr(limit, name) for limit in limits]
+        return min((value for value in values if value is not None), default=None)
+
+    return parse.Limits(least("memory"), least("cpus"), least("jobs"))
+
+
+def _fit(
+    caller: str,
+    site: Site,
+    partition: parse.Partition,
+    limits: parse.Limits,
+    cores: int | None,
+    memory: int | None,
+    processes: int,
+) -> tuple[int, int]:
+    """Return cores and bytes of a job: as asked for, else the site's or SLURM's, within limits."""
+    rule = site.rule(partition.name)
+    most_cores = _most_cores(partition, limits)
+    asked_cores = cores or rule.cores or site.cores_per_worker
+    most = _most_memory(partition, limits, asked_cores)
+    if memory is None:
+        memory = _usual_memory(site, partition, limits, asked_cores or 1)
+    elif most is not None and memory > most:
+        logger.warning(
+            "<%s> WARNING: A worker may have at most %s in partition %s, not %s; using that",
+            caller, format_memory(most), partition.name, format_memory(memory),
+        )  # fmt: skip
+    memory = min(memory, most) if most is not None else memory
+    if asked_cores is None:
+        per_core = partition.memory_per_cpu
+        asked_cores = max(1, round(memory / per_core)) if per_core else 1
+    asked_cores = max(asked_cores, processes if cores is None else asked_cores)
+    if most_cores is not None and asked_cores > most_cores:
+        logger.warning(
+            "<%s> WARNING: A worker may have at most %d cores in partition %s, not %d; using that",
+            caller, most_cores, partition.name, asked_cores,
+        )  # fmt: skip
+        asked_cores = most_cores
+    return asked_cores, memory
+
+
+def _most_cores(partition: parse.Partition, limits: parse.Limits) -> int | None:
+    per_node = partition.cpus // partition.nodes if partition.nodes else None
+    values = [limits.cpus, partition.max_cpus_per_node, per_node]
+    return min((value for value in values if value), default=None)
+
+
+def _most_memory(partition: parse.Partition, limits: parse.Limits, cores: int | None) -> int | None:
+    per_node = partition.memory // partition.nodes if partition.memory and partition.nodes else None
+    per_cpu = partition.max_memory_per_cpu
+    # With a limit per core SLURM adds cores to a job that asks for more; where they are given, they
+    # bind.
+    by_cores = per_cpu * cores if per_cpu and cores else None
+    values = [limits.memory, partition.max_memory_per_node, by_cores, per_node]
+    return min((value for value in values if value), default=None)
+
+
+def _usual_memory(site: Site, partition: parse.Partition, limits: parse.Limits, cores: int) -> int:
+    rule = site.rule(partition.name)
+    if rule.memory or site.mem_per_worker:
+        return int(rule.memory or site.mem_per_worker or 0)
+    if limits.memory:
+        # A partition with a limit per job is made for jobs of that size.
+        return limits.memory
+    if partition.memory_per_cpu:
+        return partition.memory_per_cpu * cores
+    if partition.memory_per_node:
+        return partition.memory_per_node
+    if partition.memory and partition.cpus:
+        return partition.memory // partition.cpus * cores
+    return 2 * 2**30 * cores
+
+
+def _without_slurm(
+    caller: str, site: Site, name: str | None, cores: int | None, memory: int | None, processes: int
+) -> tuple[int, int]:
+    rule = site.rule(name)
+    size = memory or rule.memory or site.mem_per_worker
+    if size is None:
+        raise ArgumentValueError(
+            f"<{caller}> How much memory does a worker need? This batch system does not say. "
+            "Pass mem_per_worker='8GB', or set it in the site's description."
+        )
+    return cores or rule.cores or site.cores_per_worker or processes, size
+
+
+def _check_architecture(caller: str, site: Site, partition: str | None) -> None:
+    theirs, ours = site.rule(partition).architecture, platform.machine()
+    if theirs is not None and theirs != ours:
+        fitting = [name for name, rule in site.partitions.items() if rule.architecture == ours]
+        raise ArgumentValueError(
+            f"<{caller}> The nodes of {partition} are {theirs} machines, this one is {ours}: its "
+            f"Python cannot run there. Start from a {theirs} machine, or use "
+            f"{', '.join(fitting) or 'another partition'}."
+        )

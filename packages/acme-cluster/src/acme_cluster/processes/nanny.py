@@ -1,0 +1,258 @@
+"""Local workers: distributed's nanny and worker, with processes that come from our own fork server.
+
+A nanny lives in the client process and watches one worker process. What differs from distributed:
+where the process comes from; that it never imports the user's script; that the client's environment
+stays untouched; and that neither of them serves web pages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import logging
+import os
+import uuid
+import weakref
+from collections.abc import Mapping
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+import dask
+from distributed.core import Status
+from distributed.nanny import Nanny, WorkerProcess
+from distributed.process import AsyncProcess, _asyncprocess_finalizer
+from distributed.worker import Worker
+
+from acme_cluster.console.dask_logging import silenced
+from acme_cluster.processes import fork_server
+from acme_cluster.processes.context import CONTEXT
+from acme_cluster.processes.fast_imports import quick_yaml
+from acme_cluster.security.tls import lighten_accepting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["LocalNanny", "SilentWorker"]
+
+
+class SilentWorker(Worker):
+    """A worker without an HTTP server, which does not wait for calls that nobody waits for."""
+
+    async def close(self, *args: Any, **kwargs: Any) -> Any:
+        """Close; at once if the scheduler has gone, and with it whoever wanted the results.
+
+        Returns
+        -------
+        object
+            As distributed's.
+        """
+        if "connection-broken" in str(kwargs.get("reason", "")):
+            kwargs |= {"executor_wait": False, "timeout": 1}
+        return await super().close(*args, **kwargs)
+
+    def start_http_server(self, *args: object, **kwargs: object) -> None:
+        """Serve nothing: what a worker shows is on the scheduler's dashboard."""
+
+
+class LocalNanny(Nanny):
+    """A nanny whose worker process comes from the fork server (or is spawned).
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As for `distributed.Nanny`.
+    cores : int, default 1
+        Cores that numerical libraries in the worker may use.
+    """
+
+    def __init__(self, *args: Any, cores: int = 1, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cores = cores
+
+    async def instantiate(self) -> Any:
+        """Start the worker process and wait until it has connected.
+
+        Returns
+        -------
+        distributed.core.Status
+            `Status.running` when all went well.
+        """
+        if self.process is None:
+            self.process = self._new_process()
+        return await super().instantiate()
+
+    def _new_process(self) -> _LocalWorkerProcess:
+        keywords = {
+            "scheduler_ip": self.scheduler_addr,
+            "nthreads": self.nthreads,
+            "local_directory": self._original_local_dir,
+            "services": self.services,
+            "nanny": self.address,
+            "name": self.name,
+            "memory_limit": self.memory_manager.memory_limit,
+            "resources": self.resources,
+            "validate": self.validate,
+            "silence_logs": self.silence_logs,
+            "death_timeout": self.death_timeout,
+            "preload": self.preload,
+            "preload_argv": self.preload_argv,
+            "security": self.security,
+            "contact_address": self.contact_address,
+            **self.worker_kwargs,
+        }
+        # Under this name whoever limits threads anew, call by call, finds how many there may be.
+        cores = {"ACME_WORKER_CORES": str(self.cores)}
+        environ = {**self.env, **fork_server.thread_limits(self.cores), **cores}
+        return _LocalWorkerProcess(  # type: ignore[no-untyped-call]
+            worker_kwargs=keywords,
+            silence_logs=self.silence_logs,
+            on_exit=self._on_worker_exit_sync,
+            worker=self.Worker,
+            env=environ,
+            pre_spawn_env={},
+            config=self.config,
+        )
+
+
+class _LocalWorkerProcess(WorkerProcess):
+    """Starts one worker process, in our context and without touching `os.environ`."""
+
+    _init_msg_interval = 0.005
+
+    async def start(self) -> Any:
+        if self.status == Status.starting:
+            await self.running.wait()
+        if self.status == Status.running:
+            return self.status
+        self.init_result_q = init_queue = _PipeQueue()
+        self.child_stop_q = _PipeQueue()
+        uid = uuid.uuid4().hex
+        self.process = _LocalAsyncProcess(  # type: ignore[no-untyped-call]
+            target=self._target(uid), name="ACME worker"
+        )
+        self.process.daemon = True
+        self.process.set_exit_callback(self._on_exit)
+        self.running, self.stopped = asyncio.Event(), asyncio.Event()
+        self.status = Status.starting
+        try:
+            await self.process.start()  # type: ignore[no-untyped-call]
+            message = await self._connected(uid, init_queue)
+        finally:
+            self.running.set()
+        if message and self.status == Status.starting:
+            self.worker_address, self.worker_dir = message["address"], message["dir"]
+            self.status = Status.running
+        return self.status
+
+    def _target(self, uid: str) -> Callable[[], None]:
+        return functools.partial(
+            _run_worker,
+            # The environment as it is now: the fork server has the one from when it was started.
+            environ={**os.environ, **self.env, "__DASK_PARENT_PID": str(os.getpid())},
+            silence_logs=self.silence_logs,
+            init_result_q=self.init_result_q,
+            child_stop_q=self.child_stop_q,
+            uid=uid,
+            worker_factory=functools.partial(self.Worker, **self.worker_kwargs),
+            config=self.config,
+        )
+
+    async def _connected(self, uid: str, init_queue: _PipeQueue) -> dict[str, Any] | None:
+        try:
+            message: dict[str, Any] | None
+            waiting: Any = self._wait_until_connected
+            # Before version 2026.8 it has no parameter for the queue.
+            given = (uid, init_queue)[: len(inspect.signature(waiting).parameters)]
+            message = await waiting(*given)
+        except Exception:
+            if self.process is not None:
+                await self.process.terminate()
+            if self.status == Status.starting:
+                self.status = Status.failed
+            raise
+        return message
+
+
+class _PipeQueue:
+    """What nanny and worker need of a `multiprocessing.Queue`, on a bare pipe.
+
+    A real queue has semaphores, for which Python starts one more process, and a thread. Here each
+    message is small and has one writer and one reader.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = CONTEXT.Pipe(duplex=False)
+        self._closed = False
+
+    def put(self, message: object) -> None:
+        if self._closed:
+            raise ValueError("The queue between nanny and worker is closed.")
+        self._writer.send(message)
+
+    def get(self) -> Any:
+        return self._reader.recv()
+
+    def get_nowait(self) -> Any:
+        try:
+            if self._reader.poll():
+                return self._reader.recv()
+        except (EOFError, OSError):
+            # The worker died before it had said anything. That it did is noticed by itself, and it
+            # is replaced; an exception from here would make the nanny give up instead.
+            pass
+        raise Empty
+
+    def close(self) -> None:
+        # The pipe itself goes with the object: a thread may still be reading from it.
+        self._closed = True
+
+    def join_thread(self) -> None:
+        """Return at once: there is no thread."""
+
+
+class _LocalAsyncProcess(AsyncProcess):
+    """Replaces the process that distributed prepared by the same one in our context."""
+
+    def _start_threads(self) -> None:
+        prepared: Any = self._process
+        self._process: Any = CONTEXT.Process(
+            target=prepared._target, name=prepared.name, args=prepared._args
+        )
+        self._proc_finalizer = weakref.finalize(self, _asyncprocess_finalizer, self._process)
+        super()._start_threads()  # type: ignore[no-untyped-call]
+
+
+def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
+    """Be a worker: the first function of ours that runs in the new process."""
+    os.environ.clear()
+    os.environ.update(environ)
+    fork_server.reseed()
+    _forget_resource_tracker()
+    lighten_accepting()
+    _refresh_quickly()
+    with silenced(logging.CRITICAL):
+        WorkerProcess._run(env={}, **arguments)
+
+
+def _refresh_quickly() -> None:
+    """Let distributed read dask's configuration anew, as it does next, with the quick parser."""
+    refresh = dask.config.refresh
+
+    def once(*args: Any, **kwargs: Any) -> None:
+        dask.config.refresh = refresh
+        with quick_yaml():
+            refresh(*args, **kwargs)
+
+    dask.config.refresh = once
+
+
+def _forget_resource_tracker() -> None:
+    if not fork_server.available():
+        return
+    from multiprocessing import resource_tracker
+
+    tracker: Any = resource_tracker._resource_tracker
+    if tracker._fd is not None:
+        os.close(tracker._fd)
+        tracker._fd = None

@@ -1,0 +1,1 @@
+"""Keys and TLS settings of one cluster. Imports nothing else of this package."""

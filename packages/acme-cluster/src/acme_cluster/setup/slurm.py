@@ -1,0 +1,331 @@
+"""Workers on a SLURM cluster.
+
+arguments ──► site (what is known of this cluster) ──► Plan (checked, capped by SLURM's own
+limits)
+          ──► batch.start_cluster ──► waiting ──► Client
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from acme_cluster.batch_system.jobs import job_script
+from acme_cluster.batch_system.plans import Request, make_plan
+from acme_cluster.checks import check_bool
+from acme_cluster.console.messages import shown
+from acme_cluster.console.prompts import can_ask, confirm
+from acme_cluster.errors import (
+    ArgumentTypeError,
+    ArgumentValueError,
+    DeclinedError,
+    SlurmUnavailableError,
+)
+from acme_cluster.setup.batch import set_up
+from acme_cluster.setup.local import local_cluster_setup
+from acme_cluster.setup.waiting import Patience
+from acme_cluster.sites.catalog import changed, detect_site, generic_site, site_named
+from acme_cluster.slurm import query
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+__all__ = ["cluster_setup", "esi_cluster_setup", "slurm_cluster_setup", "slurm_job_script"]
+
+logger = logging.getLogger(__name__)
+
+
+def slurm_cluster_setup(
+    partition: str = "auto",
+    cores_per_worker: int | None = 1,
+    n_workers: int = 1,
+    processes_per_worker: int = 1,
+    mem_per_worker: str | int | None = "auto",
+    n_workers_startup: int = 1,
+    timeout: float = 60,
+    interactive: bool = True,
+    interactive_wait: float = 10,
+    start_client: bool = True,
+    job_extra: Sequence[str] = (),
+    *,
+    account: str | None = None,
+    walltime: str | None = None,
+    qos: str | None = None,
+    gres: str | None = None,
+    log_directory: str | None = None,
+    interface: str | None = None,
+    site: str | None = None,
+) -> Client | Any:
+    """Start workers as jobs of a SLURM cluster.
+
+    Parameters
+    ----------
+    partition : str, default "auto"
+        Where to run; "auto" is the site's default or SLURM's, which is named in the log.
+    cores_per_worker : int, default 1
+        Cores of one job. They are for one call at a time: numerical libraries may use that many
+        threads. None for as many as belong to the memory.
+    n_workers : int, default 1
+        Number of jobs.
+    processes_per_worker : int, default 1
+        Worker processes in one job, which share its cores and memory; each runs one call at a time.
+    mem_per_worker : str or int, default "auto"
+        Memory of one job, such as "8GB"; "auto" is what the partition is made for. What is more
+        than the partition gives is cut to that, with a warning.
+    n_workers_startup : int, default 1
+        Workers to wait for; the others come while work is already going on.
+    timeout : float, default 60
+        Seconds to wait for them.
+    interactive : bool, default True
+        Ask at the terminal, if there is one, how to go on when they did not come.
+    interactive_wait : float, default 10
+        Seconds to wait for the answer.
+    start_client : bool, default True
+        Return a client; otherwise the cluster.
+    job_extra : sequence of str, optional
+        Further options of `sbatch`, such as "--constraint=fast".
+    account, walltime, qos, gres : str, optional
+        As for `sbatch`.
+    log_directory : str, optional
+        Where the jobs print to; by default a folder that is removed at the end unless a worker was
+        lost.
+    interface : str, optional
+        Network interface between here and the nodes, such as "ib0".
+    site : str, optional
+        Name of a site; by default the one that this machine belongs to, if any.
+
+    Returns
+    -------
+    distributed.Client or dask_jobqueue.SLURMCluster
+        A client of the new cluster; or the current client (its cluster), if it has live workers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument that cannot mean anything here. Nothing was submitted.
+    TimeoutError
+        No worker came in time; the jobs were cancelled.
+    RuntimeError
+        There is no SLURM here, or it refused the jobs.
+    OSError
+        A command of SLURM failed; the message has command, exit code and output.
+
+    See Also
+    --------
+    slurm_job_script : the script of the jobs, without submitting anything
+    cluster_setup : the same for any site and batch system
+
+    Notes
+    -----
+    Connections are encrypted and authenticated with keys made for this cluster, in a folder below
+    `~/.acme` that only this user can read. Workers that vanish while work waits are replaced, not
+    for ever.
+    """
+    caller = "slurm_cluster_setup"
+    with shown():
+        _need_slurm(caller)
+        where = site_named(site) if site is not None else detect_site() or generic_site()
+        where = changed(
+            where, account=account, walltime=walltime, qos=qos, gres=gres,
+            log_directory=log_directory, interface=interface,
+        )  # fmt: skip
+        request = Request(
+            caller, partition, cores_per_worker, n_workers, processes_per_worker, mem_per_worker,
+            job_extra,
+        )  # fmt: skip
+        patience = Patience(n_workers_startup, timeout, interactive, interactive_wait)
+        return set_up(request, where, patience, start_client)
+
+
+def esi_cluster_setup(
+    partition: str = "auto",
+    n_workers: int = 2,
+    mem_per_worker: str | int | None = "auto",
+    cores_per_worker: int | None = None,
+    n_workers_startup: int = 1,
+    timeout: float = 60,
+    interactive: bool = True,
+    interactive_wait: float = 120,
+    start_client: bool = True,
+    job_extra: Sequence[str] = (),
+    **options: Any,
+) -> Client | Any:
+    """Start workers on the cluster of the Ernst Strüngmann Institute.
+
+    Parameters
+    ----------
+    partition : str, default "auto"
+        Such as "8GBXS" or, from a POWER machine, "E880".
+    n_workers : int, default 2
+        Number of jobs.
+    mem_per_worker : str or int, default "auto"
+        Memory of one job; by default all that the partition is made for.
+    cores_per_worker : int, optional
+        Cores of one job; by default as many as belong to its memory.
+    n_workers_startup, timeout, interactive, interactive_wait, start_client, job_extra
+        As for :func:`slurm_cluster_setup`.
+    **options
+        Further keywords of :func:`slurm_cluster_setup`.
+
+    Returns
+    -------
+    distributed.Client or dask_jobqueue.SLURMCluster
+        As for :func:`slurm_cluster_setup`. Without SLURM, or if its controller does not answer, a
+        client of local workers, provided that the user agrees at the terminal.
+
+    Raises
+    ------
+    TypeError, ValueError, TimeoutError, RuntimeError, OSError
+        As for :func:`slurm_cluster_setup`.
+    """
+    caller = "esi_cluster_setup"
+    with shown():
+        if not query.answering():
+            return _local_instead(caller, n_workers, interactive)
+        processes = options.pop("processes_per_worker", 1)
+        request = Request(
+            caller, partition, cores_per_worker, n_workers, processes, mem_per_worker, job_extra
+        )
+        where = changed(site_named("esi"), **_site_options(options, caller))
+        patience = Patience(n_workers_startup, timeout, interactive, interactive_wait)
+        return set_up(request, where, patience, start_client)
+
+
+def cluster_setup(
+    site: str | None = None,
+    *,
+    partition: str = "auto",
+    n_workers: int = 1,
+    mem_per_worker: str | int | None = "auto",
+    cores_per_worker: int | None = None,
+    processes_per_worker: int = 1,
+    n_workers_startup: int = 1,
+    timeout: float = 60,
+    interactive: bool = True,
+    interactive_wait: float = 10,
+    start_client: bool = True,
+    job_extra: Sequence[str] = (),
+    **options: Any,
+) -> Client | Any:
+    """Start workers at a site, whatever its batch system.
+
+    Parameters
+    ----------
+    site : str, optional
+        Name of a site, shipped or from dask's configuration; by default the one that this machine
+        belongs to.
+    partition, n_workers, mem_per_worker, cores_per_worker, processes_per_worker
+        As for :func:`slurm_cluster_setup`; defaults come from the site.
+    n_workers_startup, timeout, interactive, interactive_wait, start_client, job_extra
+        As for :func:`slurm_cluster_setup`.
+    **options
+        `account`, `walltime`, `qos`, `gres`, `log_directory` or `interface` in place of the site's.
+
+    Returns
+    -------
+    distributed.Client or dask_jobqueue cluster
+        As for :func:`slurm_cluster_setup`.
+
+    Raises
+    ------
+    TypeError, ValueError, TimeoutError, RuntimeError, OSError
+        As for :func:`slurm_cluster_setup`.
+    """
+    caller = "cluster_setup"
+    with shown():
+        where = site_named(site) if site is not None else detect_site()
+        if where is None:
+            raise ArgumentValueError(
+                f"<{caller}> This machine ({socket.gethostname()}) belongs to no known "
+                "site. Name one (site=...), or use slurm_cluster_setup() or local_cluster_setup()."
+            )
+        if where.system == "slurm":
+            _need_slurm(caller)
+        request = Request(
+            caller, partition, cores_per_worker, n_workers, processes_per_worker, mem_per_worker,
+            job_extra,
+        )  # fmt: skip
+        where = changed(where, **_site_options(options, caller))
+        patience = Patience(n_workers_startup, timeout, interactive, interactive_wait)
+        return set_up(request, where, patience, start_client)
+
+
+def slurm_job_script(
+    partition: str = "auto",
+    cores_per_worker: int | None = 1,
+    *,
+    processes_per_worker: int = 1,
+    mem_per_worker: str | int | None = "auto",
+    job_extra: Sequence[str] = (),
+    site: str | None = None,
+    **options: Any,
+) -> str:
+    """Return the job script that a setup with these arguments would submit; nothing is started.
+
+    Parameters
+    ----------
+    partition, cores_per_worker, processes_per_worker, mem_per_worker, job_extra
+        As for :func:`slurm_cluster_setup`.
+    site : str, optional
+        Name of a site, of any batch system.
+    **options
+        As for :func:`cluster_setup`.
+
+    Returns
+    -------
+    str
+        Address of the scheduler, name of the worker and folder of the cluster are placeholders.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`slurm_cluster_setup`.
+    """
+    caller = "slurm_job_script"
+    where = site_named(site) if site is not None else detect_site() or generic_site()
+    where = changed(where, **_site_options(options, caller))
+    request = Request(
+        caller, partition, cores_per_worker, 1, processes_per_worker, mem_per_worker, job_extra
+    )
+    return job_script(make_plan(request, where))
+
+
+# ---------------------------------------------------------------------- shared by all of them
+
+
+def _need_slurm(caller: str) -> None:
+    if not query.available():
+        raise SlurmUnavailableError(
+            f"<{caller}> This machine ({socket.gethostname()}) has no SLURM: `sbatch` was not "
+            "found. Run this on a login node of the cluster, or use local_cluster_setup()."
+        )
+
+
+def _local_instead(caller: str, n_workers: int, interactive: bool) -> Client:
+    check_bool(interactive, "interactive", caller)
+    host = socket.gethostname()
+    lacks = f"{host} has no SLURM"
+    if query.available():
+        lacks = f"SLURM's commands on {host} get no answer from a controller (`scontrol ping`)"
+    if interactive and can_ask():
+        if not confirm(f"<{caller}> {lacks}. Start local workers instead?"):
+            raise DeclinedError(f"<{caller}> No workers were started: declined at the prompt.")
+    else:
+        logger.warning("<%s> WARNING: %s, starting local workers", caller, lacks)
+    return local_cluster_setup(n_workers=n_workers, interactive=interactive)
+
+
+_OPTIONS = ("account", "walltime", "qos", "gres", "log_directory", "interface")
+
+
+def _site_options(options: dict[str, Any], caller: str) -> dict[str, str]:
+    for name, value in options.items():
+        if name not in _OPTIONS:
+            raise ArgumentTypeError(
+                f"<{caller}> There is no option `{name}`. There are: {', '.join(_OPTIONS)}."
+            )
+        if value is not None and not isinstance(value, str):
+            raise ArgumentTypeError(f"<{caller}> `{name}` has to be text, not {value!r}.")
+    return options

@@ -1,0 +1,116 @@
+"""SLURM's words for why a job waits and how it ended, put so that a user can act on them."""
+
+from __future__ import annotations
+
+import re
+
+from acme_cluster.sizes import format_memory
+from acme_cluster.slurm.parse import Limits
+
+__all__ = ["HOPELESS", "ending", "explain"]
+
+_REASONS = {
+    "AssocGrpCpuLimit": "your account has all the cores it may have",
+    "AssocGrpMemLimit": "your account has all the memory it may have",
+    "AssocMaxJobsLimit": "your account has as many jobs as it may have",
+    "BeginTime": "it may start only later",
+    "InvalidAccount": "the account is not valid here",
+    "InvalidQOS": "the QoS is not valid here",
+    "JobHeldAdmin": "an administrator holds it back",
+    "JobHeldUser": "it is held back (scontrol release)",
+    "Licenses": "a licence is in use",
+    "NodeDown": "a node that it needs is down",
+    "None": "SLURM has not looked at it yet",
+    "PartitionDown": "the partition is down",
+    "PartitionInactive": "the partition takes no jobs at present",
+    "PartitionNodeLimit": "it asks for more nodes than the partition has",
+    "PartitionTimeLimit": "it asks for more time than the partition gives",
+    "Priority": "other jobs come first",
+    "QOSGrpCpuLimit": "all cores of this QoS are in use",
+    "QOSGrpMemLimit": "all memory of this QoS is in use",
+    "QOSMaxCpuPerUserLimit": "you have all the cores that one user may have here",
+    "QOSMaxJobsPerUserLimit": "you have as many jobs as one user may have here",
+    "QOSMaxMemoryPerUser": "you have all the memory that one user may have here",
+    "ReqNodeNotAvail": "a node that it needs is not available (maintenance?)",
+    "Reservation": "it waits for its reservation",
+    "Resources": "no node has enough free cores and memory at present",
+}
+
+# Nothing that happens by itself will start a job with one of these.
+HOPELESS = frozenset(
+    {
+        "AccountNotAllowed",
+        "BadConstraints",
+        "InvalidAccount",
+        "InvalidQOS",
+        "JobHeldAdmin",
+        "JobHeldUser",
+        "PartitionNodeLimit",
+        "PartitionTimeLimit",
+        "QOSMaxCpuPerJobLimit",
+        "QOSMaxMemoryPerJob",
+        "QOSMaxMemoryPerJobLimit",
+        "QOSNotAllowed",
+    }
+)
+
+
+def explain(reason: str, limits: Limits | None = None) -> str:
+    """Put the reason of a pending job into words.
+
+    Parameters
+    ----------
+    reason : str
+        SLURM's word, as from `squeue`.
+    limits : Limits, optional
+        Those that hold for the job, to name the number that was passed.
+
+    Returns
+    -------
+    str
+        The word itself, then what it means.
+    """
+    limits = limits or Limits()
+    word = reason.split(",")[0].strip("() ")
+    if word.startswith("QOSMaxMemoryPerJob") and limits.memory:
+        meaning = f"a job may have at most {format_memory(limits.memory)} here"
+    elif word.startswith("QOSMaxCpuPerJob") and limits.cpus:
+        meaning = f"a job may have at most {limits.cpus} cores here"
+    else:
+        meaning = _REASONS.get(word) or _split_words(word)
+    return f"{word}: {meaning}"
+
+
+def _split_words(word: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word).lower() or "no reason given"
+
+
+def ending(state: str, code: str) -> str:
+    """Put the end of a job into words.
+
+    Parameters
+    ----------
+    state : str
+        SLURM's word, such as "TIMEOUT"; "unknown" if it is not known.
+    code : str
+        Exit code and signal, such as "0:9".
+
+    Returns
+    -------
+    str
+        What happened, and SLURM's word for it.
+    """
+    words = {
+        "CANCELLED": "the job was cancelled",
+        "COMPLETED": "the job ended by itself",
+        "FAILED": f"the job failed (exit code {code})",
+        "NODE_FAIL": "its node failed",
+        "OUT_OF_MEMORY": "it used more memory than its job had",
+        "PREEMPTED": "a job of higher priority took its place",
+        "TIMEOUT": "it reached the time limit of its job",
+        "unknown": "for an unknown reason",
+    }
+    # SLURM without control groups kills by signal 9 what uses too much memory, and calls it failed.
+    if state == "FAILED" and code.endswith(":9"):
+        return f"the job was killed by signal 9, as it is when it uses too much memory ({state})"
+    return f"{words.get(state, 'state')} ({state})"

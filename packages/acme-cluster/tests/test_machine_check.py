@@ -1,0 +1,63 @@
+"""The doctor finds what is wrong and says what to do."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dask
+import pytest
+
+from acme_cluster.machine_check import Finding, examine
+
+
+def found(topic: str) -> list[Finding]:
+    return [finding for finding in examine() if finding.topic == topic]
+
+
+def test_a_sound_machine() -> None:
+    findings = examine()
+    assert {f.topic for f in findings} == {
+        "versions", "SLURM", "site", "folder", "dashboard", "TLS",
+    }  # fmt: skip
+    others = [f for f in findings if f.topic != "versions"]
+    assert [str(f) for f in others if f.level == "problem"] == []
+    (slurm,) = found("SLURM")
+    assert slurm.level == "note"
+    assert "no SLURM" in str(slurm)
+
+
+def test_a_folder_that_cannot_be_made() -> None:
+    with dask.config.set({"acme.shared-directory": "/proc/nothing/here"}):
+        (finding,) = found("folder")
+    assert finding.level == "problem"
+    assert "/proc/nothing/here" in finding.text
+    assert "acme.shared-directory" in finding.advice
+
+
+def test_what_is_switched_off_is_noted() -> None:
+    with dask.config.set({"acme.dashboard": False, "acme.local.tls": False}):
+        assert [f.level for f in found("dashboard") + found("TLS")] == ["note", "note"]
+
+
+def test_behind_ssh_it_tells_how_to_see_the_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_CONNECTION", "1.2.3.4 5 6.7.8.9 22")
+    assert any("ssh -L 8787" in f.advice or "ssh -L" in f.advice for f in found("dashboard"))
+
+
+def test_a_wrong_site_is_a_finding_and_no_crash() -> None:
+    with dask.config.set({"acme.sites": {"mine": {"partitons": {}}}}):
+        assert [f.level for f in found("site")] == ["problem"]
+        assert "partitons" in found("site")[0].text
+
+
+def test_it_leaves_nothing(tmp_path: Path) -> None:
+    with dask.config.set({"acme.shared-directory": str(tmp_path / "keys")}):
+        examine()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_it_imports_no_dask() -> None:
+    code = "import acme_cluster.machine_check, sys; sys.exit('dask' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
