@@ -22,8 +22,8 @@ import psutil
 import pytest
 
 import acme_io
+from acme_io.files.header import read_seal
 from acme_io.layout import parse_payload_name
-from acme_io.seal import read_seal
 
 KILLS = 17  # of processes, for each of the three ways: 51 in all
 N_CALLS = 60

@@ -101,7 +101,7 @@ def files(pool: Pool, n: int) -> None:
 
 def merged(pool: Pool, n: int) -> None:
     """Read results after they were merged into one file."""
-    from acme_io.merging import merge
+    from acme_io.tools.merge import merge
 
     target = merge(_container(pool.map(number, _numbers(n))), "merged.h5").path
     _compare({"stack": lambda: _stack(target), "contiguous": _contiguous(n)}, 201)

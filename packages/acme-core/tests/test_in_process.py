@@ -1,5 +1,6 @@
 """Calls in this process: few files, nothing drawn ahead, and whatever is done is kept."""
 
+import importlib
 import itertools
 import threading
 
@@ -8,7 +9,7 @@ import pytest
 
 from acme_core import ParallelMap, each
 from acme_io import open_results
-from acme_io.batch_sinks import _PartWriter
+from acme_io.storage.single_file.sink import PartWriter
 
 WAYS = [
     {},
@@ -29,10 +30,9 @@ def debugged(func, *args, **options):
 def test_calls_share_part_files(empty_folder, monkeypatch, single):
     opened = []
     sink = "StackedPartSink" if single else "PartSink"
-    path = f"acme_io.batch_sinks.{sink}.open"
-    from acme_io import batch_sinks
-
-    before = getattr(batch_sinks, sink).open
+    way = "stacked" if single else "single_file"
+    path = f"acme_io.storage.{way}.sink.{sink}.open"
+    before = getattr(importlib.import_module(f"acme_io.storage.{way}.sink"), sink).open
     monkeypatch.setattr(path, lambda sink, calls: opened.append(calls) or before(sink, calls))
     pmap = debugged(lambda x: x, range(2000), single_file=True, **single)
     assert [call.values for call in pmap.results] == list(range(2000))
@@ -59,7 +59,7 @@ def test_what_is_done_is_kept(empty_folder, options, error):
 
 def test_interrupt_while_a_result_is_taken(empty_folder, monkeypatch):
     """Ctrl-C may come at any point; calls before are whole, the one at hand is not there."""
-    store = _PartWriter._store
+    store = PartWriter._store
 
     def interrupted(writer, report, value, at):
         status = store(writer, report, value, at)
@@ -67,7 +67,7 @@ def test_interrupt_while_a_result_is_taken(empty_folder, monkeypatch):
             raise KeyboardInterrupt
         return status
 
-    monkeypatch.setattr(_PartWriter, "_store", interrupted)
+    monkeypatch.setattr(PartWriter, "_store", interrupted)
     pmap = ParallelMap(np.sqrt, range(9), output_dir="out", single_file=True, verbose=False)
     with pytest.raises(KeyboardInterrupt):
         pmap.compute(debug=True)

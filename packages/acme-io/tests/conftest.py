@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acme_io.options import StorageOptions
-from acme_io.record import DONE, FAILED, CallReport, CallTable, Failure, RunInfo
-from acme_io.sinks import BatchReceipt
-from acme_io.store import RunStore
+from acme_io.records.call_record import CallReport, Failure
+from acme_io.records.run_record import RunInfo
+from acme_io.records.status import FAILED
+from acme_io.runs.store import RunStore
+from acme_io.storage.options import StorageOptions
+from acme_io.storage.sink import BatchReceipt
 
 _NUMBERS = itertools.count()
 
@@ -65,7 +67,6 @@ def write_batch(store: RunStore, func: Callable[[int], object], calls: range, at
     """Let one batch take the way that it takes on a worker."""
     sink = pickle.loads(pickle.dumps(store.sink))
     writer = sink.open(calls)
-    table = CallTable(store.run.n_calls)
     for call in calls:
         try:
             value = func(call)
@@ -74,7 +75,6 @@ def write_batch(store: RunStore, func: Callable[[int], object], calls: range, at
             writer.fail(report(call, attempt), failure)
         else:
             writer.put(report(call, attempt), value)
-    del table
     return pickle.loads(pickle.dumps(writer.close()))
 
 
@@ -97,27 +97,24 @@ def run(
     for one, attempt in [*((b, 1) for b in batches), *((range(r, r + 1), 2) for r in retries)]:
         receipts.append(write_batch(store, func, one, attempt))
         store.accept(receipts[-1])
-    store.finish(table_of(n_calls, receipts))
+    finish(store, receipts)
     outcome = Outcome(store.output_dir, store.payload_files(), store.container, receipts)
     store.close()
     return outcome
 
 
-def table_of(n_calls: int, receipts: Iterable[BatchReceipt]) -> CallTable:
-    """Fill the table as the client does it from receipts."""
-    table = CallTable(n_calls)
+def finish(store: RunStore, receipts: Iterable[BatchReceipt]) -> None:
+    """Fill in what receipts do not say, as the client does, and write the container."""
+    table = store.table
     table.workers = ["worker-0", "worker-1"]
     for receipt in receipts:
         for at, call in enumerate(receipt.calls):
-            table.status[call] = receipt.status[at] and (
-                DONE if receipt.status[at] != FAILED else FAILED
-            )
             table.seconds[call], table.worker[call] = 0.5, call % 2
             table.attempts[call] += 1
             if receipt.status[at] == FAILED:
                 error = receipt.errors.get(call, ZeroDivisionError("division by zero"))
                 table.failures[call] = Failure(type(error).__name__, str(error), "Traceback …")
-    return table
+    store.finish()
 
 
 def same(a: Any, b: Any) -> bool:
@@ -157,6 +154,6 @@ def tools() -> Any:
     class Tools:
         pass
 
-    for function in (new_run, report, run, same, table_of, write_batch):
+    for function in (finish, new_run, report, run, same, write_batch):
         setattr(Tools, function.__name__, staticmethod(function))
     return Tools

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import acme_io
-from acme_io.verifying import verify
+from acme_io.tools.verify import verify
 
 VERSION_1 = Path(__file__).with_name("data") / "version-1"
 

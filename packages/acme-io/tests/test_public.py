@@ -37,7 +37,7 @@ def test_import_loads_no_heavy_library() -> None:
 
 
 def test_writing_side_loads_h5py_only_when_it_writes() -> None:
-    code = "import sys, acme_io.store, acme_io.sinks; print('h5py' in sys.modules)"
+    code = "import sys, acme_io.runs.store, acme_io.storage.sink; print('h5py' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
 

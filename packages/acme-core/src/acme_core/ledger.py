@@ -36,8 +36,8 @@ class Ledger:
     """
 
     def __init__(self, n_calls: int, store: RunStore | None, slots: Slots | None) -> None:
-        kept = None if store is None else store.kept
-        self.table = CallTable(n_calls) if kept is None else kept.copy()
+        # With files there is one table: receipts fill in what is stored, this class the rest.
+        self.table = CallTable(n_calls) if store is None else store.table
         self._store = store
         self._slots = slots
         self._values: list[Any] | None = [None] * n_calls if store is None else None
@@ -83,12 +83,11 @@ class Ledger:
         """
         first, n_calls, table = outcome.first, outcome.n_calls, self.table
         part = slice(first, first + n_calls)
-        table.status[part] = DONE
         if outcome.receipt is not None and self._store is not None:
             self._store.accept(outcome.receipt)
-            table.status[part] = np.frombuffer(outcome.receipt.status, np.uint8)[:n_calls]
-            table.checksum[part] = outcome.receipt.checksums[:n_calls]
             self._log_notes(outcome.receipt.notes)
+        else:
+            table.status[part] = DONE
         if self._values is not None and outcome.values is not None:
             self._values[part] = [
                 value.thaw() if type(value) is Frozen else value for value in outcome.values
@@ -113,7 +112,7 @@ class Ledger:
         """
         if self._store is None or (self.table.status != MISSING).all():
             return
-        self._store.adopt(self.table)
+        self._store.adopt()
 
     def _worker_number(self, worker: str) -> int:
         number = self._workers.setdefault(worker, len(self._workers))

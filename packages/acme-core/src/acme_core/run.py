@@ -167,7 +167,7 @@ class Run:
         """Write the record, and the container over what there is."""
         if self.store is not None:
             self.ledger.adopt()
-            self.store.finish(self.ledger.table)
+            self.store.finish()
 
     def log_failures(self) -> None:
         """Write the tracebacks to the log, each text once."""

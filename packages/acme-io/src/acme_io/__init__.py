@@ -1,8 +1,7 @@
 """acme-io: result files of parallel runs, written whole and read with h5py and NumPy alone.
 
 Reading starts at `open_results`, which takes a container, an output directory or a payload folder.
-Writing is for programs that run calls on workers: `acme_io.store.RunStore` on the client and the
-sinks of `acme_io.sinks` on the workers.
+Programs that run calls on workers and store the results start at `acme_io.backend`.
 
 Importing this package loads neither h5py nor NumPy; both are loaded on first use.
 """
@@ -10,14 +9,14 @@ Importing this package loads neither h5py nor NumPy; both are loaded on first us
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .__about__ import __version__
+from acme_io.__about__ import __version__
 
 if TYPE_CHECKING:
-    from .errors import AcmeIOError
-    from .options import StorageOptions
-    from .reader import Call, Results, open_results
-    from .report import write_report
-    from .slots import Slots
+    from acme_io.errors import AcmeIOError
+    from acme_io.runs.results import Call, Results, open_results
+    from acme_io.storage.options import StorageOptions
+    from acme_io.tools.report import write_report
+    from acme_io.values.result_shape import Slots
 
 __all__ = [
     "AcmeIOError",
@@ -32,12 +31,12 @@ __all__ = [
 
 _HOMES = {
     "AcmeIOError": "errors",
-    "Call": "reader",
-    "Results": "reader",
-    "Slots": "slots",
-    "StorageOptions": "options",
-    "open_results": "reader",
-    "write_report": "report",
+    "Call": "runs.results",
+    "Results": "runs.results",
+    "Slots": "values.result_shape",
+    "StorageOptions": "storage.options",
+    "open_results": "runs.results",
+    "write_report": "tools.report",
 }
 
 

@@ -18,24 +18,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .cli import main
-    from .describe import describe
-    from .doctor import examine
-    from .layout import clean_name
-    from .outdir import check_output_dir
-    from .record import (
-        DONE,
-        FAILED,
-        MISSING,
-        PICKLED,
-        CallReport,
-        CallTable,
-        Failure,
-        RunInfo,
-    )
-    from .scan import finished_calls
-    from .sinks import BatchReceipt, Sink
-    from .store import RunStore
+    from acme_io.cli import main
+    from acme_io.layout import clean_name
+    from acme_io.records.call_record import CallReport, Failure
+    from acme_io.records.call_table import CallTable
+    from acme_io.records.run_record import RunInfo
+    from acme_io.records.status import DONE, FAILED, MISSING, PICKLED
+    from acme_io.records.summaries import describe
+    from acme_io.runs.output_dir import check_output_dir
+    from acme_io.runs.scan import finished_calls
+    from acme_io.runs.store import RunStore
+    from acme_io.storage.sink import BatchReceipt, Sink
+    from acme_io.tools.folder_check import examine
 
 __all__ = [
     "DONE",
@@ -59,27 +53,34 @@ __all__ = [
 ]
 
 WORKER_MODULES = tuple(
-    f"{__package__}.{name}" for name in ("batch_sinks", "encoding", "payload", "sinks", "templates")
+    f"{__package__}.{name}"
+    for name in (
+        "hdf5.run_file",
+        "hdf5.templates.writing",
+        "storage.batch_writer",
+        "storage.sink",
+        "values.encoding",
+    )
 )
 """Modules that a worker needs for its first call; a fork server imports them once for all."""
 
 _HOMES = {
-    "DONE": "record",
-    "FAILED": "record",
-    "MISSING": "record",
-    "PICKLED": "record",
-    "BatchReceipt": "sinks",
-    "CallReport": "record",
-    "CallTable": "record",
-    "Failure": "record",
-    "RunInfo": "record",
-    "RunStore": "store",
-    "Sink": "sinks",
-    "check_output_dir": "outdir",
+    "DONE": "records.status",
+    "FAILED": "records.status",
+    "MISSING": "records.status",
+    "PICKLED": "records.status",
+    "BatchReceipt": "storage.sink",
+    "CallReport": "records.call_record",
+    "CallTable": "records.call_table",
+    "Failure": "records.call_record",
+    "RunInfo": "records.run_record",
+    "RunStore": "runs.store",
+    "Sink": "storage.sink",
+    "check_output_dir": "runs.output_dir",
     "clean_name": "layout",
-    "describe": "describe",
-    "examine": "doctor",
-    "finished_calls": "scan",
+    "describe": "records.summaries",
+    "examine": "tools.folder_check",
+    "finished_calls": "runs.scan",
     "main": "cli",
 }
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from .__about__ import __version__
-from .errors import AcmeIOError
-from .reader import Results, open_results
+from acme_io.__about__ import __version__
+from acme_io.errors import AcmeIOError
+from acme_io.runs.results import Results, open_results
 
 __all__ = ["main"]
 
@@ -201,7 +201,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from .verifying import verify
+    from acme_io.tools.verify import verify
 
     problems = verify(options.path)
     facts = {"ok": not problems, "problems": [problem._asdict() for problem in problems]}
@@ -219,7 +219,7 @@ def _calls(calls: list[int]) -> str:
 
 
 def _rebuild(options: argparse.Namespace) -> int:
-    from .rebuild import rebuild
+    from acme_io.tools.rebuild import rebuild
 
     made = rebuild(options.path, options.name)
     facts = {
@@ -234,7 +234,7 @@ def _rebuild(options: argparse.Namespace) -> int:
 
 
 def _merge(options: argparse.Namespace) -> int:
-    from .merging import merge
+    from acme_io.tools.merge import merge
 
     made = merge(options.path, options.target)
     facts = {
@@ -250,7 +250,7 @@ def _merge(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from .report import write_report
+    from acme_io.tools.report import write_report
 
     page = write_report(options.path, options.target)
     _print(options, {"path": str(page)}, f"Wrote {page}.")

@@ -7,7 +7,6 @@ they are pickled on a worker and raised again on the client.
 
 __all__ = [
     "AcmeIOError",
-    "ClaimError",
     "DamagedFileError",
     "FailedCallError",
     "MissingCallError",
@@ -17,6 +16,7 @@ __all__ = [
     "ResultDtypeError",
     "ResultShapeError",
     "ResultsExistError",
+    "RunLockError",
     "UnknownFileError",
 ]
 
@@ -45,7 +45,7 @@ class ResultsExistError(AcmeIOError, FileExistsError):
     """An output directory already holds results of the function."""
 
 
-class ClaimError(AcmeIOError, FileExistsError):
+class RunLockError(AcmeIOError, FileExistsError):
     """Another run is writing results of the same function to the same output directory."""
 
 

@@ -1,0 +1,220 @@
+"""Write and read the HDF5 files of one run: payloads, batches, parts and containers alike.
+
+All have the same frame: a user block with the file header, the run's identity in the root attribute
+`run`, and the records of the calls in `calls`, a line of JSON each. They differ in their datasets.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from acme_io.files import atomic
+from acme_io.files.checksum import LARGE, as_bytes, checksum, range_checksum
+from acme_io.files.header import FORMAT_VERSION, FileHeader, block_size, complete_header
+from acme_io.hdf5.new_file import NewFile, write_exactly
+from acme_io.hdf5.objects import LARGEST_ATTRIBUTE, Field, add_dataset, write_text
+from acme_io.hdf5.templates.writing import template_for
+from acme_io.records.run_record import RunStamp
+
+__all__ = ["RunStamp", "write_file", "write_pieces"]
+
+_IN_MEMORY = 1 << 20  # bytes of data up to which a file is made in memory
+
+_AT_ONCE = 1 << 21  # bytes that are written and summed up while they are in the processor's cache
+
+Array = np.ndarray[Any, Any]
+
+
+def padded(text: str) -> bytes:
+    """Pad a record with blanks, so that records of about the same length share a template."""
+    raw = text.encode()
+    return raw.ljust(-(-len(raw) // 128) * 128)
+
+
+def write_file(
+    path: str | Path,
+    kind: str,
+    stamp: RunStamp,
+    calls: range,
+    records: str,
+    fields: Sequence[Field],
+    arrays: Sequence[Array | None],
+    *,
+    flush: bool = False,
+) -> int:
+    """Write one HDF5 file; under its own name it is whole or not there.
+
+    Parameters
+    ----------
+    path : path_like
+        Its final name; a file that has it is replaced.
+    kind : str
+        Kind of file, for the header.
+    stamp : RunStamp
+        The run.
+    calls : range
+        The calls in the file.
+    records : str
+        Their records, one line each.
+    fields, arrays : sequence
+        The datasets and their contents, in order.
+    flush : bool
+        Wait until the file is on the disk.
+
+    Returns
+    -------
+    int
+        Checksum of the file, 64 bits.
+    """
+    texts = {"run": stamp.json.encode(), "calls": padded(records)}
+    n_large = sum(field.nbytes >= LARGE for field in fields)
+    header = FileHeader(kind, stamp.run_id, calls, block_size(n_large, stamp.run_id))
+    # Groups carry call numbers, and the records of several calls are of any length: no other file
+    # would have the same structure.
+    alike = len(calls) == 1 and not any("/" in field.path for field in fields)
+    if alike and sum(field.nbytes for field in fields) <= _IN_MEMORY:
+        sizes = [(name, len(text)) for name, text in texts.items()]
+        template = template_for(fields, sizes, header.block)
+        if template is not None:
+            pieces, ranges = template.fill(list(texts.values()), fields, arrays)
+            pieces.insert(0, b"\0" * header.block)
+            complete_header(header, pieces, [(o, n) for o, n in ranges if n >= LARGE])
+            pieces[0] = header.written()
+            atomic.write_whole(path, _joined(pieces), flush=flush)
+            return header.checksum
+
+    def lay_out(root: Any) -> list[Data]:
+        for name, text in texts.items():
+            write_text(root, name, text)
+        made = [add_dataset(root, field) for field in fields]
+        return [
+            Data(dataset.get_offset(), field.nbytes, [array])
+            for dataset, field, array in zip(made, fields, arrays, strict=True)
+            if array is not None and field.nbytes
+        ]
+
+    build_file(path, header, lay_out, dense=_needs_dense(texts), flush=flush)
+    return header.checksum
+
+
+def _needs_dense(texts: Mapping[str, bytes]) -> bool:
+    return any(len(text) > LARGEST_ATTRIBUTE for text in texts.values())
+
+
+def write_pieces(
+    path: Path,
+    kind: str,
+    stamp: RunStamp,
+    calls: range,
+    records: str,
+    name: str,
+    pieces: Sequence[Array],
+) -> None:
+    """Write a file with one dataset of bytes, given in pieces; it is on the disk then.
+
+    The parameters are those of `write_file`, and the dataset's name.
+    """
+    length = sum(piece.nbytes for piece in pieces)
+    field = Field(name, np.dtype("u1"), (length,))
+    if length <= _IN_MEMORY:
+        whole = np.frombuffer(b"".join(map(as_bytes, pieces)), "u1")
+        write_file(path, kind, stamp, calls, records, [field], [whole], flush=True)
+        return
+    texts = {"run": stamp.json.encode(), "calls": padded(records)}
+
+    def lay_out(root: Any) -> list[Data]:
+        for attribute, text in texts.items():
+            write_text(root, attribute, text)
+        return [Data(add_dataset(root, field).get_offset(), length, pieces)]
+
+    header = FileHeader(kind, stamp.run_id, calls, block_size(1, stamp.run_id))
+    build_file(path, header, lay_out, dense=_needs_dense(texts), flush=True)
+
+
+def _joined(pieces: Sequence[Any]) -> list[Any]:
+    """Join small neighbours: one system call is cheaper than many."""
+    joined: list[Any] = []
+    small: list[Any] = []
+    for piece in pieces:
+        if len(piece) < LARGE:
+            small.append(piece)
+        else:
+            joined += [b"".join(small), piece]
+            small = []
+    return [*joined, b"".join(small)]
+
+
+class Data(NamedTuple):
+    """Where the bytes of a dataset go, and what they are.
+
+    `pieces` are arrays that follow each other; None if HDF5 has already written the data.
+    """
+
+    offset: int
+    length: int
+    pieces: Iterable[Array] | None
+
+
+def build_file(
+    path: str | Path,
+    header: FileHeader,
+    lay_out: Callable[[Any], Iterable[Data]],
+    *,
+    dense: bool,
+    flush: bool,
+) -> None:
+    """Let HDF5 lay a file out, then put the data where it belongs.
+
+    The data goes around the library: a full disk is then the operating system's own error, and
+    nothing is copied.
+
+    Parameters
+    ----------
+    path : path_like
+        Final name of the file.
+    header : FileHeader
+        Gets completed; knows the size of its user block.
+    lay_out : callable
+        Makes all members and attributes of the root group that it is given, and says where which
+        data goes.
+    dense : bool
+        Whether attributes may be longer than 64 kB, members be kept in order of their creation.
+    flush : bool
+        Wait until the file is on the disk.
+    """
+    new = NewFile(path, header.block, dense=dense)
+    try:
+        plan = list(lay_out(new.root))
+        new.close_hdf5()
+        ranges = [found for data in plan if (found := _put(new, data, flush)) is not None]
+        new.publish(header, ranges, flush=flush)
+    except BaseException:
+        new.abort()
+        raise
+
+
+def _put(new: NewFile, data: Data, flush: bool) -> tuple[int, int, int] | None:
+    """Write the bytes of one dataset; returns its range if it is a large one."""
+    file = new.file
+    if not data.length:
+        return None
+    large = data.length >= LARGE
+    if data.pieces is None:
+        if not large:
+            return None
+        crc = range_checksum(file, data.offset, data.length, FORMAT_VERSION)
+        return (data.offset, data.length, crc)
+    crc = 0
+    file.seek(data.offset)
+    for piece in data.pieces:
+        view = as_bytes(piece)
+        for start in range(0, len(view), _AT_ONCE):
+            part = view[start : start + _AT_ONCE]
+            write_exactly(file, part)
+            if flush:
+                new.written_up_to(file.tell())
+            if large:
+                crc = checksum(part, crc)
+    return (data.offset, data.length, crc) if large else None

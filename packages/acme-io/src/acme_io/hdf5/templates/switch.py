@@ -1,0 +1,17 @@
+"""The switch that leaves all files to the HDF5 library."""
+
+import os
+
+__all__ = ["switched_on"]
+
+VARIABLE = "ACME_IO_TEMPLATES"
+
+
+def switched_on() -> bool:
+    """Whether small files may be written and read without the library.
+
+    The environment variable `ACME_IO_TEMPLATES=off` switches that off, here and, because worker
+    processes inherit it, on the workers. Files are the same either way; they take 1.5 to 4 times
+    as long to write and up to 9 times as long to read.
+    """
+    return os.environ.get(VARIABLE, "").lower() not in ("off", "0", "false", "no")

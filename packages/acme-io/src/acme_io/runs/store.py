@@ -1,0 +1,304 @@
+"""The client's side of one run on disk: claim the folder, take receipts, write the container.
+
+::
+
+    RunStore.create    makes the folders, claims them, gives the sink that travels to the workers
+    RunStore.accept    one receipt per finished batch
+    RunStore.finish    the container, from what was accepted
+    RunStore.close     releases the claim; may discard everything the run wrote
+"""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from acme_io import layout
+from acme_io.errors import AcmeIOError, OutputDirError
+from acme_io.files import atomic
+from acme_io.records.call_table import CallTable
+from acme_io.records.run_record import RunInfo, RunStamp, run_to_json
+from acme_io.records.status import DONE, MISSING, PICKLED
+from acme_io.runs.output_dir import check_output_dir, existing_results, refuse_existing
+from acme_io.runs.run_lock import RunLock
+from acme_io.storage.call_index import CallIndex
+from acme_io.storage.options import StorageOptions
+from acme_io.storage.registry import way_for
+from acme_io.storage.run_files import RunFiles
+from acme_io.storage.sink import BatchReceipt, Sink
+
+if TYPE_CHECKING:
+    from acme_io.runs.recovery import RecoveredResults
+    from acme_io.storage.finisher import Finisher
+
+__all__ = ["RunStore"]
+
+
+def remove_temporary_files(output_dir: Path, name: str) -> None:
+    """Remove what killed writers left. Only for who holds the claim: nobody else writes then."""
+    for place in ("", layout.payload_folder(name), layout.parts_folder(name)):
+        with contextlib.suppress(OSError):
+            for entry in os.scandir(output_dir / place):
+                if layout.is_temporary(entry.name, name):
+                    atomic.remove(entry.path)
+
+
+class RunStore:
+    """The files of one run, seen from the client. Made by `create`.
+
+    Attributes
+    ----------
+    sink : Sink
+        Travels to the workers by pickle.
+    output_dir : pathlib.Path
+        Absolute path of the output directory.
+    container : pathlib.Path or None
+        The container; None when results are pickled.
+    created_output_dir : bool
+        Whether this run made the folder.
+    """
+
+    sink: Sink
+    output_dir: Path
+    container: Path | None
+    created_output_dir: bool
+
+    def __init__(self, output_dir: Path, name: str, options: StorageOptions, run: RunInfo) -> None:
+        self.output_dir, self.name, self.options, self.run = output_dir, name, options, run
+        stamp = RunStamp(run.run_id, run_to_json(run, options.describe()))
+        self._files = RunFiles(output_dir, name, stamp)
+        self._way = way_for(options)
+        self.container = self._way.container(self._files)
+        self.created_output_dir = False
+        self._index = CallIndex(CallTable(run.n_calls))
+        self._finisher: Finisher | None = None
+        self._recovered: RecoveredResults | None = None
+        self._made: list[Path] = []
+        self._claim: RunLock | None = None
+
+    @classmethod
+    def create(
+        cls, output_dir: Path, name: str, options: StorageOptions, run: RunInfo
+    ) -> "RunStore":
+        """Make the folders and claim them.
+
+        Parameters
+        ----------
+        output_dir : pathlib.Path
+            The output directory; missing folders are made.
+        name : str
+            The cleaned function name.
+        options : StorageOptions
+            How results are stored.
+        run : RunInfo
+            The run's identity.
+
+        Raises
+        ------
+        OutputDirError
+            The folder cannot be made or written.
+        ResultsExistError
+            It holds results of this function.
+        RunLockError
+            Another run is writing results of this function there.
+        """
+        store = cls(Path(output_dir).absolute(), name, options, run)
+        check_output_dir(store.output_dir, name)
+        try:
+            store._make_folders()
+        except BaseException:
+            store.close(discard=True)
+            raise
+        return store
+
+    @classmethod
+    def resume(
+        cls,
+        output_dir: Path,
+        name: str,
+        options: StorageOptions,
+        run: RunInfo,
+        keep: Iterable[int],
+    ) -> "RunStore":
+        """Go on with an earlier run: claim its folder and keep calls that are finished.
+
+        Parameters
+        ----------
+        output_dir, name, options, run
+            As for `create`; the run has the id of the earlier one
+            (`acme_io.runs.scan.finished_calls` finds it).
+        keep : iterable of int
+            Calls whose results are kept. All others are expected to run again.
+
+        Raises
+        ------
+        OutputDirError, RunLockError
+            As for `create`.
+        UnknownFileError
+            There is nothing to go on with.
+        ValueError
+            What is there belongs to another run, or is stored in another way.
+        """
+        from acme_io.runs.recovery import RecoveredResults
+        from acme_io.runs.scan import keep_only, scan
+
+        store = cls(Path(output_dir).absolute(), name, options, run)
+        check_output_dir(store.output_dir, name, resume=True)
+        try:
+            store._make_folders(resume=True)
+            remove_temporary_files(store.output_dir, name)
+            found = scan(store.output_dir, name)
+            if found.run.run_id != run.run_id or found.options != options:
+                raise ValueError(
+                    f"{store.output_dir} holds results of run {found.run.run_id}, stored as "
+                    f"{found.options}: run {run.run_id} with {options} cannot go on with them."
+                )
+            keep_only(found, keep)
+            store._recovered = RecoveredResults(store.output_dir, name)
+            store._recovered.leave_out_earlier()
+            store._index = found.index
+            kept = [call for call, file in enumerate(found.index.files) if file is not None]
+            store._finish_with().taken(kept)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    @property
+    def table(self) -> CallTable:
+        """One row per call, filled by receipts and by the program that runs the calls.
+
+        In a resumed run it begins with the calls that are kept.
+        """
+        return self._index.table
+
+    def _make_folders(self, *, resume: bool = False) -> None:
+        try:
+            self._make(self.output_dir)
+            self.created_output_dir = self.output_dir in self._made
+            self._claim = RunLock(self.output_dir, self.name)
+            if not resume:
+                refuse_existing(self.output_dir, self.name)
+            self._make(self._payload_folder)
+        except (PermissionError, NotADirectoryError) as error:
+            raise OutputDirError(f"{self.output_dir} cannot be used: {error}") from error
+        self.sink = self._way.sink(self._files, self.options)
+
+    @property
+    def _payload_folder(self) -> Path:
+        return self.output_dir / (self._way.payload_folder(self.name) or "")
+
+    def _make(self, folder: Path) -> None:
+        missing = []
+        while not folder.exists():
+            missing.append(folder)
+            folder = folder.parent
+        for folder in reversed(missing):
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                self._made.append(folder)
+
+    def get_ready(self) -> None:
+        """Import what `accept` and `finish` need, before they are called."""
+        self._finish_with()
+
+    def accept(self, receipt: BatchReceipt) -> None:
+        """Take a batch's receipt; a later one for the same call replaces the earlier one."""
+        self._finish_with().taken(self._index.accept(receipt))
+
+    def adopt(self) -> list[int]:
+        """Take in results that workers wrote shortly before an early end, without a receipt.
+
+        Returns
+        -------
+        list of int
+            The calls that were found.
+        """
+        from acme_io.runs.recovery import RecoveredResults
+
+        known = {file for file in self._index.files if file is not None}
+        recovered = self._recovered or RecoveredResults(self.output_dir, self.name)
+        found = recovered.find(self.run.run_id, known)
+        if found is None:
+            return []
+        status = found.index.table.status
+        stored = np.isin(status, (DONE, PICKLED)) & [file is None for file in self._index.files]
+        learnt = (status != MISSING) & (self.table.status == MISSING)
+        calls: list[int] = np.flatnonzero(stored | learnt).tolist()
+        self._index.adopt(found.index, calls)
+        self._finish_with().taken(calls)
+        return calls
+
+    def _finish_with(self) -> "Finisher":
+        if self._finisher is None:
+            self._finisher = self._way.finisher(self._files, self.options, self._index)
+        return self._finisher
+
+    def finish(self) -> None:
+        """Write the container, complete as far as the run went."""
+        try:
+            self._finish_with().finish()
+        except AcmeIOError:
+            raise
+        except OSError as error:
+            raise OSError(error.errno, self._unfinished(error)) from error
+
+    def _unfinished(self, error: OSError) -> str:
+        """Say which file could not be written, and that the results are kept."""
+        reason = error.strerror or str(error)
+        if self.container is None:
+            return f"{reason}: the record of {self.name} in {self.output_dir} was not written."
+        return (
+            f"{reason}: {self.container} was not written. What the calls returned is kept in "
+            f"{self._payload_folder}. See to the disk, then resume the run "
+            f"or `acme-io rebuild {self.output_dir}`."
+        )
+
+    def payload_files(self) -> list[str | None]:
+        """List the payloads, absolute paths in the order of calls.
+
+        Returns
+        -------
+        list of (str or None)
+            One per call, None for calls without a result; stacked: the batch files in order; with a
+            single file: the container.
+        """
+        return [
+            None if file is None else str(layout.local(self.output_dir, file))
+            for file in self._finish_with().payload_files()
+        ]
+
+    def close(self, *, discard: bool = False) -> None:
+        """Release the claim.
+
+        Parameters
+        ----------
+        discard : bool
+            Remove everything that this run wrote, and folders that it made as far as they are
+            empty then.
+        """
+        if self._finisher is not None:
+            self._finisher.close()
+        if self._claim is not None:  # no other run writes here
+            remove_temporary_files(self.output_dir, self.name)
+        if discard:
+            self._discard()
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
+        if discard:
+            self._remove_made()
+
+    def _remove_made(self) -> None:
+        for folder in reversed(self._made):
+            with contextlib.suppress(OSError):  # somebody else's files are in it
+                folder.rmdir()
+
+    def _discard(self) -> None:
+        if self._claim is None:  # nothing was written
+            return
+        for found in list(existing_results(self.output_dir, self.name)):
+            atomic.remove(found)

@@ -1,0 +1,106 @@
+"""What the writers of all ways of storing have in common."""
+
+import os
+from dataclasses import dataclass
+
+from acme_io import layout
+from acme_io.errors import NotStorableError, ResultDtypeError, ResultShapeError
+from acme_io.records.call_record import CallReport, Failure, call_to_json
+from acme_io.records.status import FAILED, MISSING
+from acme_io.storage.run_files import RunFiles
+from acme_io.storage.sink import BatchReceipt
+
+__all__ = ["CallWriter", "RunSink"]
+
+
+@dataclass(frozen=True)
+class RunSink:
+    """What all sinks know: where the files of the run go, and what they carry.
+
+    Parameters
+    ----------
+    run : RunFiles
+        The run.
+    """
+
+    run: RunFiles
+
+
+class CallWriter:
+    """Writers that finish every call by itself: the receipt is all that is left for `close`.
+
+    Parameters
+    ----------
+    sink : RunSink
+        The sink that made it.
+    calls : range
+        The calls of the batch.
+    """
+
+    def __init__(self, sink: RunSink, calls: range) -> None:
+        n = len(calls)
+        self.run, self.calls = sink.run, calls
+        # Strings: thousands of small files a second leave no time for path objects.
+        self._folder = layout.payload_folder(self.run.name)
+        self._base = str(self.run.output_dir) + os.sep
+        self._status = bytearray([MISSING]) * n
+        self._files: list[str | None] = [None] * n
+        self._checksums, self._attempts = [0] * n, [0] * n
+        self._errors: dict[int, Exception] = {}
+        self._notes: dict[int, str] = {}
+
+    def put(self, report: CallReport, value: object) -> None:
+        """Store what a call returned."""
+        at = report.call - self.calls.start
+        self._attempts[at] = report.attempt
+        try:
+            self._status[at] = self._store(report, value, at)
+        except (ResultShapeError, ResultDtypeError) as error:
+            self._refuse(report.call, type(error)(f"Call {report.call}: {error}"))
+        except (OSError, NotStorableError) as error:
+            self._refuse(report.call, error)
+        except Exception as error:  # never lose the other calls of the batch
+            self._refuse(report.call, NotStorableError(_unexpected(report.call, value, error)))
+
+    def fail(self, report: CallReport, failure: Failure) -> None:
+        """Take note that a call raised."""
+        at = report.call - self.calls.start
+        self._status[at], self._attempts[at] = FAILED, report.attempt
+
+    def close(self) -> BatchReceipt:
+        """Say what became of the calls."""
+        return BatchReceipt(
+            self.calls,
+            bytes(self._status),
+            self._files,
+            self._checksums,
+            self._errors,
+            self._notes,
+            self._attempts,
+        )
+
+    def abort(self) -> None:
+        """Every call is finished by itself: there is nothing to remove."""
+
+    def _store(self, report: CallReport, value: object, at: int) -> int:
+        raise NotImplementedError
+
+    def _refuse(self, call: int, error: Exception) -> None:
+        self._status[call - self.calls.start] = FAILED
+        self._errors[call] = error
+
+    def _pickle(self, report: CallReport, value: object, at: int, folder: str, status: int) -> None:
+        from acme_io.files.pickle_file import write_pickle
+
+        name = layout.pickle_name(self.run.name, report.call)
+        record = call_to_json(report, status, None)
+        path = os.path.join(self._base + folder, name)
+        self._checksums[at] = write_pickle(path, value, report.call, record, self.run.stamp)
+        self._files[at] = layout.relative(folder, name)
+
+
+def _unexpected(call: int, value: object, error: Exception) -> str:
+    return (
+        f"The result of call {call}, of type {type(value).__name__}, could not be stored: "
+        f"{type(error).__name__}: {error}"
+    )

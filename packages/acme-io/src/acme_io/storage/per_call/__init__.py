@@ -1,0 +1,1 @@
+"""One HDF5 file per call; the container links to them. Others import `way.PerCall` only."""

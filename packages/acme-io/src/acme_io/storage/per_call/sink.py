@@ -1,0 +1,70 @@
+"""Write one HDF5 file per call, on the worker."""
+
+import os
+from dataclasses import dataclass
+
+from acme_io import layout
+from acme_io.errors import NotStorableError
+from acme_io.files import atomic
+from acme_io.records.call_record import CallReport, call_to_json
+from acme_io.records.status import DONE, PICKLED
+from acme_io.storage.call_writer import CallWriter, RunSink
+from acme_io.storage.sink import Writer
+
+
+@dataclass(frozen=True)
+class PerCallSink(RunSink):
+    """One HDF5 file per call."""
+
+    def open(self, calls: range) -> Writer:
+        """Begin a batch."""
+        return _PerCallWriter(self, calls)
+
+
+class _PerCallWriter(CallWriter):
+    def _store(self, report: CallReport, value: object, at: int) -> int:
+        from acme_io.values.encoding import encode
+
+        try:
+            encoded, form = encode(value)
+        except NotStorableError as reason:
+            return self._emergency(report, value, at, reason)
+        from acme_io.hdf5.objects import Field
+        from acme_io.hdf5.run_file import write_file
+
+        call = report.call
+        calls = range(call, call + 1)
+        name = layout.payload_name(self.run.name, calls)
+        self._checksums[at] = write_file(
+            f"{self._base}{self._folder}{os.sep}{name}",
+            "payload",
+            self.run.stamp,
+            calls,
+            call_to_json(report, DONE, form),
+            [Field.of(layout.result_name(i), one) for i, one in enumerate(encoded)],
+            [one.array for one in encoded],
+        )
+        self._files[at] = layout.relative(self._folder, name)
+        self._remove_twin(layout.pickle_name(self.run.name, call))
+        return DONE
+
+    def _emergency(self, report: CallReport, value: object, at: int, reason: Exception) -> int:
+        try:
+            self._pickle(report, value, at, self._folder, PICKLED)
+        except NotStorableError as second:
+            raise NotStorableError(_both(report.call, reason, second)) from None
+        self._notes[report.call] = str(reason)
+        calls = range(report.call, report.call + 1)
+        self._remove_twin(layout.payload_name(self.run.name, calls))
+        return PICKLED
+
+    def _remove_twin(self, file_name: str) -> None:
+        """Remove what an earlier evaluation of the call left in the other format."""
+        atomic.remove(f"{self._base}{self._folder}{os.sep}{file_name}")
+
+
+def _both(call: int, reason: Exception, second: Exception) -> str:
+    return (
+        f"The result of call {call} can be stored neither in HDF5 nor as a pickle. {reason} "
+        f"{second} Return arrays, numbers, text or picklable objects."
+    )

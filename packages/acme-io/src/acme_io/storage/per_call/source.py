@@ -1,0 +1,105 @@
+"""Read results that have one HDF5 file per call."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from h5py import h5d
+
+from acme_io.errors import DamagedFileError
+from acme_io.files.header import check_open_file
+from acme_io.hdf5.checked_file import CheckedFile, small_content
+from acme_io.hdf5.objects import read_text
+from acme_io.hdf5.templates.reading import PayloadPattern, pattern_of
+from acme_io.records.call_record import call_from_json
+from acme_io.records.status import DONE, PICKLED
+from acme_io.storage.container_facts import ContainerFacts
+from acme_io.storage.source import (
+    Problem,
+    Source,
+    StoredCall,
+    lost,
+    own_files_present,
+    read_values,
+)
+
+__all__ = ["PerCallSource"]
+
+Array = np.ndarray[Any, Any]
+
+_PATTERNS = 4  # structures of payloads that are remembered; runs rarely return more
+
+
+class PerCallSource(Source):
+    """One HDF5 file per call, some of them pickles; the parameters are those of `Source`."""
+
+    def __init__(self, facts: ContainerFacts, folder: Path, name: str) -> None:
+        super().__init__(facts, folder, name)
+        self._patterns: list[PayloadPattern] = []
+
+    def present(self) -> Array:
+        """Return the status of every call; those whose files are gone are missing."""
+        return own_files_present(self)
+
+    def load_record(self, call: int) -> dict[str, Any]:
+        """Read the record of one call that is done or pickled."""
+        if self.table.status[call] == PICKLED:
+            return self.pickle_record(call)
+        return self.load(call).record
+
+    def load(self, call: int) -> StoredCall:
+        """Read one call that is done."""
+        path = self.file(call)
+        try:
+            known = self._load_by_pattern(path, call)
+            return self._load(path, call) if known is None else known
+        except FileNotFoundError:
+            raise lost(path, call) from None
+
+    def _load(self, path: Path, call: int) -> StoredCall:
+        """Read a payload through the HDF5 library."""
+        with CheckedFile(path, self.check) as checked:
+            self.belongs(checked.header, path, call)
+            try:
+                text = read_text(checked.root, "calls")
+                record = call_from_json(text)
+                found = StoredCall.of(record, read_values(checked.fid, "", record, 0))
+            except (KeyError, ValueError, RuntimeError, OSError) as error:
+                raise DamagedFileError(
+                    f"{path}, the result of call {call}, is damaged: {error}"
+                ) from error
+            if checked.content is not None:
+                self._keep_pattern(checked, checked.content, text, found)
+        return found
+
+    def _keep_pattern(
+        self, checked: CheckedFile, content: bytes, text: str, found: StoredCall
+    ) -> None:
+        offsets = []
+        for field in found.fields:
+            offset = h5d.open(checked.fid, field.path.encode()).get_offset() if field.nbytes else -1
+            offsets.append(-1 if offset is None else offset)
+        pattern = pattern_of(content, checked.header.block, text, found.fields, offsets)
+        if pattern is not None:
+            self._patterns = [pattern, *self._patterns[: _PATTERNS - 1]]
+
+    def _load_by_pattern(self, path: Path, call: int) -> StoredCall | None:
+        """Read a payload of a structure that was read before; None if it has another one."""
+        if not self._patterns:
+            return None
+        content = small_content(path)
+        if content is None:
+            return None
+        for pattern in self._patterns:
+            found = pattern.read(content)
+            if found is not None:
+                header = check_open_file(io.BytesIO(content), path, "all")
+                self.belongs(header, path, call)
+                fields = [field for field, _ in pattern.data]
+                return StoredCall(call_from_json(found[0]), fields, found[1])
+        return None
+
+    def _problems_with_results(self) -> list[Problem]:
+        done = np.flatnonzero(self.table.status == DONE)
+        return [problem for call in done for problem in self._problems_with_file(int(call))]

@@ -1,0 +1,151 @@
+"""The container of a single-file run: part files are copied into it as they come in."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from acme_io import layout
+from acme_io.errors import DamagedFileError
+from acme_io.files import atomic
+from acme_io.files.checksum import LARGE
+from acme_io.hdf5.record_lines import RecordLines
+from acme_io.records.status import DONE
+from acme_io.storage.call_index import CallIndex
+from acme_io.storage.finisher import BaseFinisher
+from acme_io.storage.run_files import RunFiles
+from acme_io.storage.single_file.assembler import Assembler
+from acme_io.storage.single_file.part_file import PartFile
+from acme_io.storage.single_file.part_source import ContainerPart
+
+logger = logging.getLogger(__name__)
+
+
+class SingleFileFinisher(BaseFinisher):
+    """Part files, copied into one container as they come in."""
+
+    layout = "single"
+
+    def __init__(self, run: RunFiles, index: CallIndex) -> None:
+        super().__init__(run, index)
+        self._assembler: Assembler | None = None
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="acme-io assembly")
+        self._work: list[Future[None]] = []
+        self._added = _Added(index.n_calls)
+        self._lines = RecordLines(index.n_calls, run.output_dir)
+        self._trouble: Exception | None = None
+
+    def taken(self, calls: Sequence[int]) -> None:
+        """Copy new parts into the container that is being made."""
+        self._work = [future for future in self._work if not future.done()]
+        for file, group in self._by_file(calls).items():
+            self._work.append(self._pool.submit(self._try_add, file, group))
+
+    def _by_file(self, calls: Iterable[int]) -> dict[str, list[int]]:
+        groups: dict[str, list[int]] = {}
+        files, status = self.index.files, self.index.table.status
+        for call in calls:
+            file = files[call]
+            if file is not None and status[call] == DONE:
+                groups.setdefault(file, []).append(call)
+        return groups
+
+    def _try_add(self, file: str, calls: list[int]) -> None:
+        """Add while the run goes on; what fails now is tried again, and reported, at the end."""
+        if self._trouble is None:
+            try:
+                self._add(file, calls)
+            except Exception as error:
+                logger.debug("Assembling %s has to start anew: %s", file, error)
+                self._trouble = error
+
+    def _add(self, file: str, calls: list[int]) -> None:
+        path = layout.local(self.run.output_dir, file)
+        part = ContainerPart(path) if path == self.container else PartFile(path)
+        try:
+            self._added.note(calls, file)
+            for call in calls:
+                if call not in part:
+                    raise DamagedFileError(f"{part.path} lacks the result of call {call}.")
+            if self._assembler is None:
+                n_large = sum(field.nbytes >= LARGE for field, _ in part.datasets(calls[0]))
+                self._assembler = self._assembler_for(n_large)
+            checksums = self.index.table.checksum
+            self._assembler.take(part, calls, checksums[calls].tolist())
+            self._lines.add(calls, [part.record(call) for call in calls])
+        finally:
+            part.close()
+
+    def _assembler_for(self, n_large: int) -> Assembler:
+        return Assembler(self.container, self.run.stamp.run_id, self.index.n_calls, n_large)
+
+    def finish(self) -> None:
+        """Complete the container and remove the parts."""
+        for future in self._work:
+            future.result()
+        self._work = []
+        self._complete()
+        atomic.remove_folder(self.run.output_dir / layout.parts_folder(self.run.name))
+
+    def _complete(self) -> None:
+        """Add what is missing and write the container."""
+        wanted = self._by_file(range(self.index.n_calls))
+        if self._trouble is not None or not self._added.are(wanted):
+            self._start_anew()
+            for file, calls in wanted.items():
+                self._add(file, calls)
+        if self._assembler is None:
+            self._assembler = self._assembler_for(0)
+        self._assembler.finish(self._description(), self._lines)
+        self._assembler = None
+
+    def _start_anew(self) -> None:
+        if self._assembler is not None:
+            self._assembler.abort()
+        self._assembler, self._trouble = None, None
+        self._added = _Added(self.index.n_calls)
+        self._lines.clear()
+
+    def payload_files(self) -> list[str | None]:
+        """Return the container: it holds everything."""
+        return [layout.container_name(self.run.name)]
+
+    def close(self) -> None:
+        """Stop copying and remove an unfinished container."""
+        self._pool.shutdown(cancel_futures=True)
+        if self._assembler is not None:
+            self._assembler.abort()
+            self._assembler = None
+        self._lines.close()
+
+
+class _Added:
+    """Which calls were added, and from which files."""
+
+    def __init__(self, n_calls: int) -> None:
+        self._file_of = np.zeros(n_calls, "<u4")  # files count from 1
+        self._numbers: dict[str, int] = {}
+
+    def note(self, calls: Sequence[int], file: str) -> None:
+        """Take note of calls.
+
+        Raises
+        ------
+        DamagedFileError
+            One of them was there before.
+        """
+        before = self._file_of[calls]
+        if before.any():
+            raise DamagedFileError(f"Call {calls[int(before.argmax())]} came twice.")
+        self._file_of[calls] = self._numbers.setdefault(file, len(self._numbers) + 1)
+
+    def are(self, wanted: Mapping[str, Sequence[int]]) -> bool:
+        """Whether the calls of these files were added, and no others."""
+        expected = np.zeros_like(self._file_of)
+        for file, calls in wanted.items():
+            expected[calls] = self._numbers.get(file, _UNKNOWN)
+        return bool((expected == self._file_of).all())
+
+
+_UNKNOWN = 2**32 - 1

@@ -1,0 +1,108 @@
+"""Read the part files of a single-file run that did not finish."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from h5py import h5d, h5g
+
+from acme_io import layout
+from acme_io.errors import AcmeIOError
+from acme_io.files.header import read_header
+from acme_io.hdf5.checked_file import CheckedFile
+from acme_io.hdf5.objects import Field, read_column
+from acme_io.records.call_record import call_from_json
+from acme_io.records.status import DONE, PICKLED
+from acme_io.storage.container_facts import ContainerFacts
+from acme_io.storage.container_records import ContainerRecords
+from acme_io.storage.single_file.part_file import PartFile
+from acme_io.storage.source import Problem, Source, StoredCall, part_is_gone, read_field
+
+Array = np.ndarray[Any, Any]
+
+
+class ContainerPart:
+    """A finished single file, read as if it were a part: to go on with its run, or to copy it.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The container.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._container = CheckedFile(path)
+        self._records = ContainerRecords(self._container)
+        self._status = read_column(self._container.root, "status")
+
+    def __contains__(self, call: int) -> bool:
+        """Whether a call has a result here."""
+        return bool(self._status[call] == DONE) and bool(self.record(call))
+
+    def record(self, call: int) -> str:
+        """Return the record of a call."""
+        return self._records.line(call)
+
+    def datasets(self, call: int) -> list[tuple[Field, Array | None]]:
+        """Read the datasets of a call."""
+        group = h5g.open(self._container.fid, layout.call_group(call).encode())
+        names = map(layout.result_name, range(group.get_num_objs()))
+        return [read_field(h5d.open(group, name.encode()), name) for name in names]
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+
+class PartSource(Source):
+    """Part files of a run that did not come to its end."""
+
+    def __init__(self, facts: ContainerFacts, name: str, files: list[str | None]) -> None:
+        super().__init__(facts, facts.path.parent, name)
+        self._files = files
+        self._part: tuple[str, PartFile | ContainerPart] | None = None
+
+    def present(self) -> Array:
+        """Status of every call, as the parts were found."""
+        return self.table.status
+
+    def _part_of(self, call: int) -> "PartFile | ContainerPart":
+        file = str(self._files[call])
+        if self._part is None or self._part[0] != file:
+            path = layout.local(self.folder, file)
+            self.close()
+            try:
+                part = ContainerPart(path) if path == self.path else PartFile(path)
+            except FileNotFoundError:
+                raise part_is_gone(path, self.path) from None
+            self._part = (file, part)
+        return self._part[1]
+
+    def load_record(self, call: int) -> dict[str, Any]:
+        """Read the record of one call."""
+        if self.table.status[call] == PICKLED:
+            return self.pickle_record(call)
+        return call_from_json(self._part_of(call).record(call))
+
+    def load(self, call: int) -> StoredCall:
+        """Read one call that is done."""
+        return StoredCall.of(self.load_record(call), self._part_of(call).datasets(call))
+
+    def _problems_with_results(self) -> list[Problem]:
+        """Check the part files whole."""
+        problems = []
+        done = np.flatnonzero(self.table.status == DONE).tolist()
+        for file in dict.fromkeys(str(self._files[call]) for call in done):
+            try:
+                read_header(layout.local(self.folder, file), check="all")
+            except (AcmeIOError, OSError) as error:
+                calls = [call for call in done if self._files[call] == file]
+                problems.append(Problem(calls, str(error)))
+        return problems
+
+    def close(self) -> None:
+        """Close the part that is open."""
+        if self._part is not None:
+            self._part[1].close()
+            self._part = None

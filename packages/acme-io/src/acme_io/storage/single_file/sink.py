@@ -1,0 +1,68 @@
+"""Write the part files of a single-file run, on the worker."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from acme_io.errors import NotStorableError
+from acme_io.records.call_record import CallReport, call_to_json
+from acme_io.records.status import DONE
+from acme_io.storage.batch_writer import BatchWriter
+from acme_io.storage.call_writer import RunSink
+from acme_io.storage.sink import BatchReceipt, Writer
+from acme_io.values.encoding import encode
+
+
+@dataclass(frozen=True)
+class PartSink(RunSink):
+    """Results on their way into a single file."""
+
+    def open(self, calls: range) -> Writer:
+        """Begin a batch."""
+        return PartWriter(self, calls)
+
+
+class PartWriter(BatchWriter):
+    """Packs the results of a batch into part files; the parameters are those of `CallWriter`."""
+
+    def __init__(self, sink: RunSink, calls: range) -> None:
+        from acme_io.storage.single_file.part_file import LARGEST_PART, Packer
+
+        super().__init__(sink, calls, part=True)
+        self._largest = LARGEST_PART
+        self._packer = Packer()
+
+    def _store(self, report: CallReport, value: object, at: int) -> int:
+        from acme_io.files.checksum import data_checksum
+        from acme_io.storage.single_file.part_file import stored_record
+
+        try:
+            encoded, form = encode(value)
+        except NotStorableError as reason:
+            return self._emergency(report, value, at, reason)
+        self._checksums[at] = form["checksum"] = data_checksum([one.array for one in encoded])
+        for one in encoded:
+            if one.array is not None:
+                self._packer.add(one.array)
+        self._waiting = self._packer.nbytes
+        self._records[-1] = stored_record(call_to_json(report, DONE, form), encoded)
+        return DONE
+
+    def _write(self, calls: range, path: Path) -> None:
+        from acme_io.storage.single_file.part_file import write_part
+
+        write_part(path, self.run.stamp, calls, self._packer.pieces(), self._records)
+
+    def _drop(self) -> None:
+        super()._drop()
+        self._packer.clear()
+
+    def close(self) -> BatchReceipt:
+        """Write what is left, give the buffer back and report on all calls."""
+        receipt = super().close()
+        self._packer.close()
+        return receipt
+
+    def abort(self) -> None:
+        """Drop what is not written yet and give the buffer back."""
+        super().abort()
+        self._packer.close()

@@ -1,0 +1,282 @@
+"""Read the calls of a run from wherever they are stored: the base of one source per way.
+
+A source answers for each call: its status, its arrays, and its record.
+`acme_io.runs.results` turns the answers into Python values.
+"""
+
+import functools
+import os
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from h5py import h5d, h5f, h5t
+
+from acme_io import layout
+from acme_io.errors import AcmeIOError, DamagedFileError, MissingCallError
+from acme_io.files.header import FileHeader, read_header
+from acme_io.files.pickle_file import read_pickle, read_pickle_record
+from acme_io.hdf5.checked_file import CheckedFile
+from acme_io.hdf5.objects import Field, read_array
+from acme_io.records.call_record import call_from_json
+from acme_io.records.call_table import CallTable
+from acme_io.records.run_record import RunInfo, run_from_json
+from acme_io.records.status import DONE, MISSING, PICKLED
+from acme_io.storage.container_facts import ContainerFacts
+
+Array = np.ndarray[Any, Any]
+
+
+class StoredCall(NamedTuple):
+    """One call as it is stored: its record, and its datasets with their contents."""
+
+    record: dict[str, Any]
+    fields: list[Field]
+    arrays: list[Array | None]
+
+    @classmethod
+    def of(
+        cls, record: dict[str, Any], datasets: "list[tuple[Field, Array | None]]"
+    ) -> "StoredCall":
+        """Return a stored call of datasets as `read_field` returns them."""
+        return cls(record, [field for field, _ in datasets], [array for _, array in datasets])
+
+
+class Problem(NamedTuple):
+    """Something that is not as it was written.
+
+    Attributes
+    ----------
+    calls : list of int
+        The calls concerned; empty where they are not known, or only the record is concerned.
+    reason : str
+        What is wrong with which file.
+    """
+
+    calls: list[int]
+    reason: str
+
+
+class Source(ABC):
+    """The calls of one run, wherever they are stored.
+
+    Parameters
+    ----------
+    facts : ContainerFacts
+        What is known of the run.
+    folder : pathlib.Path
+        Where files of single calls lie.
+    name : str
+        The cleaned function name.
+    """
+
+    only_pickles = False
+    """Whether the run asked for pickles, so that no result is in an HDF5 file."""
+
+    def __init__(self, facts: ContainerFacts, folder: Path, name: str) -> None:
+        self.facts, self.folder, self.name = facts, folder, name
+        self.run_id, self.table, self.path = facts.run_id, facts.table, facts.path
+        self.check = "structure"  # how much of a file is checked when it is opened
+
+    @functools.cached_property
+    def run_json(self) -> str:
+        """The run's identity, as its files carry it."""
+        known = self.facts.run_json
+        return self.table.run_json if known is None else known  # type: ignore[attr-defined]
+
+    @functools.cached_property
+    def run(self) -> RunInfo:
+        """The run's identity."""
+        try:
+            return run_from_json(self.run_json)
+        except (ValueError, TypeError) as error:
+            raise DamagedFileError(f"{self.path} lacks a part of its record: {error}") from error
+
+    @property
+    def lengths(self) -> Array | None:
+        """Length of each row along the varying axis, shape (n_calls,); None without one."""
+        return self.facts.lengths
+
+    @abstractmethod
+    def load(self, call: int) -> StoredCall:
+        """Read one call that is done."""
+
+    @abstractmethod
+    def load_record(self, call: int) -> dict[str, Any]:
+        """Read the record of one call that is done or pickled."""
+
+    def present(self) -> Array:
+        """Return the status of every call, where results whose files are gone count as missing."""
+        status = self.table.status.copy()
+        for call in np.flatnonzero(status == PICKLED):
+            if not self.file(int(call)).exists():
+                status[call] = MISSING
+        return status
+
+    def stack(self, index: int, calls: range, missing: str) -> Array | None:
+        """Read one return value of several calls as one array.
+
+        Parameters
+        ----------
+        index : int
+            Which of several return values.
+        calls : range
+            The calls.
+        missing : {"raise", "mask"}
+            What to do about calls without a result.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            None where results have to be read and stacked one by one.
+
+        Raises
+        ------
+        MissingCallError
+            Calls have no result, and `missing` is `"raise"`.
+        """
+        return None
+
+    def problems(self) -> list[Problem]:
+        """Compare the data of every call with the checksums on record.
+
+        Returns
+        -------
+        list of Problem
+            Empty if everything is as it was written.
+        """
+        pickled = np.flatnonzero(self.table.status == PICKLED)
+        return self._problems_with_results() + [
+            problem for call in pickled for problem in self._problems_with_file(int(call))
+        ]
+
+    @abstractmethod
+    def _problems_with_results(self) -> list[Problem]:
+        """Compare the data of the calls that are done."""
+
+    def _problems_with_file(self, call: int) -> list[Problem]:
+        """Check the file of one call."""
+        path = self.file(call)
+        try:
+            if path.suffix == ".pickle":
+                header, _, _ = read_pickle_record(path, check=True)
+            else:
+                header = read_header(path, check="all")
+            self.belongs(header, path, call)
+        except (AcmeIOError, OSError) as error:
+            return [Problem([call], str(error))]
+        if header.checksum != int(self.table.checksum[call]):
+            reason = f"{path} is not the file that the container was made with."
+            return [Problem([call], reason)]
+        return []
+
+    def prepare_copy(self) -> None:
+        """Check every byte from now on: a copy is no place for damage that nobody noticed.
+
+        Raises
+        ------
+        DamagedFileError
+            A file that is open already has changed since it was written.
+        """
+        self.check = "all"
+
+    def merge(self, target: Path, table: CallTable) -> bool:
+        """Copy all results into one file in the form that this way of storing has.
+
+        Parameters
+        ----------
+        target : pathlib.Path
+            The file to write.
+        table : CallTable
+            The table of the copy.
+
+        Returns
+        -------
+        bool
+            False, and nothing is written, if this way of storing has no form of its own.
+        """
+        return False
+
+    def keep(self, checked: CheckedFile) -> None:
+        """Take over the open container, for later reads; here it is closed."""
+        checked.close()
+
+    def close(self) -> None:  # noqa: B027 - most sources keep nothing open
+        """Close what is open; harmless when called again."""
+
+    def file(self, call: int) -> Path:
+        """Return the path of a call's own file."""
+        if self.table.status[call] == PICKLED:
+            return self.folder / layout.pickle_name(self.name, call)
+        return self.folder / layout.payload_name(self.name, range(call, call + 1))
+
+    def unpickle(self, call: int) -> Any:
+        """Load the pickle of one call."""
+        self.pickle_record(call)
+        return read_pickle(self.file(call))
+
+    def pickle_record(self, call: int) -> dict[str, Any]:
+        """Read the record of one call from its pickle."""
+        path = self.file(call)
+        try:
+            header, record, _ = read_pickle_record(path)
+        except FileNotFoundError:
+            raise lost(path, call) from None
+        self.belongs(header, path, call)
+        return call_from_json(record)
+
+    def belongs(self, header: FileHeader, path: Path, call: int) -> None:
+        """Raise unless a file is of this run and holds the call."""
+        if header.run != self.run_id or call not in header.calls:
+            raise MissingCallError(
+                f"{path} belongs to run {header.run}, calls {header.calls[0]} to "
+                f"{header.calls[-1]}, not to call {call} of run {self.run_id} in {self.path}. Copy "
+                "the right file back."
+            )
+
+
+def own_files_present(source: Source) -> Array:
+    """Return the status of calls that have a file each, as `Source.present` does."""
+    try:
+        found = set(os.listdir(source.folder))
+    except OSError:
+        found = set()
+    status = source.table.status.copy()
+    for call in np.flatnonzero((status == DONE) | (status == PICKLED)):
+        if source.file(int(call)).name not in found:
+            status[call] = MISSING
+    return status
+
+
+def read_values(
+    fid: h5f.FileID, group: str, record: dict[str, Any], first: int
+) -> list[tuple[Field, Array | None]]:
+    """Read the values of a call from dataset `result_<first>` on."""
+    names = [layout.result_name(i) for i in range(first, len(record["values"]))]
+    return [read_field(h5d.open(fid, f"{group}{name}".encode()), name) for name in names]
+
+
+def read_field(dataset: h5d.DatasetID, name: str) -> tuple[Field, Array | None]:
+    """Read a dataset and what is needed to write one like it."""
+    array = read_array(dataset)
+    if array is None:
+        return Field(name, np.dtype("u1"), None), None
+    kind = dataset.get_type()
+    text = isinstance(kind, h5t.TypeStringID) and kind.get_cset() == h5t.CSET_UTF8
+    return Field(name, array.dtype, array.shape, text), array
+
+
+def lost(path: Path, call: int) -> MissingCallError:
+    """Return the error for a call whose file is gone."""
+    return MissingCallError(
+        f"The file of call {call} is gone: {path}. Was the container moved without its folder?"
+    )
+
+
+def part_is_gone(path: Path, container: Path) -> MissingCallError:
+    """Return the error for a part that was there when the results were opened."""
+    return MissingCallError(
+        f"{path} is gone: the run has put its parts together since these results were opened. "
+        f"Open {container} again."
+    )

@@ -1,0 +1,325 @@
+"""Stacked results: rows of many calls in one dataset, `result_0`.
+
+A batch file holds the rows of consecutive calls along the stacking axis. The container maps the
+batch files into one virtual dataset; rows that no file has read as the fill value.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from h5py import h5d, h5g, h5o, h5p, h5s
+
+from acme_io import layout
+from acme_io.errors import DamagedFileError
+from acme_io.files.checksum import as_bytes, checksum
+from acme_io.files.header import FileHeader, block_size
+from acme_io.hdf5.checked_file import CheckedFile
+from acme_io.hdf5.objects import Field, add_dataset, hdf5_type, read_text, write_text
+from acme_io.hdf5.run_file import Data, build_file, write_file
+from acme_io.records.run_record import RunStamp
+from acme_io.values.encoding import Encoded
+from acme_io.values.result_shape import Slots, fill_value
+
+__all__ = ["Run", "StackedFile", "row_checksum", "stored_dtype", "virtual_stack", "write_batch"]
+
+Array = np.ndarray[Any, Any]
+RESULT = layout.result_name(0)
+
+
+def stored_dtype(slots: Slots) -> np.dtype[Any]:
+    """Dtype in the file: dates and time differences are whole numbers there."""
+    return np.dtype("<i8") if slots.dtype.kind in "mM" else slots.dtype
+
+
+def as_stored(array: Array) -> Array:
+    """View dates and time differences as the whole numbers they are."""
+    if array.dtype.kind not in "mM":
+        return array
+    return array.astype(array.dtype.newbyteorder("<"), copy=False).view("<i8")
+
+
+def as_given(array: Array, slots: Slots) -> Array:
+    """Undo `as_stored`."""
+    if slots.dtype.kind not in "mM":
+        return array
+    return array.view(slots.dtype.newbyteorder("<")).astype(slots.dtype, copy=False)
+
+
+def row_checksum(row: Array) -> int:
+    """Checksum of one row, wherever it lies."""
+    return checksum(as_bytes(as_stored(row)))
+
+
+def write_batch(
+    path: Path,
+    kind: str,
+    stamp: RunStamp,
+    calls: range,
+    slots: Slots,
+    rows: Sequence[Array | None],
+    extras: Mapping[int, Sequence[Encoded]],
+    records: str,
+) -> None:
+    """Write the rows of consecutive calls into one file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Final name; the file is flushed to the disk before it has it.
+    kind : str
+        `"batch"` or `"part"`.
+    stamp : RunStamp
+        The run.
+    calls : range
+        The calls.
+    slots : Slots
+        Shape and dtype of a row.
+    rows : sequence of numpy.ndarray or None
+        One per call; None where a call has none.
+    extras : mapping of int to sequence of Encoded
+        Further return values by call; they go to `comp_3/result_1` and so on.
+    records : str
+        The records of the calls, one line each.
+    """
+    stacked = as_stored(_stack(slots, rows))
+    fields = [Field(RESULT, stacked.dtype, stacked.shape)]
+    arrays: list[Array | None] = [stacked]
+    for call, values in sorted(extras.items()):
+        for index, one in enumerate(values, start=1):
+            fields.append(Field.of(f"{layout.call_group(call)}/{layout.result_name(index)}", one))
+            arrays.append(one.array)
+    write_file(path, kind, stamp, calls, records, fields, arrays, flush=True)
+
+
+def _stack(slots: Slots, rows: Sequence[Array | None]) -> Array:
+    if len(rows) == 1 and rows[0] is not None:  # no copy of a large row
+        return np.expand_dims(rows[0], slots.stacking_axis)
+    return slots.stack(rows)[0]
+
+
+class Run(NamedTuple):
+    """Consecutive calls whose rows lie in one file."""
+
+    file: str
+    file_calls: range
+    file_longest: int
+    calls: range
+
+
+def virtual_stack(root: Any, slots: Slots, n_calls: int, longest: int, runs: Iterable[Run]) -> None:
+    """Put the virtual dataset `result_0` into the root group of a container.
+
+    Parameters
+    ----------
+    root : h5py.h5g.GroupID
+        The root group.
+    slots : Slots
+        Shape and dtype of a row.
+    n_calls, longest : int
+        Number of rows, and the longest length along the varying axis (0 without one).
+    runs : iterable of Run
+        Which file has which rows. Files are named relative to the container.
+    """
+    shape = slots.full_shape(n_calls, longest)
+    plist = h5p.create(h5p.DATASET_CREATE)
+    plist.set_obj_track_times(False)
+    plist.set_layout(h5d.VIRTUAL)
+    dtype = stored_dtype(slots)
+    _set_fill(plist, slots)
+    for run in runs:
+        source_shape = slots.full_shape(len(run.file_calls), run.file_longest)
+        if 0 in source_shape:
+            continue
+        source, target = h5s.create_simple(source_shape), h5s.create_simple(shape)
+        first = run.calls.start - run.file_calls.start
+        _select(source, slots, first, len(run.calls), source_shape)
+        _select(target, slots, run.calls.start, len(run.calls), source_shape)
+        plist.set_virtual(target, run.file.encode("utf-8"), RESULT.encode(), source)
+    h5d.create(root, RESULT.encode(), hdf5_type(dtype), h5s.create_simple(shape), plist)
+
+
+def _set_fill(plist: Any, slots: Slots) -> None:
+    fill = as_stored(np.array([fill_value(slots.dtype)], slots.dtype))
+    if fill.dtype.kind in "ifc" and fill.tobytes().strip(b"\0"):
+        plist.set_fill_value(fill)
+
+
+def _select(space: Any, slots: Slots, first: int, count: int, extent: tuple[int, ...]) -> None:
+    start = [0] * len(extent)
+    size = list(extent)
+    start[slots.stacking_axis], size[slots.stacking_axis] = first, count
+    space.select_hyperslab(tuple(start), tuple(size))
+
+
+class StackedFile:
+    """A file with rows of consecutive calls, open to read some of them.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A batch file, a part file or a container with a dataset of its own.
+    slots : Slots
+        Shape and dtype of a row.
+    check : str
+        What to check beforehand (`acme_io.files.header.read_header`).
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is damaged.
+    """
+
+    def __init__(self, path: Path, slots: Slots, check: str = "structure") -> None:
+        self.path, self.slots = path, slots
+        self.checked = CheckedFile(path, check)
+        self.header, self.fid = self.checked.header, self.checked.fid
+        self.calls = self.header.calls
+        try:
+            self._dataset = h5d.open(self.fid, RESULT.encode())
+        except (KeyError, RuntimeError) as error:
+            self.close()
+            raise DamagedFileError(f"{path} has no dataset {RESULT}: {error}") from error
+        if len(self._dataset.shape) != len(slots.shape):
+            self.close()
+            raise DamagedFileError(f"{path}: {RESULT} has shape {self._dataset.shape}.")
+
+    def __contains__(self, group: str) -> bool:
+        """Whether the file has a group of this name."""
+        return bool(self.checked.root.links.exists(group.encode()))
+
+    def rows(self, calls: range, length: int | None = None) -> Array:
+        """Read the rows of consecutive calls, as they are stored.
+
+        Parameters
+        ----------
+        calls : range
+            Calls that the file holds.
+        length : int, optional
+            Length along the varying axis; the file's own without it.
+        """
+        slots = self.slots
+        extent = list(self._dataset.shape)
+        extent[slots.stacking_axis] = len(calls)
+        if length is not None and slots.varying_axis is not None:
+            extent[slots.varying_axis] = length
+        array = np.empty(extent, stored_dtype(slots))
+        if array.size:
+            start = [0] * len(extent)
+            start[slots.stacking_axis] = calls.start - self.calls.start
+            space = self._dataset.get_space()
+            space.select_hyperslab(tuple(start), tuple(extent))
+            try:
+                self._dataset.read(h5s.create_simple(tuple(extent)), space, array)
+            except (OSError, ValueError) as error:
+                raise DamagedFileError(f"{self.path} cannot be read: {error}") from error
+        return array
+
+    def row(self, call: int, length: int | None = None) -> Array:
+        """Read the row of one call, without the stacking axis."""
+        return self.rows(range(call, call + 1), length).squeeze(self.slots.stacking_axis)
+
+    def close(self) -> None:
+        """Close the file."""
+        self.checked.close()
+
+
+def write_stacked(
+    path: Path,
+    header: FileHeader,
+    slots: Slots,
+    longest: int,
+    pieces: Callable[[], Iterator[tuple[range, Array | None]]],
+    describe: Callable[[Any], None],
+    extras: Iterable[tuple[int, StackedFile]] = (),
+) -> None:
+    """Write rows that come piece by piece into one file; memory holds one piece at a time.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Final name; flushed to the disk.
+    header : FileHeader
+        Kind, run and calls of the file.
+    slots : Slots
+        Shape and dtype of a row.
+    longest : int
+        Length along the varying axis (0 without one).
+    pieces : callable
+        Gives consecutive calls and their rows as stored, of full length; None where there are none.
+    describe : callable
+        Writes the attributes of the root group.
+    extras : iterable of (int, StackedFile)
+        Calls with further return values, and the file to copy them from.
+    """
+    shape = slots.full_shape(len(header.calls), longest)
+    field = Field(RESULT, stored_dtype(slots), shape)
+    header.block = block_size(1, header.run)
+
+    def lay_out(root: Any) -> list[Data]:
+        describe(root)
+        dataset = add_dataset(root, field)
+        for call, source in extras:
+            group = layout.call_group(call).encode()
+            h5o.copy(source.fid, group, root, group)
+        if not field.nbytes:
+            return []
+        if slots.stacking_axis:
+            _write_slabs(dataset, slots, header.calls, shape, pieces())
+            return [Data(dataset.get_offset(), field.nbytes, None)]
+        blank = _blank(slots, shape[1:])
+        contents = (_filled(rows, len(calls), blank) for calls, rows in pieces())
+        return [Data(dataset.get_offset(), field.nbytes, contents)]
+
+    build_file(path, header, lay_out, dense=True, flush=True)
+
+
+def _blank(slots: Slots, row_shape: tuple[int, ...]) -> Array:
+    return as_stored(np.full(row_shape, fill_value(slots.dtype), slots.dtype))
+
+
+def blank_rows(slots: Slots, count: int, longest: int) -> Array:
+    """Make rows of fill values, as stored."""
+    shape = slots.full_shape(count, longest)
+    return as_stored(np.full(shape, fill_value(slots.dtype), slots.dtype))
+
+
+def _filled(rows: Array | None, count: int, blank: Array) -> Array:
+    if rows is not None:
+        return rows
+    # One row's memory for any number of missing ones would need a copy per row: they are few.
+    return np.broadcast_to(blank, (count, *blank.shape))
+
+
+def _write_slabs(
+    dataset: Any,
+    slots: Slots,
+    calls: range,
+    shape: tuple[int, ...],
+    pieces: Iterator[tuple[range, Array | None]],
+) -> None:
+    axis = slots.stacking_axis
+    blank = np.expand_dims(_blank(slots, shape[:axis] + shape[axis + 1 :]), axis)
+    for run, rows in pieces:
+        for first in range(run.start, run.stop, len(run) if rows is not None else 1):
+            content = np.ascontiguousarray(rows if rows is not None else blank)
+            space = dataset.get_space()
+            _select(space, slots, first - calls.start, content.shape[axis], content.shape)
+            dataset.write(h5s.create_simple(content.shape), space, content)
+
+
+def write_attributes(root: Any, texts: Mapping[str, str]) -> None:
+    """Write text attributes into the root group."""
+    for name, text in texts.items():
+        write_text(root, name, text.encode())
+
+
+def records_of(source: StackedFile) -> list[str]:
+    """Read the records of the calls of a batch or part file, one line per call."""
+    lines = read_text(h5g.open(source.fid, b"/"), "calls").rstrip(" ").split("\n")
+    if len(lines) != len(source.calls):
+        raise DamagedFileError(
+            f"{source.path} has {len(lines)} records for {len(source.calls)} calls."
+        )
+    return lines

@@ -1,0 +1,79 @@
+"""The container of stacked results in a single file."""
+
+from array import array
+from pathlib import Path
+from typing import Any
+
+from acme_io import layout
+from acme_io.files import atomic
+from acme_io.files.header import FileHeader
+from acme_io.hdf5.container import describe_container
+from acme_io.hdf5.record_lines import write_records
+from acme_io.records.call_table import CallTable
+from acme_io.records.run_record import RunStamp
+from acme_io.records.status import DONE
+from acme_io.storage.call_index import CallIndex
+from acme_io.storage.run_files import RunFiles
+from acme_io.storage.stacked.copying import RowCopier, records_in
+from acme_io.storage.stacked.rows import (
+    StackedFile,
+)
+from acme_io.storage.stacked.source import StackedSource
+
+
+class StackedSingleFinisher(RowCopier):
+    """Part files of stacked rows, put together in one file at the end."""
+
+    layout = "stacked"
+
+    def finish(self) -> None:
+        """Write the container and remove the parts."""
+        self.write(self.container)
+        atomic.remove_folder(self.run.output_dir / layout.parts_folder(self.run.name))
+
+    def write(self, path: Path) -> None:
+        """Write all rows, wherever they lie, into one file."""
+        everything = range(self.index.n_calls)
+        about = self._description({}, self._columns())
+
+        index = self.index.snapshot()
+
+        def describe(root: Any, sources: dict[str, StackedFile]) -> None:
+            describe_container(root, about)
+            records = records_in(everything, index, sources)
+            write_records(root, len(everything), dict(enumerate(records)))
+
+        header = FileHeader("container", self.run.stamp.run_id, everything)
+        self._merge(path, header, index, describe)
+        atomic.flush_folder(path.parent)
+
+    def payload_files(self) -> list[str | None]:
+        """Return the container: it holds everything."""
+        return [layout.container_name(self.run.name)]
+
+
+def merge_stacked(source: StackedSource, target: Path, table: CallTable) -> None:
+    """Copy stacked results into one file with one real dataset.
+
+    Parameters
+    ----------
+    source : StackedSource
+        Where the results are.
+    target : pathlib.Path
+        The file to write.
+    table : CallTable
+        The table of the copy.
+    """
+    index = CallIndex(table)
+    if source.lengths is not None:
+        index.lengths = array("q", source.lengths.tolist())
+    for file, calls in source.sources:
+        for call in calls:
+            index.files[call] = file if table.status[call] == DONE else None
+    for file in dict.fromkeys(file for file, _ in source.sources):
+        opened = source.opened(file)
+        for call, held in enumerate(index.files):
+            if held == file and layout.call_group(call) in opened:
+                index.extras[call] = 1
+    run = RunFiles(source.path.parent, source.name, RunStamp(source.run_id, source.run_json))
+    StackedSingleFinisher(run, index, source.slots).write(target)

@@ -1,0 +1,129 @@
+"""Write rows of a stacked dataset, on the worker: one file per batch."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acme_io.errors import NotStorableError
+from acme_io.records.call_record import CallReport, call_to_json
+from acme_io.records.status import DONE
+from acme_io.storage.batch_writer import LARGEST_BATCH, BatchWriter
+from acme_io.storage.call_writer import RunSink
+from acme_io.storage.sink import BatchReceipt, Writer
+from acme_io.values.encoding import Encoded, clean_copy, encode_value
+from acme_io.values.result_shape import Slots
+
+
+@dataclass(frozen=True)
+class StackedSink(RunSink):
+    """Rows of a stacked dataset, one file per batch."""
+
+    slots: Slots
+
+    def open(self, calls: range) -> Writer:
+        """Begin a batch."""
+        return _StackedWriter(self, calls, self.slots)
+
+
+@dataclass(frozen=True)
+class StackedPartSink(RunSink):
+    """Rows of a stacked dataset on their way into a single file."""
+
+    slots: Slots
+
+    def open(self, calls: range) -> Writer:
+        """Begin a batch."""
+        return _StackedWriter(self, calls, self.slots, part=True)
+
+
+class _StackedWriter(BatchWriter):
+    def __init__(self, sink: RunSink, calls: range, slots: Slots, *, part: bool = False) -> None:
+        super().__init__(sink, calls, part=part)
+        self._slots = slots
+        self._rows: dict[int, np.ndarray[Any, Any]] = {}
+        self._extras: dict[int, list[Encoded]] = {}
+        self._lengths = [0] * len(calls)
+        self._has_extras = bytearray(len(calls))
+
+    def _store(self, report: CallReport, value: object, at: int) -> int:
+        from acme_io.storage.stacked.rows import row_checksum
+
+        first, others = self._slots.split(value)
+        try:
+            if np.asarray(first).dtype.hasobject:
+                raise NotStorableError(
+                    f"HDF5 has no form for a value of type {type(first).__name__}."
+                )
+            extras = [encode_value(other) for other in others]
+        except NotStorableError as reason:
+            return self._emergency(report, value, at, reason)
+        except ValueError:  # ragged: `fit` says it better
+            extras = []
+        row = self._slots.fit(first)
+        form = _form(value, others, extras)
+        axis = self._slots.varying_axis
+        if axis is not None:
+            self._lengths[at] = form["length"] = row.shape[
+                axis - (axis > self._slots.stacking_axis)
+            ]
+        checksum = row_checksum(row) | _extras_checksum(extras) << 32
+        self._checksums[at] = form["checksum"] = checksum
+        self._count(row.nbytes + sum(_size(one) for one in extras))
+        if self._waiting < LARGEST_BATCH:  # the function may use its array again in the next call
+            row, extras = row.copy(), [_own(one) for one in extras]
+        self._rows[report.call] = row
+        if extras:
+            self._extras[report.call], self._has_extras[at] = extras, 1
+        self._records[-1] = call_to_json(report, DONE, form)
+        return DONE
+
+    def _write(self, calls: range, path: Path) -> None:
+        from acme_io.storage.stacked.rows import write_batch
+
+        write_batch(
+            path,
+            "part" if self._part else "batch",
+            self.run.stamp,
+            calls,
+            self._slots,
+            [self._rows.get(call) for call in calls],
+            self._extras,
+            "\n".join(self._records),
+        )
+
+    def _drop(self) -> None:
+        super()._drop()
+        self._rows, self._extras = {}, {}
+
+    def close(self) -> BatchReceipt:
+        receipt = super().close()
+        receipt.extras = bytes(self._has_extras)
+        if self._slots.varying_axis is not None:
+            receipt.lengths = self._lengths
+        return receipt
+
+
+def _size(encoded: Encoded) -> int:
+    return 0 if encoded.array is None else encoded.array.nbytes
+
+
+def _own(encoded: Encoded) -> Encoded:
+    """Copy the array of an encoded value."""
+    array = encoded.array
+    return Encoded(None if array is None else clean_copy(array), encoded.form, encoded.text)
+
+
+def _form(value: object, others: tuple[object, ...], extras: list[Encoded]) -> dict[str, object]:
+    form: dict[str, object] = {"returned": "tuple" if others else "one"}
+    if others and type(value) is not tuple:
+        form["named"] = [type(value).__name__, list(value._fields)]  # type: ignore[attr-defined]
+    form["values"] = ["array", *(one.form for one in extras)]
+    return form
+
+
+def _extras_checksum(extras: list[Encoded]) -> int:
+    from acme_io.files.checksum import data_checksum
+
+    return data_checksum([one.array for one in extras]) if extras else 0

@@ -1,0 +1,108 @@
+"""Read merged results of one shape and dtype: a row per call."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from h5py import h5d, h5s, h5t
+
+from acme_io import layout
+from acme_io.errors import DamagedFileError
+from acme_io.files.checksum import as_bytes
+from acme_io.hdf5.objects import Field, read_text
+from acme_io.records.status import DONE
+from acme_io.storage.container_facts import ContainerFacts
+from acme_io.storage.single_file.source import SingleFileSource
+from acme_io.storage.source import StoredCall
+
+Array = np.ndarray[Any, Any]
+
+SCALARS = ("bool", "int", "float", "complex", "scalar")
+
+
+class UniformSource(SingleFileSource):
+    """One row per call, in the container itself."""
+
+    def __init__(self, facts: ContainerFacts, name: str) -> None:
+        super().__init__(facts, name)
+        self._rows: dict[str, Any] | None = None
+
+    @property
+    def rows(self) -> dict[str, Any]:
+        """How every call returned: `returned`, `values` and `fields` (dtype, shape, text)."""
+        if self._rows is None:
+            try:
+                rows: dict[str, Any] = json.loads(read_text(self._opened().root, "rows"))
+            except (KeyError, ValueError) as error:
+                raise DamagedFileError(
+                    f"{self.path} lacks a part of its record: {error}"
+                ) from error
+            self._rows = rows
+        return self._rows
+
+    def load(self, call: int) -> StoredCall:
+        """Read one call that is done."""
+        record = self.load_record(call)
+        datasets: list[tuple[Field, Array | None]] = []
+        for index, (_, shape, text) in enumerate(self.rows["fields"]):
+            array = self.read(index, range(call, call + 1)).reshape(shape)
+            field = Field(layout.result_name(index), array.dtype, array.shape, text)
+            datasets.append((field, array))
+        return StoredCall.of(record, datasets)
+
+    def read(self, index: int, calls: range) -> Array:
+        """Read rows of one return value, shape `(len(calls), ...)`."""
+        fid = self._opened().fid
+        try:
+            dataset = h5d.open(fid, layout.result_name(index).encode())
+            shape = (len(calls), *dataset.shape[1:])
+            descr = self.rows["fields"][index][0]  # quicker than asking the library
+            array = np.empty(shape, descr if isinstance(descr, str) else dataset.dtype)
+            if self._read_direct(dataset, array, calls.start):
+                return array
+            space, kind = dataset.get_space(), dataset.get_type()
+            space.select_hyperslab((calls.start, *[0] * (len(shape) - 1)), shape)
+            memory = kind if isinstance(kind, h5t.TypeStringID) else None
+            dataset.read(h5s.create_simple(shape), space, array, memory)
+        except (KeyError, ValueError, RuntimeError, OSError) as error:
+            raise DamagedFileError(f"{self.path} is damaged: {error}") from error
+        return array
+
+    def _read_direct(self, dataset: h5d.DatasetID, array: Array, first: int) -> bool:
+        """Read rows around the library; False where it has to convert them."""
+        offset, kind = dataset.get_offset(), dataset.get_type()
+        plain = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) and kind.get_order() == (
+            h5t.ORDER_LE
+        )
+        if offset is None or not plain or array.dtype.byteorder == ">":
+            return False
+        row = array.dtype.itemsize * math.prod(array.shape[1:])
+        self._opened().read_into(as_bytes(array), offset + first * row)
+        return True
+
+    def stack(self, index: int, calls: range, missing: str) -> Array | None:
+        """Read one return value of several calls as one array; see `Source.stack`.
+
+        None where rows have to be decoded one by one, or where calls have no result: reading them
+        one by one names them.
+        """
+        done = self.table.status[calls.start : calls.stop] == DONE
+        if not done.any() or (missing == "raise" and not done.all()):
+            return None
+        rows = self._values(index, calls)
+        if rows is None or missing == "raise":
+            return rows
+        mask = np.zeros(rows.shape, bool)
+        mask[~done] = True
+        return np.ma.MaskedArray(rows, mask)
+
+    def _values(self, index: int, calls: range) -> Array | None:
+        """Read rows of one return value; None where they are not the values themselves."""
+        forms = self.rows["values"]
+        if index >= len(forms) or forms[index] not in (*SCALARS, "array"):
+            return None
+        shape = self.rows["fields"][index][1]
+        rows = self.read(index, calls)
+        scalar = forms[index] in SCALARS
+        return rows if scalar else rows.reshape((len(calls), *shape))

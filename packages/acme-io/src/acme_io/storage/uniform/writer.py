@@ -1,0 +1,127 @@
+"""Write merged results of one shape and dtype: a dataset per return value, a row per call."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acme_io.files import atomic
+from acme_io.files.checksum import LARGE, as_bytes, range_checksum
+from acme_io.files.header import FORMAT_VERSION, FileHeader, block_size
+from acme_io.hdf5.container import Description
+from acme_io.hdf5.new_file import NewFile, write_exactly
+from acme_io.hdf5.objects import Field, add_dataset, write_text
+from acme_io.hdf5.record_lines import RecordLines
+from acme_io.records.json_line import dumps
+from acme_io.storage.single_file.assembler import write_record
+from acme_io.storage.source import StoredCall
+from acme_io.values.result_shape import fill_value
+
+_BUFFER = 1 << 20  # bytes of rows that are written at once
+
+
+class UniformWriter:
+    """Writes one row per call.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        Final name of the file.
+    run_id : str
+        The run's id.
+    n_calls : int
+        Number of calls of the run.
+    first : StoredCall
+        The first result; all others must be like it.
+    """
+
+    def __init__(self, path: Path, run_id: str, n_calls: int, first: StoredCall) -> None:
+        self._path, self._run_id, self._n_calls = path, run_id, n_calls
+        self._like = _signature(first)
+        self._fields = first.fields
+        n_large = len(first.fields)
+        self._new = NewFile(path, block_size(n_large + 8, run_id), dense=True)
+        try:
+            self._offsets = [self._add(field) for field in first.fields]
+        except BaseException:
+            self._new.abort()
+            raise
+        self._buffers = [bytearray() for _ in first.fields]
+        self._next = self._start = 0
+
+    @staticmethod
+    def possible(found: StoredCall) -> bool:
+        """Whether results like this one can be rows of datasets."""
+        return bool(found.fields) and all(field.nbytes for field in found.fields)
+
+    def _add(self, field: Field) -> int:
+        dataset = add_dataset(self._new.root, field._replace(shape=self._shape(field)))
+        return int(dataset.get_offset())
+
+    def _shape(self, field: Field) -> tuple[int, ...]:
+        row = field.shape or ()
+        return (self._n_calls, *(() if row == (1,) else row))
+
+    def add(self, call: int, found: StoredCall) -> bool:
+        """Write the next row; False if it is not like the first one."""
+        if _signature(found) != self._like:
+            return False
+        self._blank_up_to(call)
+        for buffer, array in zip(self._buffers, found.arrays, strict=True):
+            buffer += as_bytes(array if array is not None else np.zeros(0))
+        self._next = call + 1
+        if sum(map(len, self._buffers)) >= _BUFFER:
+            self._flush()
+        return True
+
+    def _blank_up_to(self, call: int) -> None:
+        """Fill the rows of calls without a result."""
+        for field, buffer in zip(self._fields, self._buffers, strict=True):
+            blank = np.full(field.shape or (), fill_value(field.dtype), field.dtype)
+            for _ in range(self._next, call):
+                buffer += as_bytes(blank)
+        self._next = call
+
+    def _flush(self) -> None:
+        for field, offset, buffer in zip(self._fields, self._offsets, self._buffers, strict=True):
+            self._new.file.seek(offset + self._start * field.nbytes)
+            write_exactly(self._new.file, memoryview(bytes(buffer)))
+            buffer.clear()
+        self._start = self._next
+
+    def finish(self, about: Description, records: dict[int, str]) -> None:
+        """Write the record and give the file its name."""
+        self._blank_up_to(self._n_calls)
+        self._flush()
+        lines = RecordLines(self._n_calls, self._path.parent)
+        try:
+            lines.add(list(records), list(records.values()))
+            write_text(self._new.root, "rows", self._like.encode())
+            ranges = write_record(self._new, about, lines)
+        finally:
+            lines.close()
+        for field, offset in zip(self._fields, self._offsets, strict=True):
+            length = field.nbytes * self._n_calls
+            if length >= LARGE:
+                found = range_checksum(self._new.file, offset, length, FORMAT_VERSION)
+                ranges.append((offset, length, found))
+        header = FileHeader("container", self._run_id, range(self._n_calls))
+        self._new.publish(header, ranges, flush=True)
+        atomic.flush_folder(self._path.parent)
+
+    def abort(self) -> None:
+        """Remove what there is."""
+        self._new.abort()
+
+
+def _signature(found: StoredCall) -> str:
+    """Describe how a call returned and its datasets: the same text for results that are alike."""
+    record = found.record
+    fields = [
+        [np.lib.format.dtype_to_descr(field.dtype), field.shape, field.text]
+        for field in found.fields
+    ]
+    form: dict[str, Any] = {
+        key: record[key] for key in ("returned", "named", "values") if key in record
+    }
+    return dumps({**form, "fields": fields})

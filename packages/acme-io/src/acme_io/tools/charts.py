@@ -1,0 +1,197 @@
+"""Drawings of a run as SVG that stands in an HTML page: no scripts, no files beside it."""
+
+import html
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from acme_io.records.status import FAILED
+
+__all__ = ["escaped", "histogram", "in_bytes", "in_seconds", "timeline"]
+
+Array = np.ndarray[Any, Any]
+
+_WIDTH = 960  # units of the drawing
+_LEFT = 150  # for the names of the workers
+_ROW = 18
+_MOST_ROWS = 100
+_MOST_BARS = 3000  # calls that are drawn one by one
+_COLUMNS = 400  # of the drawing where there are more calls
+_BINS = 30
+_HEIGHT = 140
+
+
+_FORBIDDEN = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+def escaped(value: object) -> str:
+    """Escape a text for HTML; characters that it cannot hold are marked."""
+    return html.escape(_FORBIDDEN.sub("\ufffd", str(value)))
+
+
+def in_seconds(value: float) -> str:
+    """Spell a duration, `"2.5 ms"` for instance."""
+    if not np.isfinite(value):
+        return "unknown"
+    if value >= 120:
+        minutes, seconds = divmod(round(value), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{seconds:02} h" if hours else f"{minutes}:{seconds:02} min"
+    for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
+        if value * factor >= 1 or unit == "µs":
+            return f"{value * factor:.3g} {unit}"
+    return ""
+
+
+def in_bytes(value: float) -> str:
+    """Spell a size, `"12 MB"` for instance."""
+    for factor, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= factor:
+            return f"{value / factor:.3g} {unit}"
+    return f"{value:.0f} bytes"
+
+
+def timeline(
+    started: Array, seconds: Array, worker: Array, status: Array, names: Sequence[str]
+) -> str:
+    """Draw when which worker was busy: a row a worker, a bar a call.
+
+    Parameters
+    ----------
+    started, seconds, worker, status : numpy.ndarray, shape (n_calls,)
+        Columns of a `CallTable`.
+    names : sequence of str
+        The workers.
+
+    Returns
+    -------
+    str
+        An `svg` element; empty if nothing is on record.
+    """
+    calls = np.flatnonzero(np.isfinite(started) & np.isfinite(seconds) & (worker >= 0))
+    rows = list(dict.fromkeys(np.sort(worker[calls]).tolist()))[:_MOST_ROWS]
+    if not rows:
+        return ""
+    begin = float(started[calls].min())
+    length = max(float((started[calls] + seconds[calls]).max()) - begin, 1e-9)
+    scale = (_WIDTH - _LEFT) / length
+    drawn = [
+        f'<line class="axis" x1="{_LEFT}" y1="{len(rows) * _ROW + 2}" x2="{_WIDTH}" '
+        f'y2="{len(rows) * _ROW + 2}"/>'
+    ]
+    for number, row in enumerate(rows):
+        name = names[row] if row < len(names) else f"worker {row}"
+        shown = name if len(name) <= 22 else f"…{name[-21:]}"
+        drawn.append(
+            f'<text x="{_LEFT - 6}" y="{number * _ROW + 13}" text-anchor="end">{escaped(shown)}'
+            f"<title>{escaped(name)}</title></text>"
+        )
+        of_worker = calls[worker[calls] == row]
+        if len(calls) <= _MOST_BARS:
+            drawn += _bars(of_worker, number, started - begin, seconds, status, scale)
+        else:
+            busy = _busy(started[of_worker] - begin, seconds[of_worker], length)
+            drawn += _columns(busy, number)
+    for part in range(5):
+        x = _LEFT + part * (_WIDTH - _LEFT) / 4
+        anchor = "end" if part == 4 else "middle" if part else "start"
+        drawn.append(
+            f'<text x="{x:.0f}" y="{len(rows) * _ROW + 18}" text-anchor="{anchor}">'
+            f"{in_seconds(length * part / 4) if part else '0 s'}</text>"
+        )
+    return _svg(drawn, len(rows) * _ROW + 24, "Calls of each worker over time")
+
+
+def _bars(
+    calls: Array, row: int, starts: Array, seconds: Array, status: Array, scale: float
+) -> list[str]:
+    return [
+        f'<rect class="{"failed" if status[call] == FAILED else "bar"}" '
+        f'x="{_LEFT + starts[call] * scale:.2f}" y="{row * _ROW + 2}" '
+        f'width="{max(seconds[call] * scale, 0.6):.2f}" height="{_ROW - 4}">'
+        f"<title>call {call}: {in_seconds(float(seconds[call]))}</title></rect>"
+        for call in calls.tolist()
+    ]
+
+
+def _busy(starts: Array, seconds: Array, length: float) -> Array:
+    """Share of each column of the drawing in which a worker was busy, shape (_COLUMNS,)."""
+    edges = np.linspace(0, length, _COLUMNS + 1)
+    order = np.argsort(starts)
+    begins, lasting = starts[order], seconds[order]
+    done = np.concatenate([[0.0], np.cumsum(lasting)])
+    # Work done until an edge: that of all calls begun before it, less what is left of the last one.
+    before = np.searchsorted(begins, edges, side="right")
+    last = np.maximum(before - 1, 0)
+    left = np.maximum(begins[last] + lasting[last] - edges, 0) * (before > 0)
+    share: Array = np.clip(np.diff(done[before] - left) * _COLUMNS / length, 0, 1)
+    return share
+
+
+def _columns(busy: Array, row: int) -> list[str]:
+    width = (_WIDTH - _LEFT) / _COLUMNS
+    return [
+        f'<rect class="bar" x="{_LEFT + at * width:.2f}" width="{width + 0.1:.2f}" '
+        f'y="{row * _ROW + 2 + (1 - busy[at]) * (_ROW - 4):.2f}" '
+        f'height="{busy[at] * (_ROW - 4):.2f}"/>'
+        for at in np.flatnonzero(busy > 0.005).tolist()
+    ]
+
+
+def histogram(values: Array, spell: Any, what: str) -> str:
+    """Draw how often which value occurs; of many orders of magnitude the axis is logarithmic.
+
+    Parameters
+    ----------
+    values : numpy.ndarray, shape (n,)
+        The values.
+    spell : callable
+        Makes a text of one of them.
+    what : str
+        For those who cannot see the drawing.
+
+    Returns
+    -------
+    str
+        An `svg` element; empty without values.
+    """
+    known = values[np.isfinite(values) & (values > 0)].astype(float)
+    if not len(known):
+        return ""
+    low, high = float(known.min()), float(known.max())
+    logarithmic = high > 100 * low
+    if low == high:
+        low, high = low * 0.9, high * 1.1
+    edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)
+    edges[-1] = max(edges[-1], known.max())
+    counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), edges)
+    width, top = (_WIDTH - 40) / _BINS, max(int(counts.max()), 1)
+    drawn = [f'<line class="axis" x1="20" y1="{_HEIGHT}" x2="{_WIDTH - 20}" y2="{_HEIGHT}"/>']
+    for at, count in enumerate(counts.tolist()):
+        height = (_HEIGHT - 16) * count / top
+        if count:
+            drawn.append(
+                f'<rect class="bar" x="{20 + at * width + 1:.1f}" y="{_HEIGHT - height:.1f}" '
+                f'width="{width - 2:.1f}" height="{height:.1f}"><title>{count} calls: '
+                f"{spell(edges[at])} to {spell(edges[at + 1])}</title></rect>"
+            )
+    for at, anchor in ((0, "start"), (_BINS // 2, "middle"), (_BINS, "end")):
+        drawn.append(
+            f'<text x="{20 + at * width:.0f}" y="{_HEIGHT + 15}" text-anchor="{anchor}">'
+            f"{escaped(spell(edges[at]))}</text>"
+        )
+    scale = ", logarithmic" if logarithmic else ""
+    drawn.append(
+        f'<text x="{_WIDTH - 20}" y="11" text-anchor="end">{top} calls at most{scale}</text>'
+    )
+    return _svg(drawn, _HEIGHT + 20, what)
+
+
+def _svg(drawn: Sequence[str], height: int, what: str) -> str:
+    inner = "\n".join(drawn)
+    return (
+        f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{escaped(what)}">\n'
+        f"{inner}\n</svg>"
+    )

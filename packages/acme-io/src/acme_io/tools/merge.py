@@ -1,0 +1,163 @@
+"""Copy a run's results into one self-contained file with real datasets."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from acme_io import layout
+from acme_io.errors import AcmeIOError, MissingCallError, ResultsExistError
+from acme_io.files.checksum import LARGE, data_checksum
+from acme_io.hdf5.container import Description
+from acme_io.hdf5.record_lines import RecordLines
+from acme_io.records.call_table import CallTable
+from acme_io.records.json_line import dumps
+from acme_io.records.run_record import RunStamp
+from acme_io.records.status import DONE, MISSING, PICKLED
+from acme_io.runs.results import open_results
+from acme_io.storage.single_file.assembler import Assembler
+from acme_io.storage.source import Source, StoredCall
+from acme_io.storage.uniform.writer import UniformWriter
+
+__all__ = ["Merged", "merge"]
+
+
+class Merged(NamedTuple):
+    """What `merge` wrote.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The file.
+    pickles : list of pathlib.Path
+        Copies of pickles, beside it: HDF5 cannot hold them.
+    skipped : dict of int to str
+        Calls that are marked missing in the copy, with the reason.
+    """
+
+    path: Path
+    pickles: list[Path]
+    skipped: dict[int, str]
+
+
+def merge(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Merged:
+    """Copy the results of a run into one self-contained file with real datasets.
+
+    Where all calls returned alike, the file has one dataset per return value with one row per call
+    (stacked results as they are stacked); else a group per call.
+
+    Parameters
+    ----------
+    path : path_like
+        A container, an output directory or a payload folder.
+    target : path_like
+        The file to write; it must not exist.
+
+    Raises
+    ------
+    ResultsExistError
+        The target exists.
+    UnknownFileError
+        There are no results, or they are pickles.
+    """
+    goal = Path(target).absolute()
+    if goal.suffix != ".h5":
+        goal = goal.with_name(f"{goal.name}.h5")
+    if os.path.lexists(goal):
+        raise ResultsExistError(f"{goal} exists and is not overwritten. Choose another name.")
+    with open_results(path) as results:
+        source = results._source
+        source.prepare_copy()
+        table = source.table.copy()
+        table.status[:] = source.present()
+        skipped: dict[int, str] = {
+            int(call): "its file is gone"
+            for call in np.flatnonzero(table.status != source.table.status)
+        }
+        if source.only_pickles:
+            raise MissingCallError("Results that are pickles cannot be merged into an HDF5 file.")
+        if not source.merge(goal, table) and not _merge_uniform(source, goal, table, skipped):
+            _merge_calls(source, goal, table, skipped)
+        pickles = _copy_pickles(source, goal, table)
+    return Merged(goal, pickles, skipped)
+
+
+def _stamp(source: Source) -> RunStamp:
+    """Take the run's identity as the files carry it, storage included."""
+    return RunStamp(source.run_id, source.run_json)
+
+
+def _done(
+    source: Source, table: CallTable, skipped: dict[int, str]
+) -> Iterator[tuple[int, StoredCall]]:
+    """Read the results one after the other; those that cannot be read are noted."""
+    for call in np.flatnonzero(table.status == DONE):
+        number = int(call)
+        try:
+            found = source.load(number)
+        except (AcmeIOError, OSError) as error:
+            table.status[number] = MISSING
+            skipped[number] = str(error)
+            continue
+        table.checksum[number] = data_checksum(found.arrays)
+        yield number, found
+
+
+def _merge_uniform(source: Source, goal: Path, table: CallTable, skipped: dict[int, str]) -> bool:
+    """Write one row per call; False, and nothing written, if the results are not alike."""
+    writer: UniformWriter | None = None
+    records: dict[int, str] = {}
+    try:
+        for call, found in _done(source, table, skipped):
+            if writer is None:
+                if not UniformWriter.possible(found):
+                    return False
+                writer = UniformWriter(goal, source.run_id, len(table), found)
+            if not writer.add(call, found):
+                writer.abort()
+                return False
+            records[call] = dumps(found.record)
+        if writer is None:
+            return False
+        writer.finish(Description(_stamp(source), "alike", table), records)
+    except BaseException:
+        if writer is not None:
+            writer.abort()
+        raise
+    return True
+
+
+def _merge_calls(source: Source, goal: Path, table: CallTable, skipped: dict[int, str]) -> None:
+    """Write a group per call."""
+    assembler: Assembler | None = None
+    lines = RecordLines(len(table), goal.parent)
+    run_id, n_calls = source.run_id, len(table)
+    try:
+        for call, found in _done(source, table, skipped):
+            if assembler is None:
+                n_large = sum(field.nbytes >= LARGE for field in found.fields)
+                assembler = Assembler(goal, run_id, n_calls, n_large)
+            datasets = zip(found.fields, found.arrays, strict=True)
+            assembler.add(call, datasets, int(table.checksum[call]))
+            lines.add([call], [dumps(found.record)])
+        if assembler is None:
+            assembler = Assembler(goal, run_id, n_calls, 0)
+        assembler.finish(Description(_stamp(source), "single", table), lines)
+    except BaseException:
+        if assembler is not None:
+            assembler.abort()
+        raise
+    finally:
+        lines.close()
+
+
+def _copy_pickles(source: Source, goal: Path, table: CallTable) -> list[Path]:
+    copies = []
+    for call in np.flatnonzero(table.status == PICKLED):
+        copy = goal.with_name(layout.pickle_name(goal.stem, int(call)))
+        shutil.copyfile(source.file(int(call)), copy)
+        copies.append(copy)
+    return copies

@@ -1,0 +1,61 @@
+"""Check every byte of a run's files."""
+
+import os
+from pathlib import Path
+
+from acme_io.errors import AcmeIOError
+from acme_io.hdf5.checked_file import CheckedFile
+from acme_io.hdf5.stored_table import StoredTable
+from acme_io.runs.results import open_results
+from acme_io.storage.container_facts import read_facts
+from acme_io.storage.source import Problem
+
+__all__ = ["Problem", "verify"]
+
+
+def verify(path: str | os.PathLike[str]) -> list[Problem]:
+    """Compare every byte of a run's files with their checksums.
+
+    Parameters
+    ----------
+    path : path_like
+        A container, an output directory or a payload folder.
+
+    Returns
+    -------
+    list of Problem
+        Empty if everything is as it was written.
+
+    Raises
+    ------
+    FileNotFoundError, UnknownFileError
+        There are no results.
+    """
+    try:
+        results = open_results(path)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        return [Problem([], str(error))]
+    with results:
+        source = results._source
+        problems = _check_container(source.path)
+        if isinstance(source.table, StoredTable):
+            try:
+                source.table.read_all()
+            except (AcmeIOError, OSError):  # reported above; there is nothing to compare calls with
+                return problems
+        return problems + source.problems()
+
+
+def _check_container(path: Path) -> list[Problem]:
+    if not path.exists():
+        return [Problem([], f"{path} does not exist; acme-io rebuild makes it from the payloads.")]
+    try:
+        with CheckedFile(path, "all") as checked:
+            table = read_facts(checked).table
+        if isinstance(table, StoredTable):
+            table.read_all()
+    except (AcmeIOError, OSError) as error:
+        return [Problem([], str(error))]
+    return []

@@ -1,0 +1,61 @@
+"""A worker, or a client with two workers, that writes results until it is killed.
+
+Started by `test_kill.py` as a script. It writes to standard output the number of each call whose
+value it hands to the sink (`begin 3`) and has handed over (`end 3`), so that the test can tell
+whether a kill hit during a write.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from acme_io import Slots, StorageOptions
+from acme_io.records.call_record import CallReport
+from acme_io.records.run_record import RunInfo
+from acme_io.runs.store import RunStore
+
+N_CALLS = 100_000
+
+WAYS = {
+    "links": StorageOptions(),
+    "stacked": StorageOptions(slots=Slots((None, 5000))),
+    "single": StorageOptions(single_file=True),
+    "pickles": StorageOptions(pickle=True),
+}
+
+
+def value(call: int) -> object:
+    """Small and large arrays, and sometimes something that HDF5 cannot hold."""
+    if call % 7 == 6:
+        return {"call": call, "data": np.full(3000, call)}
+    size = 5000 if call % 3 else 400_000
+    return np.full(size, float(call))
+
+
+def stacked_value(call: int) -> object:
+    return np.full(5000, float(call))
+
+
+def main() -> None:
+    folder, way, batch = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    out = os.fdopen(1, "w", buffering=1)
+    run = RunInfo(f"run-{way}", "f", "kill_writer", N_CALLS, time.time(), "host", os.getpid(), "me")
+    store = RunStore.create(folder, "f", WAYS[way], run)
+    make = stacked_value if way == "stacked" else value
+    for first in range(0, N_CALLS, batch):
+        writer = store.sink.open(range(first, first + batch))
+        for call in range(first, first + batch):
+            out.write(f"begin {call}\n")
+            writer.put(CallReport(call, time.time(), 0.01, 0, "w", 1, {"x": call}), make(call))
+            out.write(f"end {call}\n")
+        out.write(f"begin {first}\n")
+        receipt = writer.close()
+        store.accept(receipt)
+        out.write(f"closed {first}\n")
+
+
+if __name__ == "__main__":
+    main()
