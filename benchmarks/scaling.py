@@ -28,7 +28,7 @@ from contest import (
 )
 from distributed.scheduler import heartbeat_interval
 
-from acme_core.sizing import LONGEST_SECONDS
+from acme_core.engine.batch_sizing import LONGEST_SECONDS
 
 KEPT = HERE / "results" / "scaling.json"
 PAGE = HERE.parent / "docs" / "explanation" / "scaling.md"

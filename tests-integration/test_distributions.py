@@ -71,4 +71,6 @@ def test_siblings_are_required_in_compatible_ranges(distribution):
     ]
     assert siblings
     for requirement in siblings:
-        assert re.fullmatch(r"acme-(core|cluster|io)>=\d+(\.\d+)*,<\d+", requirement), requirement
+        assert re.fullmatch(r"acme-(core|cluster|io)(\[\w+\])?>=\d+(\.\d+)*,<\d+", requirement), (
+            requirement
+        )

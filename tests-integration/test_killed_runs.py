@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 import acme_io
-from acme_io.files.header import read_seal
+from acme_io.files.header import read_header
 from acme_io.layout import parse_payload_name
 
 KILLS = 17  # of processes, for each of the three ways: 51 in all
@@ -122,7 +122,7 @@ def finished_calls(folder: Path, length: int) -> set[int]:
     ]
     assert all(parse_payload_name(path.name) or path.name == "f.h5" for path in files)
     for path in files:
-        read_seal(path, check="all")
+        read_header(path, check="all")
     if not files:
         return set()
     with acme_io.open_results(out) as results:

@@ -19,9 +19,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acme import ParallelMap, each, shared
-from acme_core.call import Batch, generator_for
-from acme_core.distribution import distribute
-from acme_core.orders import RunOrder
+from acme_core.arguments.distribution import distribute
+from acme_core.transport.protocol import RunContext
+from acme_core.worker.evaluation import BatchEvaluation, generator_for
 
 MB = 1_000_000
 
@@ -296,12 +296,12 @@ def test_numbers_do_not_depend_on_batches_and_retries(
         np.random.default_rng(child).random() for child in np.random.SeedSequence(seed).spawn(n)
     ]
     distribution = distribute(draw, (range(n),), {}, "auto")
-    order = RunOrder(draw, distribution.template, {}, seed)
+    order = RunContext(draw, distribution.template, {}, seed)
     borders = [0, *sorted(cuts), n]
     seen: dict[int, set[float]] = {call: set() for call in range(n)}
     batches = [*itertools.pairwise(borders), *((c, c + 1) for c in again)]
     for number, (start, stop) in enumerate(batches):
-        batch = Batch(order, start, stop - start, attempt=1 + number % 3)
+        batch = BatchEvaluation(order, start, stop - start, attempt=1 + number % 3)
         outcome = batch.run(distribution.columns(start, stop))
         assert outcome.values is not None
         for call, value in enumerate(outcome.values, start):

@@ -49,3 +49,15 @@ def children():
         return found
 
     return pids
+
+
+@pytest.fixture
+def in_memory():
+    """Compute a function for some arguments, and return the values."""
+    from acme_core import ParallelMap
+
+    def compute_in_memory(func, /, *args, compute=None, **kwargs):
+        with ParallelMap(func, *args, write_worker_results=False, verbose=False, **kwargs) as pmap:
+            return pmap.compute(**(compute or {}))
+
+    return compute_in_memory

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from acme_core.__about__ import __version__
 
 if TYPE_CHECKING:
-    from acme_core.arguments import each, shared
+    from acme_core.arguments.markers import each, shared
     from acme_core.errors import (
         AcmeError,
         ComputeError,
@@ -42,7 +42,11 @@ __all__ = [
     "shared",
 ]
 
-_HOMES = {"ParallelMap": "parallel_map", "each": "arguments", "shared": "arguments"}
+_HOMES = {
+    "ParallelMap": "parallel_map",
+    "each": "arguments.markers",
+    "shared": "arguments.markers",
+}
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

@@ -1,11 +1,13 @@
-"""`ParallelMap`: the story of one run, told from the top.
+"""`ParallelMap`: run one function for many inputs in parallel.
 
 ::
 
-    ParallelMap(f, ...)      checks the options, distributes the arguments      nothing is started
-      .compute()             dry run? ─▶ pickle ─▶ claim folder ─▶ debug? ─▶ workers ─▶ engine
-                             ─▶ container ─▶ results, or ComputeError
-      .cleanup()             stops the workers that were started for it
+    ParallelMap(f, ...)   checks the options, distributes the arguments         starts nothing
+      .compute()          dry run ─▶ pickle shared arguments ─▶ open the output directory
+                          ─▶ workers ─▶ engine ─▶ container ─▶ results, or ComputeError
+      .cleanup()          stops the workers it started
+
+`acme_core.run` holds the steps; this module holds the interface.
 """
 
 from __future__ import annotations
@@ -13,32 +15,33 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster.backend import shown
-from acme_core.advice import warnings_about
-from acme_core.clients import client_for, cool_down, warm_up
-from acme_core.compute_options import ComputeOptions
-from acme_core.conclusion import report_early_end, results_or_error
-from acme_core.distribution import distribute
-from acme_core.options import MapOptions
-from acme_core.outdir import check_folder
-from acme_core.packing import packed_shared
-from acme_core.work import Work
+from acme_core.arguments.distribution import distribute
+from acme_core.run import execution
+from acme_core.run.argument_warnings import warnings_about
+from acme_core.run.connection import UsableClient, find_or_start_client, warm_up
+from acme_core.run.outcome import results_or_error
+from acme_core.run.results_folder import check_results_folder
+from acme_core.run.spec import RunSpec
+from acme_core.run_options import ComputeOptions, MapOptions
+from acme_core.transport.shared_arguments import pack_shared
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from distributed import Client
 
-    from acme_core.distribution import Place
-    from acme_core.orders import RunOrder
-    from acme_core.run import Run
+    from acme_core.run.memory_estimate import Measurement
+    from acme_core.run.run import Run
     from acme_io import Results
     from acme_io.backend import Failure
 
 logger = logging.getLogger(__name__)
+
+_LEVELS = {None: logging.INFO, True: logging.DEBUG, False: logging.WARNING}
 
 
 class ParallelMap:
@@ -47,26 +50,26 @@ class ParallelMap:
     Parameters
     ----------
     func : callable
-        The function to be called. Anything that can be called will do: functions of scripts and
-        notebooks, lambdas, `functools.partial`, methods, classes, NumPy ufuncs.
+        The function to call: any callable, such as functions of scripts and notebooks, lambdas,
+        `functools.partial`, methods, classes and NumPy ufuncs.
     *args, **kwargs
-        Its arguments. Lists, tuples, ranges and one-dimensional arrays that have as many elements
-        as there are calls are split up, one element per call; all else goes whole to every call.
-        `each` and `shared` say it outright for their argument.
+        Its arguments. Lists, tuples, ranges and one-dimensional arrays with as many elements as
+        there are calls are split, one element per call; everything else goes to every call whole.
+        `each` and `shared` decide this explicitly.
     n_inputs : int or "auto"
-        Number of calls; by default the length that all lists and arrays have in common.
+        Number of calls; by default the common length of all lists and arrays.
     n_workers : int or "auto"
         Number of parallel worker processes: by default as many as there are cores, at most one
         per call.
     write_worker_results : bool
-        Whether each worker writes its results to disk; otherwise they are sent back and kept in
-        the memory of this process.
+        Whether each worker writes its results to disk; otherwise they return to the memory of
+        this process.
     output_dir : str or path-like, optional
         Folder for the results; by default a new one, named ``ACME_`` and the time, in the
         current folder.
     result_shape : tuple, optional
-        Collects the results in one dataset of this shape; the one entry `None` stands for the
-        dimension along which they are stacked, `numpy.inf` for a length that the data has.
+        Shape of one dataset that collects the results. Its one entry `None` is the dimension
+        along which they are stacked, `numpy.inf` a length that the data decide.
     result_dtype : dtype_like
         Data type of that dataset.
     single_file : bool
@@ -74,30 +77,31 @@ class ParallelMap:
     write_pickle : bool
         Whether results are pickled instead of written to HDF5.
     dryrun : bool
-        Whether one randomly picked call is run here first, to see what it takes.
+        Whether to run one randomly picked call in this process first, and report its time and
+        memory.
     partition : str
-        Partition of a SLURM cluster to start workers in. With "auto", where the site lists the
-        partitions to choose from, up to five randomly picked calls run here first, each in a
-        process of its own for at most half a minute, and the smallest partition with enough memory
-        is taken (``mem_per_worker`` spares that); elsewhere it is SLURM's default.
+        Partition of a SLURM cluster for the workers. With "auto", at sites that list their
+        partitions, up to five randomly picked calls first run here, each in its own process for
+        at most half a minute, and the smallest partition with enough memory is chosen
+        (``mem_per_worker`` skips this); elsewhere "auto" is SLURM's default.
     mem_per_worker : str
         Memory of each worker, for instance ``"8GB"``.
     setup_timeout : float
         Seconds to wait for workers.
     setup_interactive : bool
-        Whether questions may be asked at a terminal.
+        Whether to ask questions at a terminal.
     stop_client : bool or "auto"
-        Whether the workers are stopped at the end; "auto" stops those that were started here.
+        Whether to stop the workers at the end; "auto" stops those started by this object.
     verbose : bool, optional
-        `None` shows information and warnings, `True` also what helps to debug ACME, `False`
-        warnings and errors only and no progress bar.
+        `None` shows information and warnings, `True` also messages for debugging ACME, `False`
+        only warnings and errors, and no progress bar.
     logfile : bool, str or path-like, optional
-        File for the messages: by default beside results on disk, and none for results in memory.
+        File for the messages; by default beside results on disk, none for results in memory.
 
     Attributes
     ----------
     results_container : str or None
-        The HDF5 file over all results of the last `compute`.
+        The HDF5 file with all results of the last `compute`.
     output_dir : str or None
         Folder of the last `compute`.
     n_inputs : int
@@ -105,18 +109,18 @@ class ParallelMap:
     n_workers : int or None
         Number of workers of the last `compute`.
     client : distributed.Client or None
-        The dask client that was used.
+        The dask client in use.
     logfile : str or None
         File with the messages of the last `compute`.
-    failures : dict of int to acme_io.record.Failure
-        The failed calls of the last `compute`.
-    results : acme_io.reader.Results or None
-        The results of the last `compute` on disk, opened for reading.
+    failures : dict of int to acme_io.backend.Failure
+        The failed calls of the last `compute`, with exception, traceback and arguments.
+    results : acme_io.Results or None
+        The results of the last `compute` on disk, open for reading.
 
     Raises
     ------
     TypeError, ValueError, OSError
-        If something about the arguments is not right; nothing has been started or written then.
+        If an argument is wrong. Nothing is started or written before this check.
 
     Examples
     --------
@@ -174,19 +178,18 @@ class ParallelMap:
             verbose=verbose,
             logfile=logfile,
         )
-        self._work = Work(func, distribute(func, args, kwargs, n_inputs), options)
-        # Results of this function may be there: compute(resume=True) wants them.
-        check_folder(options, func, resume=True)
+        self._spec = RunSpec(func, distribute(func, args, kwargs, n_inputs), options)
+        # Results of this function may exist already: compute(resume=True) continues them.
+        check_results_folder(options, func, resume=True)
         self._run: Run | None = None
         self._started_client = False
-        self._workers: dict[str, int] = {}
         self.client: Client | None = None
         self.n_workers: int | None = None
         with self._messages():
-            for warning in warnings_about(self._work):
+            for warning in warnings_about(self._spec):
                 logger.warning(warning)
 
-    # -- what the user asks for ---------------------------------------------------------------
+    # -- the public methods ---------------------------------------------------------------------
 
     def compute(
         self,
@@ -202,76 +205,80 @@ class ParallelMap:
         Parameters
         ----------
         debug : bool
-            Whether the calls run one after the other in this process: an exception comes out as
-            it is, and debuggers work. No workers are started.
+            Whether the calls run one after the other in this process, where exceptions come out
+            unchanged and debuggers work. No workers are started.
         on_error : {"raise", "keep", "stop"}
-            What happens when a call fails. "raise": the others run on, then `ComputeError` is
-            raised. "keep": there is `None` in its place. "stop": `ComputeError` is raised at
-            once.
+            How to treat failed calls. "raise": run the others, then raise `ComputeError`.
+            "keep": return `None` for them. "stop": raise `ComputeError` at once.
         retries : int
-            How often a failed call is tried again.
+            Number of further attempts for a failed call.
         seed : int, optional
-            Makes the generators that the calls get as ``rng``; drawn where it is not given, and
-            on record.
+            Seed of the generators that calls get as ``rng``; drawn and recorded by default.
         resume : bool
-            Whether to go on with an earlier run in the same ``output_dir``: only calls that are
-            not done run. Where there is none, all do.
+            Whether to continue an earlier run in the same ``output_dir``, running only the calls
+            without a result. Without an earlier run, all calls run.
 
         Returns
         -------
         list or None
-            In call order, the names of the files that were written, or the values where results
-            are kept in memory: with ``result_shape`` the stacked array is the first element.
-            `None` if the dry run was declined.
+            In call order, the names of the written files, or the values if results are kept in
+            memory; with ``result_shape``, the stacked array is the first element. `None` if the
+            user declines after a dry run.
 
         Raises
         ------
         ComputeError
-            If calls failed; the results of all others are kept.
+            If calls fail; the results of all others are kept.
         UnpicklableError
-            If the function or a shared argument cannot travel to the workers.
+            If the function or a shared argument cannot be sent to the workers.
         OSError
-            If the output directory holds results of this function already.
+            If the output directory already holds results of this function.
         """
         options = ComputeOptions(debug, on_error, retries, seed, resume)
         self._check_resume(resume)
-        work = self._work
-        if work.distribution.read_once:
+        spec = self._spec
+        if spec.distribution.exhausted:
             raise ValueError(
                 "<ParallelMap> the items of a generator can be drawn once, and an earlier "
                 "compute() did so. To compute again pass a list."
             )
         with self._messages():
             if resume:
-                work.distribution = work.distribution.drawn()
-            if work.options.dryrun and not work.rehearse(options.seed):
+                spec.distribution = spec.distribution.with_items_read()
+            if spec.options.dryrun and not self._dry_run(options.seed):
                 return None
-            check_folder(work.options, work.func, resume=resume)
-            shared = {} if debug else packed_shared(work.func, work.distribution.template)
+            check_results_folder(spec.options, spec.func, resume=resume)
+            shared = {} if debug else pack_shared(spec.func, spec.distribution.template)
             if not (debug or resume):
-                # All checks are done, and none of them has imported NumPy, HDF5 or dask: from here
-                # on this process and that from which workers will come do so at the same time.
+                # No check so far has imported NumPy, h5py or dask. From here on this process and
+                # the fork server of future workers import them at the same time, on two cores.
                 warm_up()
-            run = self._new_run(options)
+            run = execution.start_run(spec, options)
             try:
                 if debug:
-                    return self._debug(run)
-                return self._compute(run, shared, options)
+                    return self._compute_in_process(run)
+                found = execution.connect(run, self._find_client)
+                self._run = run
+                if found is None:  # a resumed run with nothing left to do
+                    run.finish()
+                else:
+                    execution.compute_on_workers(spec, run, found, shared, options, self.cleanup)
+                return results_or_error(run, options.on_error)
             finally:
                 run.close()
 
     def report(self, target: str | os.PathLike[str] | None = None) -> str:
-        """Write a page of HTML about the last `compute` with results on disk.
+        """Write an HTML page about the last `compute` with results on disk.
 
         Parameters
         ----------
         target : str or path-like, optional
-            Where to; by default beside the results.
+            Name of the file; by default beside the results.
 
         Returns
         -------
         str
-            Name of the page, which needs nothing but itself.
+            Name of the file, which is self-contained.
 
         Raises
         ------
@@ -291,8 +298,8 @@ class ParallelMap:
         return str(write_report(place, target))
 
     def cleanup(self) -> None:
-        """Stop the workers that were started for this object, or all if ``stop_client=True``."""
-        stop = self._work.options.stop_client
+        """Stop the workers started by this object, or all workers if ``stop_client=True``."""
+        stop = self._spec.options.stop_client
         if self.client is None or stop is False or not (self._started_client or stop is True):
             return
         from acme_cluster.backend import close_client
@@ -313,19 +320,19 @@ class ParallelMap:
     ) -> None:
         self.cleanup()
 
-    # -- what is known afterwards -------------------------------------------------------------
+    # -- the last compute -----------------------------------------------------------------------
 
     @property
     def n_inputs(self) -> int:
         """Number of calls."""
-        return self._work.distribution.n_calls
+        return self._spec.distribution.n_calls
 
     @property
     def output_dir(self) -> str | None:
-        """Folder of the results: the user's, or that of the last `compute`."""
+        """Folder of the results: that of the last `compute`, or the one given."""
         if self._run is not None:
             return self._run.output_dir
-        return None if self._work.options.output_dir is None else str(self._work.options.output_dir)
+        return None if self._spec.options.output_dir is None else str(self._spec.options.output_dir)
 
     @property
     def results_container(self) -> str | None:
@@ -340,106 +347,49 @@ class ParallelMap:
     @property
     def failures(self) -> dict[int, Failure]:
         """The failed calls of the last `compute`."""
-        return {} if self._run is None else dict(self._run.ledger.failures)
+        return {} if self._run is None else dict(self._run.call_states.failures)
 
     @property
     def results(self) -> Results | None:
-        """The results of the last `compute` on disk, opened for reading."""
+        """The results of the last `compute` on disk, open for reading."""
         return None if self._run is None else self._run.results()
 
     # -- the steps of a run -------------------------------------------------------------------
 
     def _messages(self) -> Any:
-        level = {None: logging.INFO, True: logging.DEBUG, False: logging.WARNING}
-        return shown(level[self._work.options.verbose], loggers=("acme_core", "acme_io"))
+        level = _LEVELS[self._spec.options.verbose]
+        return shown(level, loggers=("acme_core", "acme_io"))
 
     def _check_resume(self, resume: bool) -> None:
-        if resume and self._work.options.output_dir is None:
+        if resume and self._spec.options.output_dir is None:
             raise ValueError(
                 "<ParallelMap> resume=True needs the output_dir of the run to go on with: "
                 "ParallelMap(..., output_dir=...)."
             )
 
-    def _new_run(self, options: ComputeOptions) -> Run:
-        from acme_core.run import Run
+    def _dry_run(self, seed: int | None) -> bool:
+        from acme_core.run.dry_run import dry_run
 
-        try:
-            return Run(self._work, options.seed, resume=options.resume)
-        except BaseException:  # somebody else was quicker, for instance
-            cool_down()
-            raise
+        return dry_run(self._spec, seed)
 
-    def _debug(self, run: Run) -> list[Any]:
-        """Run all calls here; an exception of the function comes out as it is."""
-        from acme_core.here import run_here
-
+    def _compute_in_process(self, run: Run) -> list[Any]:
         self._run = run
         try:
-            run_here(
-                self._work.order_of(run),
-                self._work.distribution,
-                run.ledger.todo(),
-                run.ledger.accept,
-            )
+            execution.compute_in_process(self._spec, run)
         finally:
-            if run.ledger.n_done:
-                run.finish()
-            else:  # nothing to keep, and nothing to be in the way of the next attempt
-                run.close(discard=True)
+            if run.discarded:
                 self._run = None
         return results_or_error(run, "raise")
 
-    def _compute(self, run: Run, shared: dict[Place, Any], options: ComputeOptions) -> list[Any]:
-        """Run all calls on workers; no workers are started if all are done already."""
-        client = None
-        try:
-            if run.ledger.todo():
-                client = self._client(run)
-        except BaseException:
-            run.close(discard=True)
-            raise
-        self._run = run
-        if client is None:
-            run.finish()
-        else:
-            order = replace(
-                self._work.order_of(run),
-                shared=shared,
-                stop_at_failure=options.on_error == "stop",
-            )
-            self._run_calls(client, run, order, options.retries)
-        return results_or_error(run, options.on_error)
+    def _find_client(self, run: Run) -> UsableClient:
+        def measure() -> Sequence[Measurement]:
+            from acme_core.run.memory_estimate import measure
 
-    def _run_calls(self, client: Client, run: Run, order: RunOrder, retries: int) -> None:
-        from acme_core.dispatch import dispatch
+            return measure(self._spec, run.seed)
 
-        try:
-            dispatch(
-                client,
-                run,
-                order,
-                self._work.distribution,
-                retries=retries,
-                progress=self._work.options.verbose is not False,
-                workers=self._workers,
-            )
-        except BaseException as error:
-            try:
-                if not isinstance(error, Exception):  # Ctrl-C: what was started here ends with it,
-                    self.cleanup()  # and then writes nothing any more
-            finally:
-                run.finish()
-                report_early_end(run, error)
-            raise
-        run.finish()
-
-    def _client(self, run: Run) -> Client:
-        self.client, self._workers, started = client_for(
-            self._work.options,
-            self.n_inputs,
-            partial(self._work.measure, run.seed),
-            meanwhile=run.get_ready,
+        found = find_or_start_client(
+            self._spec.options, self.n_inputs, measure, meanwhile=run.get_ready
         )
-        self._started_client = self._started_client or started
-        self.n_workers = len(self._workers)
-        return self.client
+        self.client, self.n_workers = found.client, len(found.workers)
+        self._started_client = self._started_client or found.started
+        return found

@@ -1,0 +1,155 @@
+"""The state of each call of a run, and the list of results that `compute` returns."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acme_core.transport.protocol import BatchOutcome, CallFailure
+from acme_core.transport.serialization import Frozen
+from acme_core.worker.failures import exception_of
+from acme_io.backend import DONE, FAILED, MISSING, PICKLED, CallTable, Failure
+
+if TYPE_CHECKING:
+    from acme_io import Slots
+    from acme_io.backend import RunStore
+
+logger = logging.getLogger(__name__)
+
+_SHOWN_NOTES = 5
+# One exception becomes the cause of `ComputeError`. Several are kept, because a call that succeeds
+# in a later attempt takes its own back.
+_KEPT_EXCEPTIONS = 100
+
+
+class CallStates:
+    """What became of each call of one run.
+
+    Parameters
+    ----------
+    n_calls : int
+        Number of calls.
+    store : acme_io.backend.RunStore or None
+        The files of the run; `None` keeps values in memory.
+    slots : acme_io.Slots or None
+        How to stack values in memory.
+    """
+
+    def __init__(self, n_calls: int, store: RunStore | None, slots: Slots | None) -> None:
+        # With files there is one table: receipts fill in what is stored, this class the rest.
+        self.table = CallTable(n_calls) if store is None else store.table
+        self._store = store
+        self._slots = slots
+        self._values: list[Any] | None = [None] * n_calls if store is None else None
+        self._workers = {worker: i for i, worker in enumerate(self.table.workers)}
+        self._texts: dict[str, str] = {}
+        self._exceptions: dict[int, CallFailure] = {}
+        self._n_notes = 0
+
+    @property
+    def failures(self) -> dict[int, Failure]:
+        """The failed calls."""
+        return self.table.failures
+
+    @property
+    def n_done(self) -> int:
+        """Number of calls with a result."""
+        return int(np.isin(self.table.status, (DONE, PICKLED)).sum())
+
+    def pending(self) -> list[range]:
+        """Return the calls without a result, as consecutive ranges in order."""
+        missing = np.flatnonzero(~np.isin(self.table.status, (DONE, PICKLED)))
+        if not missing.size:
+            return []
+        stretches = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1)
+        return [range(int(part[0]), int(part[-1]) + 1) for part in stretches]
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The exception of a failed call: the first that came back."""
+        for failure in self._exceptions.values():
+            return exception_of(failure)
+        for record in self.failures.values():
+            return exception_of(CallFailure(record, None))
+        return None
+
+    def accept(self, outcome: BatchOutcome) -> tuple[int, int]:
+        """Record the outcome of a batch.
+
+        Returns
+        -------
+        done, failed : int
+            Numbers of its calls that have a result, and that failed.
+        """
+        # Slices of columns, not a loop over calls: a batch may hold 50 000.
+        first, n_calls, table = outcome.first, outcome.n_calls, self.table
+        part = slice(first, first + n_calls)
+        if outcome.receipt is not None and self._store is not None:
+            self._store.accept(outcome.receipt)
+            self._log_notes(outcome.receipt.notes)
+        else:
+            table.status[part] = DONE
+        if self._values is not None and outcome.values is not None:
+            self._values[part] = [
+                value.thaw() if type(value) is Frozen else value for value in outcome.values
+            ]
+        table.started[part] = outcome.started
+        table.seconds[part] = outcome.seconds
+        table.peak_memory[part] = outcome.peak_memory
+        table.worker[part] = self._worker_number(outcome.worker)
+        table.attempts[part] += 1
+        for call in range(first, first + n_calls) if self.failures else ():
+            self.failures.pop(call, None)
+            self._exceptions.pop(call, None)
+        for call, failure in outcome.failures.items():
+            table.status[call] = FAILED
+            self._record_failure(call, failure)
+        return n_calls - len(outcome.failures), len(outcome.failures)
+
+    def recover_results(self) -> None:
+        """Record results on disk whose outcomes never arrived.
+
+        A worker writes a result first and reports it afterwards; a run that ends in between finds
+        the file here.
+        """
+        if self._store is None or (self.table.status != MISSING).all():
+            return
+        self._store.adopt()
+
+    def _worker_number(self, worker: str) -> int:
+        number = self._workers.setdefault(worker, len(self._workers))
+        if number == len(self.table.workers):
+            self.table.workers.append(worker)
+        return number
+
+    def _record_failure(self, call: int, failure: CallFailure) -> None:
+        if failure.exception is not None and len(self._exceptions) < _KEPT_EXCEPTIONS:
+            self._exceptions[call] = failure
+        # Thousands of calls may fail in the same way: equal texts are kept once.
+        kind, message, trace, arguments = failure.record
+        kept = self._texts.setdefault
+        self.failures[call] = Failure(
+            kept(kind, kind), kept(message, message), kept(trace, trace), arguments
+        )
+
+    def _log_notes(self, notes: dict[int, str]) -> None:
+        for call, note in notes.items():
+            self._n_notes += 1
+            if self._n_notes <= _SHOWN_NOTES:
+                logger.warning(f"<ParallelMap> WARNING: call {call}: {note}")
+            elif self._n_notes == _SHOWN_NOTES + 1:
+                logger.warning("<ParallelMap> WARNING: more calls were pickled; see the record.")
+
+    def results(self) -> list[Any]:
+        """Return the list that `compute` returns: values in memory, or file names."""
+        if self._store is not None:
+            return list(self._store.payload_files())
+        assert self._values is not None
+        if self._slots is None:
+            return self._values
+        rows = [None if value is None else value[0] for value in self._values]
+        others = [[] if value is None else list(value[1]) for value in self._values]
+        stacked = self._slots.stack(rows)[0]
+        return [stacked, *others] if any(others) else [stacked]

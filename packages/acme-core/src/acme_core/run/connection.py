@@ -1,0 +1,171 @@
+"""The client of a run: an existing one, or one started for this run."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+from acme_cluster.backend import CLIENT_MODULES, looks_like_slurm, quick_imports
+from acme_core.run_options import MapOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from distributed import Client
+
+    from acme_core.run.memory_estimate import Measurement
+
+logger = logging.getLogger(__name__)
+
+_NEEDED_BY_WORKERS = ("acme_core.worker.preload",)
+# Imported before workers are started, and while they start. Both lists shorten the way to the first
+# call: the client imports while the processes of the workers do the same on another core.
+_NEEDED_HERE = (*CLIENT_MODULES, "acme_core.run.run")
+_NEEDED_LATER = ("acme_core.run.dispatch",)
+
+
+def warm_up() -> None:
+    """Import what a run needs, here and in the fork server of future workers at the same time.
+
+    Starts no process where workers may already exist, or where they may be batch jobs.
+    """
+    if "distributed" not in sys.modules and not _on_a_cluster():
+        from acme_cluster import warm_up
+
+        warm_up(_NEEDED_BY_WORKERS)
+    _import(_NEEDED_HERE)
+
+
+def _import(modules: Iterable[str]) -> None:
+    with quick_imports():
+        for module in modules:
+            importlib.import_module(module)
+
+
+def _on_a_cluster() -> bool:
+    if not looks_like_slurm():
+        return False
+    from acme_cluster.backend import slurm_answers
+
+    return slurm_answers()
+
+
+def cool_down() -> None:
+    """End the processes of `warm_up` if no workers have started since."""
+    from acme_cluster import cool_down
+
+    cool_down()
+
+
+class UsableClient(NamedTuple):
+    """A client with workers.
+
+    Attributes
+    ----------
+    client : distributed.Client
+    workers : dict of str to int
+        Addresses of its workers, and the number of threads of each.
+    started : bool
+        Whether this run started it.
+    """
+
+    client: Client
+    workers: dict[str, int]
+    started: bool
+
+
+def find_or_start_client(
+    options: MapOptions,
+    n_calls: int,
+    measure: Callable[[], Sequence[Measurement]],
+    meanwhile: Callable[[], object],
+) -> UsableClient:
+    """Return the existing client, or start one.
+
+    Parameters
+    ----------
+    options : MapOptions
+        The workers that the user wants.
+    n_calls : int
+        Number of calls.
+    measure : callable
+        Measures the memory of some calls; called only if a partition is chosen by it.
+    meanwhile : callable
+        Prepares the run; called while workers start, if any do.
+
+    Returns
+    -------
+    UsableClient
+    """
+    from acme_cluster.backend import find_client, start_client
+
+    found = find_client()
+    if found is not None:
+        client, workers = found
+        logger.info(f"<ParallelMap> INFO: Attaching to global parallel computing client {client}")
+        for name in ("n_workers", "partition", "mem_per_worker"):
+            if getattr(options, name) != "auto":
+                logger.warning(
+                    f"<ParallelMap> WARNING: {name} has no effect, because the workers are "
+                    "there already. To start others call cluster_cleanup() first."
+                )
+        return UsableClient(client, workers, started=False)
+    warm_up()
+
+    def prepare() -> None:
+        _import(_NEEDED_LATER)
+        meanwhile()
+
+    client = start_client(
+        None if options.n_workers == "auto" else int(options.n_workers),
+        n_calls=n_calls,
+        partition=_partition(options, measure),
+        mem_per_worker=options.mem_per_worker,
+        timeout=options.setup_timeout,
+        interactive=options.setup_interactive,
+        meanwhile=prepare,
+        caller="ParallelMap",
+    )
+    return UsableClient(client, dict(client.nthreads()), started=True)
+
+
+def _partition(options: MapOptions, measure: Callable[[], Sequence[Measurement]]) -> str:
+    """Return the partition to use; choose it by the memory of some calls if the site lists any."""
+    if options.partition != "auto" or options.mem_per_worker != "auto":
+        return str(options.partition)
+    from acme_cluster import choose_partition, detect_site, format_memory
+    from acme_cluster.backend import slurm_answers
+
+    site = detect_site() if slurm_answers() else None
+    if site is None or not site.auto_partitions:
+        return "auto"
+    logger.info(
+        "<ParallelMap> INFO: Measuring here how much memory some randomly picked calls take, to "
+        "choose a partition. partition or mem_per_worker spare that."
+    )
+    measured = measure()
+    for one in measured:
+        if one.error is not None:
+            logger.warning(f"<ParallelMap> WARNING: call {one.call} failed here: {one.error}")
+        elif not one.complete:
+            logger.warning(
+                f"<ParallelMap> WARNING: call {one.call} was not done in half a minute and may "
+                f"need more memory than the {format_memory(one.peak)} that it had taken by then. "
+                "If so, give mem_per_worker."
+            )
+    peaks = [one.peak for one in measured if one.error is None]
+    if not peaks:
+        logger.warning(
+            "<ParallelMap> WARNING: no call could be measured; SLURM's default partition is used."
+        )
+        return "auto"
+    partition = choose_partition(site, max(peaks))
+    if partition is None:
+        return "auto"
+    logger.info(
+        f"<ParallelMap> INFO: Choosing partition {partition}: of {len(peaks)} calls the largest "
+        f"took {format_memory(max(peaks))}, and it is the smallest that holds this with a margin."
+    )
+    return partition

@@ -1,0 +1,190 @@
+"""Sends the calls of a run to the workers of a client: everything around the engine.
+
+::
+
+    LargeObjects (files) ─▶ RunTicket ─▶ Engine ─▶ outcomes ─▶ CallStates, Progress
+                                           └─ workers with outdated modules: restart, once
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from acme_cluster.backend import remove_with
+from acme_core.arguments.distribution import ArgumentKey
+from acme_core.engine.engine import Engine
+from acme_core.errors import ModulesChangedError, OutdatedWorkerError
+from acme_core.run.progress import Progress
+from acme_core.transport import serialization
+from acme_core.transport.large_objects import LargeObjects
+from acme_core.transport.mapped_arrays import MappedArray, is_mappable
+from acme_core.transport.outcome_events import event_topic
+from acme_core.transport.protocol import BatchOutcome, RunContext, RunTicket
+from acme_core.worker import environment
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+    from acme_core.run.connection import UsableClient
+    from acme_core.run.run import Run
+    from acme_core.run.spec import RunSpec
+    from acme_core.run_options import ComputeOptions
+
+logger = logging.getLogger(__name__)
+
+
+def dispatch(
+    found: UsableClient,
+    run: Run,
+    spec: RunSpec,
+    shared: Mapping[ArgumentKey, Any],
+    options: ComputeOptions,
+) -> None:
+    """Run all pending calls on the workers of a client; outcomes go to the run's call states.
+
+    Parameters
+    ----------
+    found : UsableClient
+        The client and its workers.
+    run : Run
+        Keeps the outcomes.
+    spec : RunSpec
+        The function, its arguments, and the options of the run.
+    shared : mapping
+        The packed shared arguments.
+    options : ComputeOptions
+        How failed calls are handled.
+
+    Raises
+    ------
+    ModulesChangedError
+        If workers that ACME did not start have imported modules that have changed since.
+    """
+    client = found.client
+    ours = started_by_acme(client)
+    if not ours:
+        _refuse_outdated(client)
+    folder = _shared_folder(found.workers, run.output_dir)
+    files = LargeObjects(folder, partial(remove_with, client))
+    try:
+        context = spec.context(
+            run.seed,
+            _mapped(shared, files),
+            sink=run.sink,
+            stop_at_failure=options.on_error == "stop",
+        )
+        states, n_calls = run.call_states, spec.distribution.n_calls
+        bar = Progress(n_calls, spec.options.verbose is not False, states.n_done)
+        with bar as progress, _sigterm_as_exception():
+
+            def accept(outcome: BatchOutcome, again: set[int]) -> None:
+                done, failed = states.accept(outcome)
+                progress.add(done, failed - len(again))
+
+            engine = Engine(
+                client,
+                _ticket(client, run, context, files),
+                spec.distribution,
+                files,
+                workers=found.workers,
+                retries=options.retries,
+                stop_at_failure=context.stop_at_failure,
+                pending=states.pending(),
+                # Our clusters run the scheduler in this process; others may be behind a tunnel.
+                direct=ours,
+                accept=accept,
+            )
+            try:
+                engine.run(meanwhile=run.get_ready)
+            except OutdatedWorkerError as outdated:
+                if not ours:
+                    raise _outdated(client, str(outdated)) from None
+                logger.info(
+                    f"<ParallelMap> INFO: {outdated} changed on disk; the workers are restarted"
+                )
+                client.restart()
+                engine.run()
+    finally:
+        files.close()
+
+
+def _ticket(client: Client, run: Run, context: RunContext, files: LargeObjects) -> RunTicket:
+    return RunTicket(
+        run_id=run.info.run_id,
+        topic=event_topic(client),
+        cwd=os.getcwd(),
+        sys_path=tuple(sys.path),
+        context=files.pack(serialization.dumps(context)),
+        outcome_folder=files.outcome_folder() if run.store is None else None,
+    )
+
+
+def _refuse_outdated(client: Client) -> None:
+    """Raise if a worker uses a module that has changed on disk since its import."""
+    found = client.run(environment.changed_modules).values()
+    changed = sorted({name for names in found for name in names})
+    if changed:
+        raise _outdated(client, ", ".join(changed))
+
+
+def _outdated(client: Client, names: str) -> ModulesChangedError:
+    return ModulesChangedError(
+        f"<ParallelMap> the workers of {client} have imported {names}, which changed on disk "
+        "since. ACME did not start this client, and a restart would destroy its other data: "
+        "call client.restart() and compute again."
+    )
+
+
+def _mapped(shared: Mapping[ArgumentKey, Any], files: LargeObjects) -> dict[ArgumentKey, Any]:
+    return {
+        place: MappedArray(value, files.save) if is_mappable(value) else value
+        for place, value in shared.items()
+    }
+
+
+def started_by_acme(client: Client) -> bool:
+    """Whether acme_cluster started the workers of a client."""
+    return type(client.cluster).__module__.startswith("acme_cluster")
+
+
+def _shared_folder(workers: Iterable[str], output_dir: str | None) -> Path | None:
+    """Return a folder that all workers can read, or `None` if they run on this machine."""
+    hosts = {urlsplit(address).hostname for address in workers}
+    if hosts <= {"127.0.0.1", "localhost", "::1", None}:
+        return None
+    return Path(output_dir) if output_dir is not None else Path.cwd()
+
+
+@contextmanager
+def _sigterm_as_exception() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does: stop the workers and complete the results.
+
+    SLURM sends it when a job's time is up. A handler of the user's own stays in place, and only
+    the main thread may set one (`signal.signal` raises elsewhere).
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> Any:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

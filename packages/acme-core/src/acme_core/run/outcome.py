@@ -1,0 +1,128 @@
+"""How a run ends: with its results, or with an error that says what failed and what to do next."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from acme_core.errors import ComputeError
+
+if TYPE_CHECKING:
+    from acme_core.run.run import Run
+    from acme_io.backend import Failure
+
+logger = logging.getLogger(__name__)
+
+
+def results_or_error(run: Run, on_error: str) -> list[Any]:
+    """Return the results of a finished run, or raise `ComputeError`.
+
+    Parameters
+    ----------
+    run : Run
+        The finished run.
+    on_error : {"raise", "keep", "stop"}
+        As for `ParallelMap.compute`.
+
+    Raises
+    ------
+    ComputeError
+        If calls failed, unless their failures are kept.
+    """
+    results, failures = run.call_states.results(), run.call_states.failures
+    if not failures:
+        if run.store is not None:
+            logger.info(f"<ParallelMap> INFO: Results are in {run.container or run.output_dir}")
+        return results
+    message = summarize(run.name, run.n_calls, failures, _how_to_go_on(run))
+    run.log_failures()
+    if on_error == "keep":
+        logger.warning(message.replace("<ParallelMap>", "<ParallelMap> WARNING:", 1))
+        return results
+    raise ComputeError(message, failures, results) from run.call_states.cause
+
+
+def report_early_end(run: Run, error: BaseException) -> None:
+    """Log what is kept of a run that Ctrl-C, a signal or an error ended."""
+    done = run.call_states.n_done
+    where = f" and kept in {run.output_dir}" if run.output_dir else ""
+    logger.warning(
+        f"<ParallelMap> WARNING: the run ended early ({type(error).__name__}). "
+        f"{done} of {run.n_calls} calls are done{where}. {_how_to_resume(run)}"
+    )
+
+
+def _how_to_go_on(run: Run) -> list[str]:
+    lines = []
+    if run.logfile is not None:
+        lines.append(f"All messages: {run.logfile}")
+    if run.store is not None:
+        lines.append(f"Results of the other calls: {run.container or run.output_dir}")
+    else:
+        lines.append("Results of the other calls: the exception's .results")
+    lines.append(
+        "To look into it: compute(debug=True) runs the calls here, one after the other. "
+        + _how_to_resume(run)
+    )
+    return lines
+
+
+def _how_to_resume(run: Run) -> str:
+    if run.output_dir is None:
+        return "With results on disk a run can be resumed."
+    return (
+        "To run only what is not done: the same ParallelMap(...) with "
+        f"output_dir={run.output_dir!r}, and compute(resume=True)."
+    )
+
+
+def summarize(
+    name: str, n_calls: int, failures: Mapping[int, Failure], how_to_go_on: list[str]
+) -> str:
+    """Return what failed, why, and what to do next, on one screen.
+
+    Parameters
+    ----------
+    name : str
+        Name of the function.
+    n_calls : int
+        Number of calls of the run.
+    failures : mapping of int to Failure
+        The failed calls.
+    how_to_go_on : list of str
+        Where results and messages are, and what to do next.
+    """
+    groups: dict[str, list[int]] = defaultdict(list)
+    for call in sorted(failures):
+        groups[failures[call].type].append(call)
+    lines = [f"<ParallelMap> {len(failures)} of {n_calls} calls of {name} failed."]
+    for kind, calls in sorted(groups.items(), key=lambda item: -len(item[1]))[:4]:
+        lines += ["", f"{kind} in {_calls(calls)}; in call {calls[0]}:"]
+        lines += _shortened(failures[calls[0]].traceback)
+    if len(groups) > 4:
+        lines += ["", f"... and {len(groups) - 4} more exception types"]
+    return "\n".join([*lines, "", *how_to_go_on])
+
+
+def _calls(calls: list[int]) -> str:
+    shown = ", ".join(map(str, calls[:8]))
+    more = ", ..." if len(calls) > 8 else ""
+    return f"{len(calls)} call{'s' if len(calls) > 1 else ''} ({shown}{more})"
+
+
+def _shortened(trace: str, limit: int = 12) -> list[str]:
+    lines = [_cut(line) for line in trace.rstrip().splitlines()]
+    if len(lines) > limit:
+        half = limit // 2
+        lines = [*lines[:half], f"  ... {len(lines) - limit} lines in the log ...", *lines[-half:]]
+    return ["    " + line for line in lines]
+
+
+def _cut(line: str, width: int = 300) -> str:
+    """Cut a long line after a word, keeping its indentation (`textwrap.shorten` drops it)."""
+    if len(line) <= width:
+        return line
+    head, _, _ = line[: width - 1].rpartition(" ")
+    return f"{head.rstrip() or line[: width - 2]} …"

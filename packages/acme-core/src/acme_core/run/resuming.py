@@ -1,0 +1,136 @@
+"""Which calls of an earlier run are done.
+
+A file with the right name is not enough. Function, options, number of calls and shared arguments of
+the run must match; then the distributed arguments decide call by call. Arguments are compared by
+their recorded summaries. Objects without a canonical digest cannot be compared: they count as
+equal, with a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from acme_core.arguments.distribution import Distribution
+from acme_io import StorageOptions
+from acme_io.backend import RunInfo, describe, finished_calls
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """An earlier run to continue.
+
+    Parameters
+    ----------
+    info : RunInfo
+        Its record, with its id and seed.
+    done : list of int
+        Calls that have a matching result.
+    """
+
+    info: RunInfo
+    done: list[int]
+
+
+def find_resumption(
+    output_dir: Path,
+    name: str,
+    info: RunInfo,
+    storage: StorageOptions,
+    distribution: Distribution,
+    *,
+    seed_given: bool,
+) -> Resumption | None:
+    """Find the run to continue.
+
+    Parameters
+    ----------
+    output_dir : Path
+        The output directory.
+    name : str
+        Cleaned name of the function.
+    info : RunInfo
+        The record that a new run would have.
+    storage : StorageOptions
+        How results are stored.
+    distribution : Distribution
+        The arguments.
+    seed_given : bool
+        Whether the user gave the seed.
+
+    Returns
+    -------
+    Resumption or None
+        `None` if there are no results of this function.
+
+    Raises
+    ------
+    ValueError
+        If the results there come from a different computation.
+    """
+    found = finished_calls(output_dir, name)
+    if found is None:
+        return None
+    differences = _differences(found.run, info, seed_given=seed_given)
+    if found.options != storage:
+        differences.append("result_shape, result_dtype, single_file or write_pickle")
+    if differences:
+        raise ValueError(
+            f"<ParallelMap> cannot resume in {output_dir}: the results there differ in "
+            f"{', '.join(differences)}. Compute as before, or give another output_dir."
+        )
+    done = _matching_calls(found.records, distribution)
+    earlier = replace(found.run, host=info.host, pid=info.pid, user=info.user)
+    return Resumption(earlier, done)
+
+
+def _differences(earlier: RunInfo, now: RunInfo, *, seed_given: bool) -> list[str]:
+    differences = [
+        f"{what} ({old!r} there, {new!r} now)"
+        for what, old, new in (
+            ("the function", earlier.function, now.function),
+            ("the number of calls", earlier.n_calls, now.n_calls),
+            ("the seed", earlier.seed if seed_given else now.seed, now.seed),
+        )
+        if old != new
+    ]
+    old_shared, new_shared = _plain(earlier.shared), _plain(now.shared)
+    for name in sorted(old_shared.keys() | new_shared.keys()):
+        old, new = old_shared.get(name), new_shared.get(name)
+        if old != new:
+            differences.append(f"the argument `{name}`")
+        elif isinstance(new, dict) and new.get("digest") is None:
+            logger.warning(
+                f"<ParallelMap> WARNING: `{name}` cannot be compared with that of the earlier run; "
+                "it counts as unchanged."
+            )
+    return differences
+
+
+def _matching_calls(records: dict[int, dict[str, Any]], distribution: Distribution) -> list[int]:
+    names = distribution.template.distributed_names
+    done, changed = [], 0
+    for call, record in sorted(records.items()):
+        items = [column[0] for column in distribution.columns(call, call + 1)]
+        now = _plain({name: describe(item) for name, item in zip(names, items, strict=True)})
+        if record.get("arguments", {}) == now:
+            done.append(call)
+        else:
+            changed += 1
+    if changed:
+        logger.warning(
+            f"<ParallelMap> WARNING: {changed} calls were computed with other arguments; "
+            "they run again."
+        )
+    return done
+
+
+def _plain(facts: Any) -> dict[str, Any]:
+    """Return facts as they look after being written to JSON and read back."""
+    plain: dict[str, Any] = json.loads(json.dumps(facts, default=str))
+    return plain

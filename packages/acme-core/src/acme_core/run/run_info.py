@@ -1,0 +1,63 @@
+"""The identity of a run: its function, its arguments, its seed, and the software behind it."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import platform
+import secrets
+import sys
+import time
+from typing import Any
+
+from acme_core.arguments.distribution import Distribution
+from acme_core.arguments.signatures import function_module
+from acme_core.run.spec import RunSpec
+from acme_io.backend import RunInfo, describe
+
+
+def draw_seed() -> int:
+    """Return a random seed of 128 bits, the size of the entropy that NumPy draws."""
+    return secrets.randbits(128)
+
+
+def describe_run(spec: RunSpec, seed: int) -> RunInfo:
+    """Return the record of a run that starts now."""
+    options = spec.options
+    return RunInfo(
+        run_id=secrets.token_hex(8),
+        function=spec.name,
+        module=function_module(spec.func),
+        n_calls=spec.distribution.n_calls,
+        started=time.time(),
+        host=platform.node(),
+        pid=os.getpid(),
+        user=_user(),
+        versions=_versions(),
+        options=options.on_record(),
+        seed=seed,
+        # Summaries of large arrays take a digest of all their bytes; in memory nobody reads them.
+        shared=_described_shared(spec.distribution) if options.write_worker_results else {},
+    )
+
+
+def _described_shared(distribution: Distribution) -> dict[str, Any]:
+    template = distribution.template
+    return {template.names[key]: describe(value) for key, value in template.shared.items()}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # no entry in the password database: containers
+        return str(os.getuid()) if hasattr(os, "getuid") else ""
+
+
+def _versions() -> dict[str, str]:
+    """Return the versions of packages loaded by now; importing one for its version costs time."""
+    versions = {"python": platform.python_version()}
+    for name in ("acme_core", "acme_io", "acme_cluster", "numpy", "h5py", "distributed"):
+        module = sys.modules.get(name)
+        if module is not None:
+            versions[name] = str(getattr(module, "__version__", ""))
+    return versions

@@ -1,0 +1,79 @@
+"""What a run computes: a function, its arguments, and the options of `ParallelMap`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from acme_core.arguments.distribution import ArgumentKey, Distribution
+from acme_core.arguments.signatures import function_name
+from acme_core.run_options import MapOptions
+from acme_core.transport.protocol import RunContext
+
+if TYPE_CHECKING:
+    from acme_io import StorageOptions
+    from acme_io.backend import Sink
+
+__all__ = ["RunSpec"]
+
+
+@dataclass
+class RunSpec:
+    """A function, its arguments, and the options of `ParallelMap`.
+
+    Parameters
+    ----------
+    func : callable
+        The user's function.
+    distribution : Distribution
+        Its arguments.
+    options : MapOptions
+        The checked options.
+    """
+
+    func: Callable[..., Any]
+    distribution: Distribution
+    options: MapOptions
+
+    @property
+    def name(self) -> str:
+        """Name of the function."""
+        return function_name(self.func)
+
+    @property
+    def storage(self) -> StorageOptions | None:
+        """How results are stored; `None` for results in memory."""
+        return self.options.storage if self.options.write_worker_results else None
+
+    def context(
+        self,
+        seed: int,
+        shared: Mapping[ArgumentKey, Any],
+        *,
+        sink: Sink | None = None,
+        stop_at_failure: bool = False,
+    ) -> RunContext:
+        """Return what a process needs to evaluate the calls.
+
+        Parameters
+        ----------
+        seed : int
+            Seed of the run.
+        shared : mapping
+            The shared arguments, mutable ones frozen.
+        sink : Sink, optional
+            Where results go; without it they return with the outcomes.
+        stop_at_failure : bool
+            Whether a batch ends with its first failed call.
+        """
+        return RunContext(
+            func=self.func,
+            # The shared values travel frozen, in `shared`; the template would carry them again.
+            template=replace(self.distribution.template, shared={}),
+            shared=shared,
+            seed=seed,
+            sink=sink,
+            slots=None if self.options.write_worker_results else self.options.slots,
+            stop_at_failure=stop_at_failure,
+        )

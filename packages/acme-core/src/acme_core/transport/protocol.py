@@ -1,0 +1,129 @@
+"""What travels between client and workers: orders there, outcomes back.
+
+::
+
+    client                                              worker
+    RunContext   once per run and worker  ──▶  function, shared values, where results go
+    BatchRequest once per batch           ──▶  items of the distributed arguments
+    BatchOutcome                        ◀──  what became of each call, never an exception
+"""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from acme_core.arguments.distribution import ArgumentKey, CallTemplate
+    from acme_core.transport.large_objects import Parcel
+    from acme_io import Slots
+    from acme_io.backend import BatchReceipt, Failure, Sink
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """Everything about a run that is the same for all its calls.
+
+    Parameters
+    ----------
+    func : callable
+        The user's function.
+    template : CallTemplate
+        Where each argument goes.
+    shared : mapping
+        The shared values by place, mutable ones as `acme_core.transport.serialization.Frozen`.
+    seed : int
+        From which the generators of the calls are made.
+    sink : acme_io.sinks.Sink or None
+        Takes the results; `None` sends them back.
+    slots : acme_io.slots.Slots or None
+        What ``result_shape`` asks for, where results are sent back.
+    stop_at_failure : bool
+        Whether a batch ends with its first failed call.
+    """
+
+    func: Any
+    template: CallTemplate
+    shared: Mapping[ArgumentKey, Any]
+    seed: int
+    sink: Sink | None = None
+    slots: Slots | None = None
+    stop_at_failure: bool = False
+
+
+class RunTicket(NamedTuple):
+    """How a worker gets at the order of a run; travels with every batch.
+
+    The order itself comes as a pickle of its own, so that the working directory and the module
+    search path are set before the function is loaded. Outcomes are posted under ``topic``; large
+    ones are left in the folder ``outcome_folder``, if there is one.
+    """
+
+    run_id: str
+    topic: str
+    cwd: str
+    sys_path: tuple[str, ...]
+    context: Parcel
+    outcome_folder: str | None = None
+
+
+class BatchRequest(NamedTuple):
+    """The calls ``first`` to ``first + n_calls - 1``, as batch ``number`` of the run."""
+
+    ticket: RunTicket
+    number: int
+    first: int
+    n_calls: int
+    attempt: int
+    columns: Parcel
+
+
+class CallFailure(NamedTuple):
+    """A failed call: the record of it, and the exception itself where it can be pickled."""
+
+    record: Failure
+    exception: bytes | None
+
+
+@dataclass
+class BatchOutcome:
+    """What became of a batch; calls that it did not get to are not in it.
+
+    Attributes
+    ----------
+    first, n_calls : int
+        The calls that were evaluated: ``first`` to ``first + n_calls - 1``.
+    started : array of float64
+        Start of each call, seconds since the epoch.
+    seconds : array of float64
+        Run time of each call.
+    peak_memory : array of int64
+        Peak memory of the worker during each call, in bytes.
+    worker : str
+        Address of the worker.
+    wall_seconds : float
+        Wall time of the whole batch on the worker, storing included.
+    failures : dict
+        The failed calls.
+    values : list or None
+        Return values, where they are sent back (`None` at failed calls).
+    receipt : BatchReceipt or None
+        What the sink says of its files.
+    worker_failure : CallFailure or None
+        Why the worker could not work on this run at all.
+    """
+
+    first: int
+    n_calls: int = 0
+    started: array[float] = field(default_factory=lambda: array("d"))
+    seconds: array[float] = field(default_factory=lambda: array("d"))
+    peak_memory: array[int] = field(default_factory=lambda: array("q"))
+    worker: str = ""
+    wall_seconds: float = 0.0
+    failures: dict[int, CallFailure] = field(default_factory=dict)
+    values: list[Any] | None = None
+    receipt: BatchReceipt | None = None
+    worker_failure: CallFailure | None = None

@@ -1,0 +1,80 @@
+"""The shared arguments, pickled once per run, before any worker starts.
+
+An argument that cannot travel is therefore reported at once, not after a minute in a queue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from acme_core.arguments.signatures import function_name
+from acme_core.errors import UnpicklableError
+from acme_core.transport import serialization
+from acme_core.transport.mapped_arrays import is_mappable
+
+if TYPE_CHECKING:
+    from acme_core.arguments.distribution import ArgumentKey, CallTemplate
+
+
+def pack_shared(func: Callable[..., Any], template: CallTemplate) -> dict[ArgumentKey, Any]:
+    """Pack the shared arguments, and check that the function can travel as well.
+
+    Parameters
+    ----------
+    func : callable
+        The user's function.
+    template : CallTemplate
+        Holds the shared arguments.
+
+    Returns
+    -------
+    dict
+        The packed values by place. Large arrays are left as they are: they go to files of their
+        own once it is known where the workers are.
+
+    Raises
+    ------
+    UnpicklableError
+        If the function or an argument cannot be pickled.
+    """
+    name = function_name(func)
+    shared = {
+        place: value if is_mappable(value) else _packed(value, template.names[place], name)
+        for place, value in template.shared.items()
+    }
+    try:
+        serialization.dumps(func)
+    except Exception as error:
+        raise UnpicklableError(
+            f"<ParallelMap> {name} cannot be sent to the workers: "
+            f"{type(error).__name__}: {error}. Make locks, open files, connections and "
+            "generators inside the function instead of using those of the surrounding code; "
+            "compute(debug=True) runs it here."
+        ) from error
+    return shared
+
+
+def _packed(value: Any, parameter: str, name: str) -> Any:
+    try:
+        return serialization.freeze(value)
+    except Exception as error:
+        raise UnpicklableError(
+            f"<ParallelMap> the argument `{parameter}` of {name} cannot be "
+            f"sent to the workers: {type(error).__name__}: {error}. Pass what it is made from, "
+            "for example a file name, and make it in the function."
+        ) from error
+
+
+def freeze_where_possible(shared: Mapping[ArgumentKey, Any]) -> dict[ArgumentKey, Any]:
+    """Freeze the shared arguments for calls in this process, which may get anything.
+
+    Each call gets its own copy of a mutable value, as on a worker. A value that cannot be pickled
+    (a lock, a connection) goes to all calls as it is: that is what debugging here is for.
+    """
+    packed = dict(shared)
+    for key, value in shared.items():
+        with contextlib.suppress(Exception):
+            packed[key] = serialization.freeze(value)
+    return packed

@@ -1,0 +1,302 @@
+"""What runs on a worker: the calls of one batch, one after the other.
+
+::
+
+    for each call:  fresh arguments ─▶ user's function ─▶ value ─▶ writer (files) or outcome
+                         │                  │                           │
+                         └────── an exception at any point is that call's failure
+
+The same code runs the calls in this process for ``compute(debug=True)``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from acme_core.transport.mapped_arrays import MappedArray
+from acme_core.transport.protocol import BatchOutcome, CallFailure, RunContext
+from acme_core.transport.serialization import Frozen, FrozenColumn, freeze_result, immutable_types
+from acme_core.worker.failures import describe
+from acme_core.worker.peak_memory import PeakMemory
+from acme_io.backend import CallReport
+
+if TYPE_CHECKING:
+    from acme_core.arguments.distribution import ArgumentKey
+    from acme_io.backend import BatchReceipt
+
+BATCH_SECONDS = 0.5
+"""After this time a batch ends with the call that it is at; the rest travels again."""
+
+_IMMUTABLE = immutable_types()
+
+
+def generator_for(seed: int, call: int) -> np.random.Generator:
+    """Random generator of one call: depends on the seed and the call's number alone.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run.
+    call : int
+        Number of the call.
+
+    Returns
+    -------
+    numpy.random.Generator
+        Child ``call`` of ``numpy.random.SeedSequence(seed)``, as its ``spawn`` would make it.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(call,)))
+
+
+class CallArguments:
+    """Makes the arguments of each call of a run.
+
+    Parameters
+    ----------
+    order : RunContext
+        Says where each argument goes, and has the shared ones.
+    """
+
+    def __init__(self, order: RunContext) -> None:
+        template = order.template
+        self._order = order
+        self._template = template
+        self._distributed_names = template.distributed_names
+        self._positional = [order.shared.get(i) for i in range(template.n_positional)]
+        self._keywords = {p: v for p, v in order.shared.items() if isinstance(p, str)}
+        self._frozen = {
+            p: v for p, v in order.shared.items() if isinstance(v, Frozen | MappedArray)
+        }
+        # Mostly the distributed arguments come first, and all else is the same for every call.
+        n_first = len(template.places)
+        self._rest = tuple(self._positional[n_first:])
+        self._plain = (
+            template.places == tuple(range(n_first))
+            and not self._frozen
+            and template.rng is None
+            and not isinstance(template.task_id, int)
+        )
+
+    def for_call(self, call: int, items: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
+        """Positional and keyword arguments of one call, mutable ones made anew."""
+        template = self._template
+        if self._plain:
+            args = (*items, *self._rest) if self._rest else items
+            if template.task_id is None:
+                return args, self._keywords
+            return args, {**self._keywords, str(template.task_id): call}
+        args, kwargs = self._positional.copy(), self._keywords.copy()
+        for place, value in zip(template.places, items, strict=True):
+            _put(args, kwargs, place, value)
+        for place, frozen in self._frozen.items():
+            _put(args, kwargs, place, frozen.thaw())
+        if template.task_id is not None:
+            _put(args, kwargs, template.task_id, call)
+        if template.rng is not None:
+            kwargs[template.rng] = generator_for(self._order.seed, call)
+        return args, kwargs
+
+    def on_record(self, items: Sequence[Any]) -> dict[str, Any]:
+        """Distributed arguments of one call by parameter name."""
+        return dict(zip(self._distributed_names, items, strict=True))
+
+
+def _put(args: list[Any], kwargs: dict[str, Any], place: ArgumentKey, value: Any) -> None:
+    if isinstance(place, int):
+        args[place] = value
+    else:
+        kwargs[place] = value
+
+
+class UnreadableArguments:
+    """Stands for the items of a call that cannot be unpickled."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
+def rows_of(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
+    """Items of each call of a batch: a sequence, or `UnreadableArguments`."""
+    no_items: tuple[Any, ...] = ()
+    if not columns:
+        return itertools.repeat(no_items, n_calls)
+    if any(isinstance(column, FrozenColumn) for column in columns):
+        return _read_rows(columns, n_calls)
+    return zip(*columns, strict=True)
+
+
+def _read_rows(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
+    iterators = [iter(column) for column in columns]
+    for _ in range(n_calls):
+        row: list[Any] = []
+        unreadable = None
+        for iterator in iterators:
+            try:
+                row.append(next(iterator))
+            except Exception as error:
+                unreadable = UnreadableArguments(error)
+        yield unreadable or row
+
+
+class BatchEvaluation:
+    """Evaluates the calls of one batch and keeps the outcome.
+
+    Parameters
+    ----------
+    order : RunContext
+        The run.
+    first, n_calls : int
+        The calls ``first`` to ``first + n_calls - 1``.
+    attempt : int
+        1 for the first evaluation of these calls.
+    worker : str
+        Address of this worker.
+    reraise : bool
+        Whether an exception of a call leaves `run` instead of becoming part of the outcome.
+    """
+
+    def __init__(
+        self,
+        order: RunContext,
+        first: int,
+        n_calls: int,
+        *,
+        attempt: int = 1,
+        worker: str = "",
+        reraise: bool = False,
+    ) -> None:
+        self._order = order
+        self._reraise = reraise
+        self._n_calls = n_calls
+        self._attempt = attempt
+        self._arguments = CallArguments(order)
+        self._began = time.perf_counter()
+        self._writer = order.sink.open(range(first, first + n_calls)) if order.sink else None
+        self.outcome = BatchOutcome(first=first, worker=worker)
+        if self._writer is None:
+            self.outcome.values = []
+
+    def run(self, columns: Sequence[Any]) -> BatchOutcome:
+        """Evaluate the calls until all are done or the time of a batch is over."""
+        try:
+            self.evaluate(rows_of(columns, self._n_calls))
+            return self.close(columns)
+        except BaseException:
+            if self._writer is not None:
+                self._writer.abort()
+            raise
+
+    def close(self, columns: Sequence[Any] = ()) -> BatchOutcome:
+        """Finish the files of the batch; return what became of the calls evaluated so far.
+
+        Parameters
+        ----------
+        columns : sequence
+            The arguments, for the record of calls whose results cannot be stored.
+        """
+        outcome = self.outcome
+        facts: list[Any] = [outcome.seconds, outcome.started, outcome.peak_memory]
+        if outcome.values is not None:
+            facts.append(outcome.values)
+        # An interrupt (Ctrl-C in this process) may come between two of these.
+        outcome.n_calls = min(map(len, facts))
+        for fact in facts:
+            del fact[outcome.n_calls :]
+        if self._writer is not None:
+            self._take_receipt(self._writer.close(), columns)
+        outcome.wall_seconds = time.perf_counter() - self._began
+        return outcome
+
+    def evaluate(self, rows: Iterator[Any]) -> None:
+        """Evaluate calls, given the items of each, until the time of a batch is over."""
+        self._evaluate(rows, self._began, time.time() - time.perf_counter())
+
+    def _evaluate(self, rows: Iterator[Any], began: float, to_wall_clock: float) -> None:
+        # Ten thousand calls of a microsecond go through this loop: everything in it counts.
+        outcome, func, arguments = self.outcome, self._order.func, self._arguments
+        clock, memory = time.perf_counter, PeakMemory()
+        for call, row in enumerate(rows, outcome.first):
+            value, error = None, None
+            start = clock()
+            try:
+                if type(row) is UnreadableArguments:
+                    raise row.error
+                args, kwargs = arguments.for_call(call, row)
+                start = clock()
+                value = func(*args, **kwargs)
+            except (Exception, SystemExit, KeyboardInterrupt) as raised:
+                if self._reraise:
+                    raise
+                error = raised
+            end = clock()
+            outcome.seconds.append(end - start)
+            outcome.started.append(start + to_wall_clock)
+            outcome.peak_memory.append(memory.after_call(end - start, end))
+            if error is None:
+                error = self._keep(call, row, value)
+            if error is not None:
+                self._fail(call, row, error)
+            if end - began > BATCH_SECONDS or (error is not None and self._order.stop_at_failure):
+                break
+
+    def _keep(self, call: int, row: Any, value: Any) -> Exception | None:
+        """Hand the value on; what speaks against it is the failure of the call."""
+        if self._writer is not None:
+            self._writer.put(self._report(call, row), value)
+            return None
+        try:
+            if self._order.slots is not None:
+                first, others = self._order.slots.split(value)
+                value = self._order.slots.fit(first), others
+            # As it is now: the next call may change the object, if it is one that lives on.
+            packed = value if type(value) in _IMMUTABLE else freeze_result(call, value)
+        except (TypeError, ValueError) as misfit:
+            return misfit
+        if self.outcome.values is not None:
+            self.outcome.values.append(packed)
+        return None
+
+    def _take_receipt(self, receipt: BatchReceipt, columns: Sequence[Any]) -> None:
+        """Count what cannot be stored as a failure of its call like any other."""
+        self.outcome.receipt = receipt
+        for call, error in receipt.errors.items():
+            if self._reraise:
+                raise error
+            at = call - self.outcome.first
+            (row,) = rows_of([column[at : at + 1] for column in columns], 1)
+            self.outcome.failures[call] = self._failure(row, error)
+        receipt.errors = {}
+
+    def _fail(self, call: int, row: Any, error: BaseException) -> None:
+        failure = self._failure(row, error)
+        self.outcome.failures[call] = failure
+        if self._writer is not None:
+            self._writer.fail(self._report(call, row), failure.record)
+        elif self.outcome.values is not None:
+            self.outcome.values.append(None)
+
+    def _failure(self, row: Any, error: BaseException) -> CallFailure:
+        # One exception object per batch is enough: the first of the run becomes the cause.
+        keep_exception = not self.outcome.failures
+        return describe(error, self._on_record(row), keep_exception=keep_exception)
+
+    def _on_record(self, row: Any) -> dict[str, Any]:
+        """Return the distributed arguments of a call by name, none where they cannot be read."""
+        return {} if isinstance(row, UnreadableArguments) else self._arguments.on_record(row)
+
+    def _report(self, call: int, row: Any) -> CallReport:
+        outcome = self.outcome
+        return CallReport(
+            call=call,
+            started=outcome.started[-1],
+            seconds=outcome.seconds[-1],
+            peak_memory=outcome.peak_memory[-1],
+            worker=outcome.worker,
+            attempt=self._attempt,
+            arguments=self._on_record(row),
+        )

@@ -1,0 +1,342 @@
+"""Which argument goes to which call."""
+
+import functools
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acme_core import each, shared
+from acme_core.arguments.distribution import distribute
+from acme_core.arguments.markers import memory_size
+from acme_core.transport.protocol import RunContext
+from acme_core.worker.evaluation import CallArguments
+
+
+def f(x, y, z=3):
+    return (x + y) * z
+
+
+def calls(func, *args, n_inputs="auto", **kwargs):
+    """Arguments of all calls, as the function would get them."""
+    plan = distribute(func, args, kwargs, n_inputs)
+    maker = CallArguments(RunContext(func, plan.template, plan.template.shared, seed=1))
+    columns = plan.columns(0, plan.n_calls)
+    rows = zip(*columns, strict=True) if columns else iter([()] * plan.n_calls)
+    made = (maker.for_call(i, row) for i, row in enumerate(rows))
+    return [(list(args), kwargs) for args, kwargs in made]
+
+
+def results(func, *args, n_inputs="auto", **kwargs):
+    """What the calls return."""
+    return [func(*a, **k) for a, k in calls(func, *args, n_inputs=n_inputs, **kwargs)]
+
+
+def test_list_is_split_and_scalar_is_shared():
+    assert results(f, [2, 4, 6, 8], 4) == [18, 24, 30, 36]
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        [2, 4, 6, 8],
+        (2, 4, 6, 8),
+        range(2, 9, 2),
+        np.array([2, 4, 6, 8]),
+        np.array([[2], [4], [6], [8]]),
+        np.array([[2, 4, 6, 8]]),
+    ],
+)
+def test_candidates(x):
+    assert results(f, x, 4) == [18, 24, 30, 36]
+
+
+@pytest.mark.parametrize("x", ["abcd", b"abcd", {1: 2}, {1, 2}, np.zeros((2, 3)), np.array(3)])
+def test_never_split(x):
+    assert [a[0] is x for a, _ in calls(f, x, [1, 2, 3])] == [True] * 3
+
+
+def test_ambiguous_lengths():
+    with pytest.raises(ValueError, match="automatic") as caught:
+        distribute(f, ([2, 4, 6, 8], np.ones(3) * 4), {})
+    assert type(caught.value) is ValueError
+    lines = str(caught.value).split("\n")
+    assert lines[0] == (
+        "<ParallelMap> automatic input distribution failed: found 2 objects containing "
+        "3 to 4 elements. Please specify n_inputs manually."
+    )
+    assert "`x` (4), `y` (3)" in lines[1]
+    assert "each(x)" in lines[2]
+    assert "shared(x)" in lines[2]
+
+
+def test_no_candidate():
+    with pytest.raises(ValueError, match=r"found 0 objects.*\n.*each"):
+        distribute(f, (1, 2), {})
+
+
+@pytest.mark.parametrize("n", [3, np.int64(3), 3.0])
+def test_n_inputs_picks_the_candidates(n):
+    got = calls(f, [1, 2, 3], [1, 2, 3, 4], n_inputs=n)
+    assert got == [([i, [1, 2, 3, 4]], {}) for i in (1, 2, 3)]
+
+
+def test_same_call_n_times():
+    assert results(f, 2, 3, n_inputs=4) == [15] * 4
+    assert [a for a, _ in calls(f, [2], 3, n_inputs=2)] == [[[2], 3]] * 2
+
+
+def test_n_inputs_without_match():
+    with pytest.raises(ValueError, match="x") as caught:
+        distribute(f, ([1, 2], 3), {}, 3)
+    assert str(caught.value).split("\n")[0] == (
+        "<ParallelMap> No object has required length of 3 matching n_inputs."
+    )
+
+
+@pytest.mark.parametrize("n", [0, -1, 3.6, "3", "many", float("nan"), float("inf")])
+def test_wrong_value_of_n_inputs(n):
+    with pytest.raises(ValueError, match="n_inputs"):
+        distribute(f, ([1, 2, 3], 4), {}, n)
+
+
+@pytest.mark.parametrize("n", [None, True, [3], 3j])
+def test_wrong_type_of_n_inputs(n):
+    with pytest.raises(TypeError, match="n_inputs"):
+        distribute(f, ([1, 2, 3], 4), {}, n)
+
+
+def test_empty_list():
+    with pytest.raises(ValueError, match="empty"):
+        distribute(f, ([], 4), {})
+
+
+def test_defaults_that_are_whole():
+    def g(x, weights=np.ones(3), pair=(0, 1)):  # noqa: B008 - what the test is about
+        return x
+
+    weights = np.arange(3)
+    got = calls(g, [1, 2, 3, 4], weights=weights, pair=[5, 6])
+    assert all(k["weights"] is weights and k["pair"] == [5, 6] for _, k in got)
+    with pytest.raises(ValueError, match="automatic"):
+        distribute(g, ([1, 2, 3, 4],), {"pair": [1, 2, 3]})
+
+
+def test_each_splits_anything():
+    rows = np.arange(6).reshape(2, 3)
+    assert [a[0].tolist() for a, _ in calls(f, each(rows), 1)] == [[0, 1, 2], [3, 4, 5]]
+    assert [a[0] for a, _ in calls(f, each(i * i for i in range(4)), 1)] == [0, 1, 4, 9]
+    assert [a[0] for a, _ in calls(f, each({"a": 1, "b": 2}), 1)] == ["a", "b"]
+
+
+def test_shared_is_never_split():
+    got = calls(f, [1, 2, 3], shared([1, 2, 3]))
+    assert got == [([i, [1, 2, 3]], {}) for i in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("value", [3, None, np.array(3)])
+def test_each_of_something_without_items(value):
+    with pytest.raises(TypeError, match="iterate"):
+        each(value)
+
+
+def test_marked_twice():
+    with pytest.raises(TypeError, match="marked already"):
+        each(shared([1]))
+    with pytest.raises(TypeError, match="marked already"):
+        shared(each([1]))
+
+
+def test_generator_is_drawn_as_needed():
+    drawn = []
+
+    def items():
+        for i in range(5):
+            drawn.append(i)
+            yield i
+
+    plan = distribute(f, (each(items()), 1), {}, 5)
+    assert drawn == []
+    assert list(plan.columns(0, 2)[0]) == [0, 1]
+    assert drawn == [0, 1]
+    assert plan.exhausted
+
+
+@pytest.mark.parametrize(("n_items", "found"), [(3, "has 3 items"), (6, "more than 5")])
+def test_generator_of_the_wrong_length(n_items, found):
+    plan = distribute(f, (each(iter(range(n_items))), 1), {}, 5)
+    with pytest.raises(ValueError, match=f"n_inputs is 5.*{found}"):
+        plan.columns(0, 5)
+
+
+def test_generator_cannot_be_read_again():
+    plan = distribute(f, (each(iter(range(3))), 1), {}, 3)
+    plan.columns(0, 3)
+    with pytest.raises(ValueError, match="Pass a list"):
+        plan.columns(0, 3)
+
+
+def test_each_of_another_length_than_n_inputs():
+    with pytest.raises(ValueError, match=r"No object has required length of 3[^`]*`x`"):
+        distribute(f, (each([1, 2]), 4), {}, 3)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "says"),
+    [
+        (([1, 2],), {}, "missing a required argument: 'y'"),
+        (([1, 2], 1, 2, 3), {}, "too many positional arguments"),
+        (([1, 2], 1), {"w": 3}, "unexpected keyword argument 'w'"),
+        (([1, 2], 1), {"x": 3}, "multiple values for argument 'x'"),
+    ],
+)
+def test_wrong_arguments(args, kwargs, says):
+    with pytest.raises(ValueError, match=says) as caught:
+        distribute(f, args, kwargs)
+    assert "`x`, `y`, `z`" in str(caught.value)
+
+
+def test_keywords_for_positional_parameters_in_any_order():
+    assert results(f, y=4, x=[2, 4, 6, 8]) == [18, 24, 30, 36]
+    assert results(f, [2, 4], z=1, y=[1, 2]) == [3, 6]
+
+
+def test_kinds_of_parameters():
+    def g(a, /, b, *rest, c, **others):
+        return a, b, rest, c, others
+
+    assert results(g, [1, 2], 3, [4, 5], c=6, d=[7, 8]) == [
+        (1, 3, (4,), 6, {"d": 7}),
+        (2, 3, (5,), 6, {"d": 8}),
+    ]
+
+    def keywords_only(*, a, b=2):
+        return a * b
+
+    assert results(keywords_only, a=[1, 2]) == [2, 4]
+
+
+@pytest.mark.parametrize("func", [np.add, max, functools.partial(f, z=3), (lambda a, b: a + b)])
+def test_kinds_of_callables(func):
+    assert len(results(func, [1, 2], 3)) == 2
+
+
+def test_no_signature_takes_positions_only():
+    class NoSignature:
+        __signature__ = "none"
+
+        def __call__(self, *args):
+            return sum(args)
+
+    assert results(NoSignature(), [1, 2], 3) == [4, 5]
+    with pytest.raises(ValueError, match="positional arguments only"):
+        distribute(NoSignature(), ([1, 2],), {"b": 3})
+
+
+def test_task_id_is_the_number_of_the_call():
+    def g(x, taskID):
+        return x, taskID
+
+    assert results(g, [5, 6]) == [(5, 0), (6, 1)]
+    assert distribute(g, ([5, 6],), {}).warnings == ()
+    for args, kwargs in ((([5, 6], 9), {}), (([5, 6],), {"taskID": [7, 8]})):
+        assert "taskID" in distribute(g, args, kwargs).warnings[0]
+        assert results(g, *args, **kwargs) == [(5, 0), (6, 1)]
+
+
+@pytest.mark.parametrize("default", ["required", None])
+def test_rng_is_made_for_each_call(default):
+    if default is None:
+
+        def g(x, rng=None):
+            return rng.random()
+    else:
+
+        def g(x, rng):
+            return rng.random()
+
+    drawn = results(g, [1, 2, 3])
+    assert len(set(drawn)) == 3
+    seeds = np.random.SeedSequence(1).spawn(3)
+    assert drawn == [np.random.default_rng(seed).random() for seed in seeds]
+
+
+def test_rng_that_is_given_or_has_a_default_is_left_alone():
+    def g(x, rng=5):
+        return rng
+
+    assert results(g, [1, 2]) == [5, 5]
+    assert results(lambda x, rng=None: rng, [1, 2], rng=7) == [7, 7]
+
+
+@pytest.mark.parametrize("rng", [np.random.default_rng(1), np.random.RandomState(1)])
+def test_shared_generator_is_refused(rng):
+    with pytest.raises(ValueError, match="`rng`"):
+        distribute(f, ([1, 2], rng), {})
+
+
+@given(
+    st.integers(1, 30).flatmap(
+        lambda n: st.tuples(
+            st.lists(st.integers(), min_size=n, max_size=n),
+            st.lists(st.text(), min_size=n, max_size=n),
+        )
+    ),
+    st.booleans(),
+)
+def test_equal_lengths_go_together(lists, by_keyword):
+    """Call i gets element i of every candidate, wherever it was passed."""
+    numbers, texts = lists
+
+    def g(a, b):
+        return a, b
+
+    got = results(g, numbers, b=texts) if by_keyword else results(g, numbers, texts)
+    assert got == list(zip(numbers, texts, strict=True))
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.data())
+def test_slices_of_columns_are_the_whole(lengths, data):
+    """However the calls are cut into batches, each gets its own item."""
+    n = sum(lengths) or 1
+    plan = distribute(f, (list(range(n)), each(iter(range(n)))), {}, n)
+    seen, at = [], 0
+    while at < n:
+        step = data.draw(st.integers(1, n - at))
+        a, b = plan.columns(at, at + step)
+        seen += zip(a, b, strict=True)
+        at += step
+    assert seen == [(i, i) for i in range(n)]
+
+
+@pytest.mark.parametrize("make", [list, tuple])
+def test_writable_datasets_are_found_among_other_items(make, tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = 1
+        for item in (file, file["x"], file["/"]):
+            with pytest.raises(ValueError, match="the object for `x` is open for writing"):
+                distribute(lambda x: x, (make([1, "a", item, None]),), {})
+    with pytest.raises(ValueError, match="the object for `x` is closed"):
+        distribute(lambda x: x, (make([1, file]),), {})
+    with h5py.File(tmp_path / "a.h5", "r") as file:
+        assert distribute(lambda x: x, (make([1, file["x"]]),), {}).n_calls == 2
+
+
+def test_items_of_a_long_list_are_not_looked_at_one_by_one():
+    class Shy(int):
+        @property
+        def __class__(self):
+            raise AssertionError("looked at")
+
+    assert distribute(lambda x: x, ([Shy(1), Shy(2)],), {}).n_calls == 2
+
+
+@pytest.mark.parametrize(
+    "items", [[1, 2.0, "text", None, b"b", True, 1j], [[1, 2], [3]], [np.zeros(3), 1], []]
+)
+def test_size_of_a_list_is_that_of_it_and_its_items(items):
+    sizes = [memory_size(item) for item in items]
+    assert memory_size(items) == sys.getsizeof(items) + sum(sizes)

@@ -1,0 +1,89 @@
+"""How many calls travel together."""
+
+import heapq
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acme_core.engine.batch_sizing import GROWTH, LARGEST, TARGET_SECONDS, BatchSizer
+from acme_core.worker.evaluation import BATCH_SECONDS
+
+
+def test_starts_with_few_calls_and_grows_in_steps():
+    sizer = BatchSizer()
+    assert sizer.next_size(10**6, 2) == 4
+    sizer.observe(4, 4e-6)
+    assert sizer.next_size(10**6, 2) == 4 * GROWTH
+    sizer.observe(4 * GROWTH, 4e-6 * GROWTH)
+    assert sizer.next_size(10**6, 2) == 4 * GROWTH**2
+
+
+def test_few_calls_a_worker_start_alone():
+    """Of twenty calls for four workers, none shall wait behind another that takes an hour."""
+    assert BatchSizer().next_size(20, 4) == 1
+    assert BatchSizer().next_size(64, 4) == 2
+
+
+def test_batches_are_longer_where_the_client_has_many_workers_to_look_after():
+    sizer = BatchSizer()
+    sizer.observe(1, 0.05)
+    assert sizer.next_size(10**6, 2) == 4
+    assert sizer.next_size(10**6, 32) == 6
+    assert sizer.next_size(10**6, 1000) == 8
+
+
+def test_long_calls_travel_alone():
+    sizer = BatchSizer()
+    sizer.observe(1, 1.5)
+    assert sizer.next_size(10**6, 2) == 1
+    assert sizer.long_calls
+
+
+def test_calls_are_even_if_their_times_differ_little():
+    sizer = BatchSizer()
+    assert not sizer.even
+    sizer.observe(4, 0.2, [0.05, 0.051, 0.049, 0.05])
+    assert sizer.even
+    sizer.observe(4, 0.2, [0.01, 0.01, 0.01, 0.17])
+    assert not sizer.even
+    for _ in range(10):
+        sizer.observe(4, 0.2, [0.05] * 4)
+    assert sizer.even
+
+
+def test_a_share_is_cut_into_equal_batches_of_at_most_half_a_second():
+    sizer = BatchSizer()
+    sizer.observe(3, 0.15)
+    assert sizer.even_size(25.3) == 8
+    assert sizer.even_size(8.9) == 8
+    assert sizer.even_size(0.2) == 1
+    assert [sizer.even_size(share) * 0.05 <= BATCH_SECONDS for share in range(1, 200)].count(
+        False
+    ) == 0
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**5), st.floats(0, 100)), max_size=20),
+    st.integers(1, 10**7),
+    st.integers(0, 10**4),
+)
+def test_size_is_always_possible(observations, remaining, slots):
+    sizer = BatchSizer()
+    for n_calls, seconds in observations:
+        sizer.observe(n_calls, seconds)
+    assert 1 <= sizer.next_size(remaining, slots) <= min(remaining, LARGEST)
+
+
+@given(st.floats(1e-5, 0.5), st.integers(1, 5000), st.integers(1, 16))
+def test_workers_end_together(seconds, n_calls, workers):
+    """A simulated run of equal calls takes at most two batches longer than the ideal."""
+    sizer = BatchSizer()
+    free = [0.0] * workers
+    left = n_calls
+    while left:
+        size = sizer.next_size(left, workers)
+        left -= size
+        heapq.heapreplace(free, free[0] + size * seconds)
+        sizer.observe(size, size * seconds)
+    ideal = n_calls * seconds / workers
+    assert max(free) <= ideal + 2 * max(seconds, min(TARGET_SECONDS, ideal / 2) + 0.008)
