@@ -82,7 +82,7 @@ def limits_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
             holds = "yes" if limit.holds(value) else "**no**"
             text = value.text(limit.digits)
             lines.append([_title(row, each), limit.what, limit.text, text, holds])
-    return markdown_table(["work", "what", "limit", "reached", "holds"], lines)
+    return markdown_table(["workload", "figure", "limit", "measured", "met"], lines)
 
 
 def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
@@ -98,7 +98,7 @@ def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
             cells = ["–"] * (len(EVERYBODY) - 1)
             title = f"{_title(row, each)}, results on disk"
             lines.append([title, _seconds(seconds["acme-on-disk"]), *cells])
-    return markdown_table(["work", *(NAMES.get(who, who) for who in EVERYBODY)], lines)
+    return markdown_table(["workload", *(NAMES.get(who, who) for who in EVERYBODY)], lines)
 
 
 def files_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
@@ -108,7 +108,7 @@ def files_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
         if row.work in FILES:
             seconds = spreads(each["runs"], "seconds")
             lines.append([_title(row, each), *(_seconds(seconds[e.pool]) for e in row.entries)])
-    return markdown_table(["work", "ACME", "plain h5py"], lines)
+    return markdown_table(["workload", "ACME", "plain h5py"], lines)
 
 
 def memory_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
@@ -123,7 +123,7 @@ def memory_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
             cells = [f"{needed[who].median:.0f}" if who in needed else "–" for who in EVERYBODY]
             if needed:
                 lines.append([f"{_title(row, each)}: {where}", *cells])
-    return markdown_table(["work: where", *(NAMES.get(who, who) for who in EVERYBODY)], lines)
+    return markdown_table(["workload: process", *(NAMES.get(who, who) for who in EVERYBODY)], lines)
 
 
 def start_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
@@ -134,7 +134,7 @@ def start_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
         [NAMES.get(who, who), *(_seconds(phases[phase].get(who)) for phase in phases)]
         for who in runs
     ]
-    return markdown_table(["process start to", "first results", "end of process"], lines)
+    return markdown_table(["from process start to", "first results", "end of process"], lines)
 
 
 def _title(row: Row, each: Mapping[str, Any]) -> str:
@@ -155,15 +155,15 @@ def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
     parts = [
         f"Measured {' to '.join(sorted({dates[0], dates[-1]}))} on {machine()}. {versions}.",
         limits_table(measured),
-        "Time, medians (¹ of a single run; ² of fewer calls, multiplied):",
+        "Median time (¹ single run; ² extrapolated from fewer calls):",
         seconds_table(measured),
-        "Writing results to disk, medians:",
+        "Median time to write results to disk:",
         files_table(measured),
-        "Memory at its highest, MB above what it was before, medians:",
+        "Median peak memory, MB above the level before the run:",
         memory_table(measured),
     ]
     if any(row.work == "startup" for row in measured):
-        parts += ["A first run, results on disk, nothing started before:", start_table(measured)]
+        parts += ["First run of a process, results on disk:", start_table(measured)]
     return "\n\n".join(part.strip() for part in parts)
 
 

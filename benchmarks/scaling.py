@@ -35,26 +35,26 @@ PAGE = HERE.parent / "docs" / "explanation" / "scaling.md"
 
 WHAT = ("tasks", "batches", "calls", "files", "workers")
 CONSTANTS = {
-    "tasks_per_second": ("tasks a second through dask's scheduler, short ones", 0, ""),
-    "ms_per_batch": ("processor time of client and scheduler a batch", 1, "ms"),
-    "us_per_call": ("processor time of client and scheduler a call in a batch, in memory", 2, "µs"),
+    "tasks_per_second": ("short tasks per second through dask's scheduler", 0, ""),
+    "ms_per_batch": ("CPU time of client and scheduler per batch", 1, "ms"),
+    "us_per_call": ("CPU time of client and scheduler per call in a batch, in memory", 2, "µs"),
     "bytes_per_call": (
-        "memory of the client a call, in memory, its result (an `int`) included",
+        "client memory per call, in memory, including the result (an `int`)",
         0,
         "B",
     ),
-    "each_per_second": ("calls a second, one file a call, two workers", 0, ""),
-    "stacked_per_second": ("calls a second, `result_shape`, two workers", 0, ""),
-    "single_per_second": ("calls a second, `single_file`, two workers", 0, ""),
-    "each_bytes": ("disk a call, one file a call, a float each", 0, "B"),
-    "stacked_bytes": ("disk a call, `result_shape`, a float each", 0, "B"),
-    "single_bytes": ("disk a call, `single_file`, a float each", 0, "B"),
-    "each_memory": ("memory of the client a call, one file a call", 0, "B"),
-    "stacked_memory": ("memory of the client a call, `result_shape`", 0, "B"),
-    "single_memory": ("memory of the client a call, `single_file`", 0, "B"),
-    "descriptors_per_worker": ("open descriptors of the scheduler a worker", 1, ""),
-    "kb_per_worker": ("memory of the scheduler a worker", 0, "kB"),
-    "idle_percent_per_worker": ("processor of the scheduler a worker that does nothing", 2, "%"),
+    "each_per_second": ("calls per second, one file per call, two workers", 0, ""),
+    "stacked_per_second": ("calls per second, `result_shape`, two workers", 0, ""),
+    "single_per_second": ("calls per second, `single_file`, two workers", 0, ""),
+    "each_bytes": ("disk space per call, one file per call, one float", 0, "B"),
+    "stacked_bytes": ("disk space per call, `result_shape`, one float", 0, "B"),
+    "single_bytes": ("disk space per call, `single_file`, one float", 0, "B"),
+    "each_memory": ("client memory per call, one file per call", 0, "B"),
+    "stacked_memory": ("client memory per call, `result_shape`", 0, "B"),
+    "single_memory": ("client memory per call, `single_file`", 0, "B"),
+    "descriptors_per_worker": ("open file descriptors of the scheduler per worker", 1, ""),
+    "kb_per_worker": ("scheduler memory per worker", 0, "kB"),
+    "idle_percent_per_worker": ("scheduler CPU per idle worker", 2, "%"),
 }
 
 
@@ -73,7 +73,7 @@ def constants_table(measured: dict[str, Spread]) -> str:
     for name, (what, digits, unit) in CONSTANTS.items():
         spread = measured[name]
         lines.append([what, f"{spread.text(digits)} {unit}".strip(), f"`{name}`"])
-    return markdown_table(["what", "median (range)", "name below"], lines)
+    return markdown_table(["quantity", "median (range)", "symbol"], lines)
 
 
 # -- arithmetic ------------------------------------------------------------------------------
@@ -83,19 +83,19 @@ def arithmetic(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]:
     """Yield questions, how they are calculated, and the answers."""
     batches = 1000 / constants["ms_per_batch"]
     yield (
-        "batches a second that one client can keep up with",
+        "batches per second that one client can handle",
         "1000 / ms_per_batch",
         f"{batches:.0f}",
     )
     yield (
-        f"workers that short calls keep busy (a batch takes at most {LONGEST_SECONDS} s)",
-        f"{LONGEST_SECONDS} s × batches a second",
+        f"workers that short calls keep busy (batches of at most {LONGEST_SECONDS} s)",
+        f"{LONGEST_SECONDS} s × batches per second",
         f"{LONGEST_SECONDS * batches:.0f}",
     )
     for workers in (1000, 10_000):
         yield (
-            f"{_spaced(workers)} workers: a call must take at least",
-            "workers / batches a second",
+            f"{_spaced(workers)} workers: minimum duration of a call",
+            "workers / batches per second",
             _duration(workers / batches),
         )
     for workers in (1000, 10_000):
@@ -105,28 +105,28 @@ def arithmetic(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]:
         beats = workers * heartbeat_interval(1) / heartbeat_interval(workers)
         idle = beats * constants["idle_percent_per_worker"]
         yield (
-            f"{_spaced(workers)} workers: descriptors; memory; processor for heartbeats",
-            "workers × the three constants (heartbeats: as many as dask has them send)",
+            f"{_spaced(workers)} workers: file descriptors; memory; CPU for heartbeats",
+            "workers × the three constants (heartbeats at the rate that dask sets)",
             f"{descriptors:.0f}; {megabytes:.0f} MB; {idle:.0f} % of a core",
         )
     n = 10**8
     yield (
-        "10⁸ calls, in memory: client's processor time",
+        "10⁸ calls, in memory: client CPU time",
         "calls × us_per_call",
         _duration(n * constants["us_per_call"] / 1e6),
     )
     yield (
-        "10⁸ calls, in memory: client's memory",
+        "10⁸ calls, in memory: client memory",
         "calls × bytes_per_call",
         f"{n * constants['bytes_per_call'] / 1e9:.0f} GB",
     )
     for way, option in (
-        ("each", "one file a call"),
+        ("each", "one file per call"),
         ("stacked", "`result_shape`"),
         ("single", "`single_file`"),
     ):
         yield (
-            f"10⁸ calls, {option}: two workers' time, disk, client's memory",
+            f"10⁸ calls, {option}: time of two workers, disk space, client memory",
             f"calls / {way}_per_second, × {way}_bytes, × {way}_memory",
             f"{_duration(n / constants[way + '_per_second'])}, "
             f"{n * constants[way + '_bytes'] / 1e9:.0f} GB, "
@@ -134,16 +134,16 @@ def arithmetic(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]:
         )
     yield (
         "10⁸ calls of 1 s on 1 000 workers",
-        "calls × 1 s / workers (batches a second permitting)",
+        "calls × 1 s / workers (limited by batches per second)",
         _duration(n / min(1000, batches)),
     )
     yield (
         "10⁸ calls of 1 s on 10 000 workers, one client",
-        "calls / batches a second, since 10 000 of them cannot be fed",
+        "calls / batches per second, which is the limit here",
         _duration(n / min(10_000, batches)),
     )
     yield (
-        "the same in 100 jobs of an array, each a client with 100 workers",
+        "the same as an array of 100 jobs, each a client with 100 workers",
         "calls × 1 s / workers",
         _duration(n / 10_000),
     )
@@ -168,7 +168,7 @@ def text(measured: dict[str, Spread], date: str) -> str:
         [
             f"Measured {date} on {machine()}, distributed {dask}.",
             constants_table(measured).strip(),
-            "What follows from that:",
+            "These constants imply:",
             markdown_table(["question", "calculation", "answer"], arithmetic(constants)).strip(),
         ]
     )

@@ -63,25 +63,25 @@ ROWS = (
         limits=(
             Limit("time / joblib", ratio("acme", "joblib"), 0.5),
             Limit(
-                "client's memory above its results, MB", of_each(memory_over_results), 100, None, 0
+                "client memory beyond the results, MB", of_each(memory_over_results), 100, None, 0
             ),
         ),
         quick=lambda row: replace(row, rounds=1, entries=entries("acme", "joblib")),
     ),
     Row(
         name="sleeping",
-        title="{calls} sleeping calls of 20 ms",
+        title="{calls} calls that sleep 20 ms",
         work="sleeping",
         calls=1000,
         rounds=3,
         entries=fewer_rounds(1),
-        limits=(Limit("time / total work over workers", of_each(over_ideal), 1.05),),
+        limits=(Limit("time / (total work / workers)", of_each(over_ideal), 1.05),),
         quick=lambda row: replace(row, rounds=1, calls=200, entries=entries("acme", "joblib")),
         terminal=True,
     ),
     Row(
         name="uneven",
-        title="{calls} calls of 20 ms, one in a hundred of 2 s",
+        title="{calls} calls of 20 ms, one in a hundred takes 2 s",
         work="uneven",
         calls=200,
         rounds=7,
@@ -91,15 +91,15 @@ ROWS = (
     ),
     Row(
         name="shared",
-        title="{calls} calls that read one array of 200 MB",
+        title="{calls} calls that share one array of 200 MB",
         work="shared",
         calls=64,
         rounds=5,
         entries=entries("acme", "joblib", "mpire", "Client.map", "esi-acme", esi_acme=2),
         limits=(
             Limit("time / joblib", ratio("acme", "joblib"), 1.3),
-            memory("client's memory above the array", "client_mb", 60),
-            memory("PSS of both workers above no array", "workers_mb", 220),
+            memory("client memory beyond the array", "client_mb", 60),
+            memory("PSS of both workers due to the array", "workers_mb", 220),
         ),
         quick=lambda row: replace(
             row, rounds=1, calls=32, entries=entries("acme", "joblib", "esi-acme")
@@ -107,14 +107,14 @@ ROWS = (
     ),
     Row(
         name="distinct",
-        title="{calls} arrays of 10 MB, one a call",
+        title="{calls} arrays of 10 MB, one per call",
         work="distinct",
         calls=64,
         rounds=5,
         entries=entries(*EVERYBODY, esi_acme=2),
         limits=(
             Limit("time / joblib", ratio("acme", "joblib"), 1.5),
-            memory("client's memory above the arrays", "client_mb", 100),
+            memory("client memory beyond the arrays", "client_mb", 100),
         ),
         quick=fewer(1),
     ),
@@ -127,21 +127,21 @@ ROWS = (
         entries=entries("acme", "joblib"),
         limits=(
             Limit("time / joblib", ratio("acme", "joblib"), 2.0),
-            memory("client's memory above the arrays", "client_mb", 100),
+            memory("client memory beyond the arrays", "client_mb", 100),
         ),
         quick=fewer(1),
         without_shared_memory=True,
     ),
     Row(
         name="second",
-        title="another run of {calls} calls on the same workers",
+        title="repeated run of {calls} calls on the same workers",
         work="second",
         calls=4,
         rounds=5,
         entries=entries("acme", "acme-on-disk", *EVERYBODY[1:], esi_acme=2),
         limits=(
             Limit(
-                "milliseconds over `Client.map`",
+                "milliseconds more than `Client.map`",
                 milliseconds_over("acme", "Client.map"),
                 20,
                 None,
@@ -151,7 +151,7 @@ ROWS = (
         quick=lambda row: replace(row, rounds=1),
     ),
     against_h5py(
-        "{calls} numbers, each in a file of its own",
+        "{calls} numbers, one file per call",
         "floats",
         "acme-on-disk",
         "h5py",
@@ -162,7 +162,7 @@ ROWS = (
         quick_calls=2000,
     ),
     against_h5py(
-        "{calls} arrays of 80 kB, each in a file of its own",
+        "{calls} arrays of 80 kB, one file per call",
         "arrays",
         "acme-on-disk",
         "h5py",
