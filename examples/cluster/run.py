@@ -1,9 +1,9 @@
-"""acme_cluster with plain dask: Monte Carlo estimates of pi, on a cluster or on this machine.
+"""Use acme_cluster with plain dask: estimate pi by Monte Carlo, on a cluster or on this machine.
 
     python examples/cluster/run.py [--partition NAME] [--workers N]
 
-Nothing of ACME is needed but `acme_cluster`. What the setup functions return is a
-`distributed.Client` like any other: submit, map, gather, dask arrays and delayed work with it.
+Needs no other ACME package. The setup functions return an ordinary `distributed.Client`: submit,
+map, gather, dask arrays and delayed all work with it.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from acme_cluster import cluster_cleanup, local_cluster_setup, slurm_cluster_set
 
 
 def count_hits(seed: int, n_points: int = 200_000) -> int:
-    """Count random points of the unit square that lie in the quarter circle."""
+    """Count the random points in the unit square that lie inside the quarter circle."""
     draw = random.Random(seed)
     return sum(draw.random() ** 2 + draw.random() ** 2 <= 1 for _ in range(n_points))
 
 
 def main() -> None:
-    """Estimate pi with the workers that the command line asks for."""
+    """Estimate pi with the requested workers."""
     parser = argparse.ArgumentParser(description="Estimate pi on many workers.")
-    parser.add_argument("--partition", help="of a SLURM cluster; without it the workers start here")
+    parser.add_argument("--partition", help="SLURM partition; default: start workers on this machine")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     if options.partition:

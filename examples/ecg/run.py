@@ -1,4 +1,4 @@
-"""A small example: the wavelet that describes a heartbeat with the fewest numbers.
+"""A small example: find the wavelet that describes a heartbeat with the fewest coefficients.
 
 Run it with `hatch run examples:ecg`. Each wavelet is one call.
 """
@@ -13,16 +13,16 @@ from acme import ParallelMap, cluster_cleanup, local_cluster_setup, open_results
 from wavelets import compress, load_recording
 
 options = argparse.ArgumentParser(description=__doc__)
-options.add_argument("--output-dir", help="where the results go (default: a new folder here)")
+options.add_argument("--output-dir", help="folder for the results (default: a new one here)")
 chosen = options.parse_args()
 
 wavelets = ["haar", "db2", "db4", "db8", "sym4", "sym8", "coif2", "coif5", "bior4.4"]
 recording = load_recording()
 
-# Workers on this machine, also where there is a batch system.
+# Start workers on this machine, even if it has a batch system.
 local_cluster_setup(interactive=False)
 
-# Both arguments are sequences; `shared` says which one every call gets whole.
+# Both arguments are sequences of different lengths; `shared` gives every call the whole recording.
 with ParallelMap(compress, wavelets, shared(recording), output_dir=chosen.output_dir) as pmap:
     pmap.compute()
 cluster_cleanup()

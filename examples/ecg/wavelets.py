@@ -1,6 +1,6 @@
-"""How small a heartbeat can be written: an electrocardiogram in different wavelets.
+"""Compress a heartbeat: an electrocardiogram in different wavelets.
 
-Plain functions of NumPy and PyWavelets: nothing here knows that it will run in parallel.
+Plain NumPy and PyWavelets functions without any code for parallel computing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pywt.data
 
 
 def load_recording() -> np.ndarray:
-    """Read the electrocardiogram that PyWavelets ships.
+    """Load the electrocardiogram that comes with PyWavelets.
 
     Returns
     -------
@@ -24,7 +24,7 @@ def load_recording() -> np.ndarray:
 def compress(
     wavelet: str, recording: np.ndarray, kept: float = 0.06
 ) -> tuple[np.ndarray, float, int]:
-    """Keep the largest wavelet coefficients of a signal and see what they give back.
+    """Keep the largest wavelet coefficients of a signal and reconstruct it from them.
 
     Parameters
     ----------
@@ -33,18 +33,18 @@ def compress(
     recording : numpy.ndarray
         Shape ``(n_samples,)``.
     kept : float
-        How many coefficients are kept, as a share of the number of samples.
+        Number of coefficients to keep, as a fraction of the number of samples.
 
     Returns
     -------
     restored : numpy.ndarray
-        The signal that the kept coefficients give, shape ``(n_samples,)``.
+        Signal reconstructed from the kept coefficients, shape ``(n_samples,)``.
     error : float
-        Root mean square of what is missing, in percent of the recording's standard deviation.
+        Root mean square error, in percent of the recording's standard deviation.
     n_kept : int
-        Number of coefficients that were kept.
+        Number of kept coefficients.
     """
-    # Periodic at the ends: as many coefficients as samples, whatever the wavelet.
+    # Periodic boundaries give as many coefficients as samples, whatever the wavelet.
     levels = pywt.wavedec(recording, wavelet, mode="periodization")
     coefficients, layout = pywt.coeffs_to_array(levels)
     n_kept = round(kept * recording.size)

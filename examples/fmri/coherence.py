@@ -1,6 +1,6 @@
-"""Which regions of a resting brain oscillate together.
+"""Find the regions of a resting brain that oscillate together.
 
-Plain functions of NumPy and SciPy: nothing here knows that it will run in parallel.
+Plain NumPy and SciPy functions without any code for parallel computing.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ from importlib import resources
 import numpy as np
 from scipy import signal
 
-# The recording: one person at rest, eyes on a cross, one volume of the brain every 1.89 s, averaged
-# over regions of interest. It ships with nitime, whose documentation gives the sampling interval
-# and credits the data to Beth Mormino.
+# The recording: one person at rest, fixating a cross, one brain volume every 1.89 s, averaged over
+# regions of interest. It comes with nitime, whose documentation states the sampling interval and
+# credits the data to Beth Mormino.
 SAMPLING_INTERVAL = 1.89  # seconds
 NOT_REGIONS = 3  # the first columns: white matter, ventricles, whole brain
 MISSPELLED = {"APHG": "LAntPHG"}  # the left counterpart of "RAntPHG"
 
 
 def load_recording() -> tuple[list[str], np.ndarray]:
-    """Read the fMRI time series that nitime ships.
+    """Load the fMRI time series that come with nitime.
 
     Returns
     -------
     names : list of str
         Names of the regions; the first letter is the hemisphere (``L`` or ``R``).
     recording : numpy.ndarray
-        One row per region, one column per volume, float64, shape ``(28, 250)``, in the units of
-        the scanner.
+        One row per region, one column per volume, float64, shape ``(28, 250)``, in scanner units.
     """
     with resources.files("nitime").joinpath("data/fmri_timeseries.csv").open() as file:
         header, *rows = csv.reader(file)
@@ -44,9 +43,9 @@ def band_coherence(
     Parameters
     ----------
     one, others : numpy.ndarray
-        Signals along the last axis; shapes that NumPy can broadcast.
+        Signals along the last axis; broadcastable shapes.
     band : tuple of float
-        Lower and upper end in hertz. Below lie the scanner's drifts, above breathing and heart.
+        Lower and upper edge in hertz. Scanner drift lies below, breathing and heartbeat above.
 
     Returns
     -------
@@ -66,10 +65,10 @@ def seed_coherence(
     n_surrogates: int = 500,
     rng: np.random.Generator | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compare one region with all others, and with what chance would give.
+    """Compute the coherence of one region with all others, and test it against chance.
 
-    Chance is measured on surrogates: the seed's signal is shifted in time by a random lag (its end
-    wraps around to its start), which keeps its spectrum and destroys its relation to the others.
+    The chance level comes from surrogates: a random circular shift of the seed's signal keeps its
+    spectrum and destroys its relation to the other signals.
 
     Parameters
     ----------
@@ -78,36 +77,36 @@ def seed_coherence(
     recording : numpy.ndarray
         Shape ``(n_regions, n_volumes)``.
     n_surrogates : int
-        How many random lags are tried.
+        Number of random lags.
     rng : numpy.random.Generator, optional
         Draws the lags.
 
     Returns
     -------
     coherence : numpy.ndarray
-        Coherence of the seed with each region, shape ``(n_regions,)``; 1 with itself.
+        Coherence of the seed with each region, shape ``(n_regions,)``; 1 for the seed itself.
     p_value : numpy.ndarray
-        How often a surrogate was at least as coherent, shape ``(n_regions,)``; never 0.
+        Fraction of surrogates that are at least as coherent, shape ``(n_regions,)``; never 0.
     """
     rng = np.random.default_rng(rng)
     n_volumes = recording.shape[1]
     coherence = band_coherence(recording[seed], recording)
     exceeded = np.zeros(len(recording), dtype=int)
-    # At least a tenth of the recording: a shorter shift leaves part of the relation in place.
+    # Shift by at least a tenth of the recording: a shorter shift keeps part of the relation.
     for lag in rng.integers(n_volumes // 10, n_volumes - n_volumes // 10, size=n_surrogates):
         exceeded += band_coherence(np.roll(recording[seed], lag), recording) >= coherence
     return coherence, (exceeded + 1) / (n_surrogates + 1)
 
 
 def significant_pairs(p_values: np.ndarray, false_discoveries: float = 0.05) -> np.ndarray:
-    """Mark the pairs of regions that remain when the many comparisons are accounted for.
+    """Mark the pairs of regions that are significant after correction for multiple comparisons.
 
     Parameters
     ----------
     p_values : numpy.ndarray
         One row per seed, shape ``(n, n)``. A pair has two p-values; the larger counts.
     false_discoveries : float
-        Share of false pairs among the marked ones that is tolerated (Benjamini and Hochberg, 1995).
+        Tolerated fraction of false pairs among the marked ones (Benjamini and Hochberg, 1995).
 
     Returns
     -------

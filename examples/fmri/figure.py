@@ -1,4 +1,4 @@
-"""The figure of the coherence analysis: all pairs, the significant ones, and the best one."""
+"""Plot the coherence analysis: all pairs, the significant pairs, and the strongest pair."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw(
     Parameters
     ----------
     names : list of str
-        Names of the regions, left hemisphere first, the right one in the same order.
+        Names of the regions, left hemisphere first, then the right one in the same order.
     recording : numpy.ndarray
         Shape ``(n_regions, n_volumes)``.
     coherence : numpy.ndarray
@@ -34,7 +34,7 @@ def draw(
     significant : numpy.ndarray
         bool, same shape.
     path : pathlib.Path
-        Where the figure goes.
+        File to write.
     """
     with mpl.rc_context({"font.size": 9, "axes.titlesize": 11, "axes.titlelocation": "left"}):
         figure = Figure(figsize=(13.5, 8.2), dpi=130, layout="constrained")
@@ -50,7 +50,7 @@ def draw(
 
 
 def matrix(axes: Axes, names: list[str], coherence: np.ndarray, significant: np.ndarray) -> None:
-    """Draw all pairs below the diagonal, the significant ones above it."""
+    """Draw all pairs below the diagonal and the significant pairs above it."""
     n = len(names)
     below = np.tril(np.ones((n, n), dtype=bool), k=-1)
     shown = np.where(below | (significant & below.T), coherence, np.nan)
@@ -69,21 +69,21 @@ def matrix(axes: Axes, names: list[str], coherence: np.ndarray, significant: np.
 
 
 def network(axes: Axes, names: list[str], coherence: np.ndarray, significant: np.ndarray) -> None:
-    """Draw the significant pairs between two columns of regions, one a hemisphere."""
+    """Draw the significant pairs between two columns of regions, one per hemisphere."""
     half = len(names) // 2
     angle = np.linspace(0.40 * np.pi, -0.40 * np.pi, half)
     right = np.column_stack([np.cos(angle) + 0.12, 1.35 * np.sin(angle)])
     position = np.vstack([right * [-1, 1], right])
     strongest = coherence[significant].max() if significant.any() else 1.0
     for one, other in zip(*np.nonzero(np.triu(significant)), strict=True):
-        twins = other == one + half
+        homologous = other == one + half
         strength = coherence[one, other] / strongest
         axes.plot(
             *position[[one, other]].T,
-            color=HOMOLOGOUS if twins else OTHER,
+            color=HOMOLOGOUS if homologous else OTHER,
             linewidth=0.4 + 4 * strength**2,
-            alpha=0.95 if twins else 0.15 + 0.5 * strength**2,
-            zorder=2 if twins else 1,
+            alpha=0.95 if homologous else 0.15 + 0.5 * strength**2,
+            zorder=2 if homologous else 1,
             solid_capstyle="round",
         )
     axes.scatter(*position.T, s=42, color="white", edgecolor="0.2", zorder=3)
@@ -104,7 +104,7 @@ def network(axes: Axes, names: list[str], coherence: np.ndarray, significant: np
     axes.legend(loc="lower center", ncols=2, frameon=False, bbox_to_anchor=(0.5, -0.06))
     axes.set(xlim=(-1.55, 1.55), ylim=(-1.6, 1.7), aspect="equal")
     axes.axis("off")
-    axes.set_title("Significant pairs; a thicker line is a stronger coherence")
+    axes.set_title("Significant pairs; thicker lines are more coherent")
 
 
 def traces(axes: Axes, names: list[str], recording: np.ndarray, coherence: np.ndarray) -> None:

@@ -1,7 +1,7 @@
-"""A complete analysis: a real fMRI recording, in parallel, to a figure.
+"""A complete analysis of a real fMRI recording, from parallel calls to a figure.
 
-Run it with `hatch run demo`, or, in an environment that has acme, nitime and matplotlib, with
-`python examples/fmri/run.py`. Each of the 28 regions is one call.
+Run it with `hatch run demo`, or with `python examples/fmri/run.py` in an environment with acme,
+nitime and matplotlib. Each of the 28 regions is one call.
 """
 
 import argparse
@@ -16,21 +16,21 @@ from coherence import load_recording, seed_coherence, significant_pairs
 from figure import draw
 
 options = argparse.ArgumentParser(description=__doc__)
-options.add_argument("--output-dir", help="where the results go (default: a new folder here)")
+options.add_argument("--output-dir", help="folder for the results (default: a new one here)")
 options.add_argument("--surrogates", type=int, default=300, help="random lags per region")
-options.add_argument("--seed", type=int, default=2026, help="makes the random lags repeatable")
+options.add_argument("--seed", type=int, default=2026, help="seed of the random lags")
 chosen = options.parse_args()
 
 names, recording = load_recording()
 print(f"{len(names)} regions, {recording.shape[1]} volumes each")
 
-# Workers on this machine, one a core. Without this line, and `cluster_cleanup` below, `ParallelMap`
-# starts the workers itself, on a SLURM cluster as jobs; an example does not need that much.
+# Start workers on this machine, one per core. Without this line and `cluster_cleanup` below,
+# `ParallelMap` would start its own workers, on a SLURM cluster as jobs: too much for an example.
 local_cluster_setup(interactive=False)
 
-# `range(28)` is split up: call 3 gets region 3. The recording is a 2-D array, which every call gets
-# whole. `rng` is not given, so each call gets a generator of its own, made from `seed`.
-# The first return value of all calls becomes one table of 28 rows; the second stays per call.
+# `range(28)` is distributed: call 3 gets region 3. The recording is a 2-D array and hence shared by
+# all calls. `rng` is not given, so each call gets its own generator, derived from `seed`.
+# The first return values of all calls form one array of 28 rows; the second stay separate.
 with ParallelMap(
     seed_coherence,
     range(len(names)),
@@ -43,10 +43,10 @@ with ParallelMap(
 cluster_cleanup()
 container = Path(pmap.results_container)
 
-# Reading back, with h5py ...
+# Read the results with h5py ...
 with h5py.File(container, "r") as h5f:
     coherence = h5f["result_0"][:]
-# ... or call by call, with the values as they were returned.
+# ... or call by call, with the original return values.
 with open_results(container) as calls:
     p_values = np.array([call.values[1] for call in calls])
 
@@ -55,11 +55,11 @@ figure = container.with_name("coherence.png")
 draw(names, recording, coherence, significant, figure)
 
 half = len(names) // 2
-twins = np.array([coherence[region, region + half] for region in range(half)])
+homologous = np.array([coherence[region, region + half] for region in range(half)])
 pairs = coherence[np.triu_indices(len(names), k=1)]
 print(f"""
 {significant.sum() // 2} of {pairs.size} pairs of regions are coherent beyond chance.
-Mean coherence of a region and its twin in the other hemisphere: {twins.mean():.2f}
+Mean coherence of homologous regions in the two hemispheres: {homologous.mean():.2f}
 Mean coherence of all pairs: {pairs.mean():.2f}
 
 Results: {container}
