@@ -1,7 +1,7 @@
-"""All rows of the table in docs/explanation/performance.md, each measured against its peers.
+"""Measure all rows of the tables in docs/explanation/performance.md, each against its peers.
 
-The figures of each row are kept in ``benchmarks/results``, so that rows can be measured one by one
-(``--only``). When all are there and none comes from ``--quick``, the table is written to the page.
+The figures of each row are stored in ``benchmarks/results``, so rows can be measured one at a time
+(``--only``). Once all rows are present, a run without ``--quick`` writes the tables to the page.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ RESULTS = HERE / "results"
 PAGE = HERE.parent / "docs" / "explanation" / "performance.md"
 
 FILES = ("floats", "arrays")
-"""Works whose results go to files."""
+"""Workloads that write their results to files."""
 
 NAMES = {
     "acme": "ACME",
@@ -45,23 +45,24 @@ NAMES = {
 
 
 def measure(row: Row, pythons: Mapping[str, Path], rounds: int | None) -> dict[str, Any]:
-    """Let the contenders of a row take turns; return what there is to be kept."""
+    """Let the contenders of a row take turns; return the figures to store."""
     contenders = row.contenders(pythons)
-    warm_up = row.work == "startup"  # the others warm up before they start their clocks
+    # Scripts of the other rows warm up their workers themselves, before they start the clock.
+    warm_up = row.work == "startup"
     runs = compete(contenders, rounds or row.rounds, warm_up=warm_up, timeout=170)
     scaled = [entry.pool for entry in row.entries if entry.calls]
     return {"date": today(), "calls": row.calls, "scaled": scaled, "runs": row.scaled(runs)}
 
 
 def kept(row: Row, quick: bool) -> dict[str, Any] | None:
-    """Return what was measured of a row, if it was."""
+    """Return the stored figures of a row, or `None`."""
     path = _path(row, quick)
     loaded: dict[str, Any] | None = json.loads(path.read_text()) if path.exists() else None
     return loaded
 
 
 def keep(row: Row, quick: bool, measured: dict[str, Any]) -> None:
-    """Keep what was measured of a row."""
+    """Store the figures of a row."""
     RESULTS.mkdir(exist_ok=True)
     _path(row, quick).write_text(json.dumps(measured, indent=1))
 
@@ -74,7 +75,7 @@ def _path(row: Row, quick: bool) -> Path:
 
 
 def limits_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
-    """Return the table of what has to hold."""
+    """Return the table of limits."""
     lines = []
     for row, each in measured.items():
         for limit in row.limits:
@@ -86,7 +87,7 @@ def limits_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
 
 
 def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
-    """Return the table of the seconds that everybody took."""
+    """Return the table of run times."""
     lines = []
     for row, each in measured.items():
         if row.work in (*FILES, "startup"):
@@ -102,7 +103,7 @@ def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
 
 
 def files_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
-    """Return the table of the seconds that it took to write files."""
+    """Return the table of the times to write files."""
     lines = []
     for row, each in measured.items():
         if row.work in FILES:
@@ -112,7 +113,7 @@ def files_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
 
 
 def memory_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
-    """Return the table of the megabytes that everybody needed."""
+    """Return the table of peak memory in megabytes."""
     figures = {"client_mb": "client", "workers_mb": "both workers"}
     lines = []
     for row, each in measured.items():
@@ -127,7 +128,7 @@ def memory_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
 
 
 def start_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
-    """Return the table of a first run from the start of its process."""
+    """Return the table of first runs, timed from process start."""
     runs = next(each["runs"] for row, each in measured.items() if row.work == "startup")
     phases = {"results": spreads(runs, "results"), "exit": spreads(runs, "exit")}
     lines = [
@@ -150,7 +151,7 @@ def _seconds(spread: Spread | None, scaled: bool = False) -> str:
 
 
 def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
-    """Return all tables, with when, where and with what they were made."""
+    """Return all tables, preceded by date, machine and versions."""
     dates = sorted({each["date"] for each in measured.values()})
     parts = [
         f"Measured {' to '.join(sorted({dates[0], dates[-1]}))} on {machine()}. {versions}.",
@@ -168,7 +169,7 @@ def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
 
 
 def versions_of(pythons: Mapping[str, Path]) -> str:
-    """Return the versions of everything that took part."""
+    """Return the versions of ACME, its dependencies and the peers."""
     here = Path(sys.executable)
     ours = [f"acme-core {acme_core.__version__}"]
     ours += [f"{name} {version(here, name)}" for name in ("distributed", "numpy")]
@@ -182,7 +183,7 @@ def versions_of(pythons: Mapping[str, Path]) -> str:
 def main() -> None:
     """Parse the command line, measure, print the tables, write the page."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--quick", action="store_true", help="less of everything, no page")
+    options.add_argument("--quick", action="store_true", help="measure less; do not write the page")
     options.add_argument("--only", nargs="+", metavar="ROW", choices=[row.name for row in ROWS])
     options.add_argument("--rounds", type=int, help="runs of each contender")
     options.add_argument(
@@ -190,7 +191,7 @@ def main() -> None:
         action="append",
         default=[],
         metavar="PEER=PYTHON",
-        help="an interpreter that has the peer already",
+        help="an interpreter with the peer installed",
     )
     chosen = options.parse_args()
 

@@ -1,4 +1,4 @@
-"""Contests: scripts that do the same work with different libraries, measured side by side.
+"""Contests: scripts that do the same work with different libraries, measured in turns.
 
 ::
 
@@ -6,15 +6,14 @@
     Contender ─────────────────────────┼─▶ compete ─▶ figures of each ─▶ Spread ─▶ markdown_table
     Contender ─────────────────────────┘
 
-Each run of a script is a process of its own in a folder of its own. It notes its figures by
-`stopwatch.figure` and `stopwatch.mark` (see `contenders/stopwatch.py`, which every script can
-import); `compete` adds ``"exit"``, the seconds from the start of the process to its end. All
-contenders run once before anything counts, so that modules are compiled and files are cached. Then
-they take turns, in every round in another order, so that whatever else the machine does meets them
-all.
+Each run of a script is a new process in a new folder. The script records figures with
+`stopwatch.figure` and `stopwatch.mark` (`contenders/stopwatch.py` is importable by every script);
+`compete` adds ``"exit"``, the seconds from process start to its end. All contenders run once
+uncounted, which compiles modules and fills file caches. Then they take turns in a random order that
+changes every round, so other activity on the machine affects all of them alike.
 
-A peer is installed in a virtual environment of its own, made at the first use. Nothing is judged
-here: a figure that has to hold belongs to a quiet machine.
+A peer is installed in its own virtual environment on first use. This module does not judge figures:
+limits make sense on an idle machine only.
 """
 
 from __future__ import annotations
@@ -46,26 +45,26 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Contender:
-    """Who takes part: a Python and what it runs.
+    """One participant: an interpreter and the script it runs.
 
     Parameters
     ----------
     name : str
-        How tables call it.
+        Name shown in tables.
     python : pathlib.Path
         The interpreter.
     script : str
-        Source of a script.
+        Source code of the script.
     arguments : tuple of str
         The script's command line.
     environ : mapping of str to str
-        Environment variables that it gets besides this process's own.
+        Environment variables in addition to those of this process.
     rounds : int, optional
-        Takes part in as many rounds, if that is fewer than there are: for the slow.
+        Maximum number of rounds, for slow contenders.
     terminal : bool
-        Whether its output goes to a terminal, where there are progress bars.
+        Whether the output goes to a terminal, which enables progress bars.
     without_shared_memory : bool
-        Whether ``/dev/shm`` has no room, as on machines where large arrays have to go to disk.
+        Whether ``/dev/shm`` is too small for large arrays, which then have to go to disk.
     """
 
     name: str
@@ -79,7 +78,7 @@ class Contender:
 
 
 class ContenderFailedError(RuntimeError):
-    """A script ended with an error; the message holds its output."""
+    """A script failed or timed out; the message holds its output."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +92,12 @@ class Spread:
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Spread:
-        """Return median and range of some values, of which there is at least one."""
+        """Return median and range of at least one value."""
         each = sorted(values)
         return cls(statistics.median(each), each[0], each[-1], len(each))
 
     def text(self, digits: int = 2) -> str:
-        """Return ``median (low to high)``; of a single run, the value alone."""
+        """Return ``median (low–high)``, or only the value of a single run."""
         if self.n == 1:
             return f"{self.median:.{digits}f}"
         return f"{self.median:.{digits}f} ({self.low:.{digits}f}–{self.high:.{digits}f})"
@@ -110,28 +109,28 @@ class Spread:
 def run_once(
     contender: Contender, number: int = 0, *, timeout: float = 120, parent: Path | None = None
 ) -> Figures:
-    """Run a contender in a fresh process and a fresh folder.
+    """Run a contender in a new process and a new folder.
 
     Parameters
     ----------
     contender : Contender
-        Who runs.
+        The contender to run.
     number : int
-        Of the round; the script finds it in the environment variable ``CONTEST_ROUND``.
+        Number of the round; the script reads it from the environment variable ``CONTEST_ROUND``.
     timeout : float
-        Seconds after which the process, and those that it started, are killed.
+        Seconds after which the process and its descendants are killed.
     parent : pathlib.Path, optional
-        Where its folder is made; by default where the system keeps temporary files.
+        Parent of the new folder; by default the system's folder for temporary files.
 
     Returns
     -------
     dict of str to float
-        The figures that it noted, and ``"exit"``.
+        The figures recorded by the script, and ``"exit"``.
 
     Raises
     ------
     ContenderFailedError
-        If it ends with an error or not in time.
+        If the script fails or exceeds `timeout`.
     """
     with tempfile.TemporaryDirectory(prefix="contest-", dir=parent) as made:
         folder = Path(made)
@@ -164,28 +163,28 @@ def compete(
     timeout: float = 120,
     parent: Path | None = None,
 ) -> dict[str, list[Figures]]:
-    """Let contenders take turns, in each round in another order.
+    """Let contenders take turns, in a different order each round.
 
     Parameters
     ----------
     contenders : sequence of Contender
-        Who takes part. Their names differ.
+        The contenders, with distinct names.
     rounds : int
-        How often each runs, unless it asks for fewer.
+        Number of runs of each contender that does not set its own.
     seed : int
-        Decides the orders.
+        Seed of the random orders.
     warm_up : bool
-        Whether each runs once before, without being counted. Contenders that ask for fewer
-        rounds are too slow for that.
+        Whether each contender runs once uncounted first. Contenders with their own `rounds` are
+        too slow for that and are skipped.
     timeout : float
-        Seconds that one run may take.
+        Time limit of one run in seconds.
     parent : pathlib.Path, optional
-        Where their folders are made, for instance on another file system.
+        Parent of the contenders' folders, for instance on another file system.
 
     Returns
     -------
     dict of str to list of dict
-        For each contender's name the figures of its runs.
+        The figures of all runs, by contender name.
     """
     order = random.Random(seed)
     if warm_up:
@@ -202,7 +201,7 @@ def compete(
 
 
 def spreads(runs: Mapping[str, Sequence[Figures]], name: str) -> dict[str, Spread]:
-    """Return median and range of one figure for each contender that noted it."""
+    """Return median and range of one figure for each contender that recorded it."""
     noted = {
         who: [figures[name] for figures in each if name in figures] for who, each in runs.items()
     }
@@ -212,7 +211,7 @@ def spreads(runs: Mapping[str, Sequence[Figures]], name: str) -> dict[str, Sprea
 def _run(
     contender: Contender, script: list[str], work: Path, environ: dict[str, str], timeout: float
 ) -> tuple[int, str]:
-    """Run the process to its end; return its exit code and what it printed."""
+    """Run the process to its end; return its exit code and output."""
     command = [str(contender.python), *script, *contender.arguments]
     if contender.without_shared_memory:
         command = [*_SMALL_SHARED_MEMORY, *command]
@@ -235,7 +234,8 @@ def _run(
     except subprocess.TimeoutExpired:
         printed.append(f"\n(killed after {timeout:.0f} s)".encode())
     finally:
-        # Whatever it may have left behind holds the other end of its output.
+        # Descendants that are still alive hold the write end of the pipe, and the reader would
+        # wait for them.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -244,13 +244,14 @@ def _run(
 
 
 def _read_all(descriptor: int, into: list[bytes]) -> None:
-    # A terminal that nobody writes to any more is an error to its reader.
+    # On Linux, reading a pseudo-terminal whose last writer has closed raises EIO.
     with open(descriptor, "rb", buffering=0) as file, contextlib.suppress(OSError):
         while chunk := file.read(65536):
             into.append(chunk)
 
 
-# In a mount namespace of its own, which needs no rights where user namespaces are allowed.
+# Mounts a small /dev/shm in a separate mount namespace. Needs no root if the kernel allows
+# unprivileged user namespaces.
 _SMALL_SHARED_MEMORY = (
     "/usr/bin/unshare",
     "--user",
@@ -264,14 +265,14 @@ _SMALL_SHARED_MEMORY = (
 
 
 def _environ(contender: Contender, notes: Path) -> dict[str, str]:
-    # All on this machine: a batch system that happens to be installed is not found. (Who is to
-    # find it says so in the contender's environ.)
+    # A short PATH hides batch systems on this machine. Contenders that need one set PATH in their
+    # environ.
     environ = dict(os.environ) | {
         "PATH": str(contender.python.parent),
         "PYTHONPATH": str(CONTENDERS),
         "CONTEST_FIGURES": str(notes),
     }
-    # Modules are compiled once, as for anybody.
+    # Users have bytecode caches; without them, every process would compile its modules.
     environ.pop("PYTHONDONTWRITEBYTECODE", None)
     return environ | dict(contender.environ)
 
@@ -280,12 +281,12 @@ def _environ(contender: Contender, notes: Path) -> dict[str, str]:
 
 
 def environment(*requirements: str) -> Path:
-    """Make a virtual environment that holds a peer, unless it is there already.
+    """Create a virtual environment with a peer, unless it exists.
 
     Parameters
     ----------
     *requirements : str
-        As for pip, for instance ``"esi-acme==2026.6.2"``; the first one names the environment.
+        Requirements for pip, such as ``"esi-acme==2026.6.2"``; the first names the environment.
 
     Returns
     -------
@@ -295,7 +296,7 @@ def environment(*requirements: str) -> Path:
     folder = ENVIRONMENTS / requirements[0].replace("==", "-")
     python = folder / "bin" / "python"
     if not (folder / "complete").exists():
-        print(f"making an environment with {' '.join(requirements)}", flush=True)
+        print(f"creating an environment with {' '.join(requirements)}", flush=True)
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *requirements], check=True)
@@ -304,7 +305,7 @@ def environment(*requirements: str) -> Path:
 
 
 def version(python: Path, distribution: str) -> str:
-    """Return the version of a distribution, as the given Python has it."""
+    """Return the version of a distribution installed for the given interpreter."""
     code = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
     done = subprocess.run(
         [python, "-c", code, distribution], check=True, capture_output=True, text=True
@@ -312,11 +313,11 @@ def version(python: Path, distribution: str) -> str:
     return done.stdout.strip()
 
 
-# -- telling ---------------------------------------------------------------------------------
+# -- reporting -------------------------------------------------------------------------------
 
 
 def machine() -> str:
-    """Describe this machine in a line: processors, memory, system, Python; no names."""
+    """Describe this machine in one line: processor, memory, system, Python; no host name."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     system = f"{platform.system()} {platform.release().partition('-')[0]}"
@@ -335,12 +336,12 @@ def _processor() -> str:
 
 
 def today() -> str:
-    """Return today's date (UTC), as tables state it."""
+    """Return today's date (UTC) in ISO format."""
     return datetime.datetime.now(datetime.UTC).date().isoformat()
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in Markdown, its columns as wide as they need to be."""
+    """Return a Markdown table with aligned columns."""
     lines = [list(header), *(list(row) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
@@ -351,21 +352,21 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def put_between_markers(page: Path, name: str, text: str) -> None:
-    """Replace what stands between the two markers of that name in a page.
+    """Replace the text between two markers in a page.
 
     Parameters
     ----------
     page : pathlib.Path
         A Markdown page with the lines ``<!-- begin NAME -->`` and ``<!-- end NAME -->``.
     name : str
-        The name.
+        Name in the markers.
     text : str
-        What is to stand there.
+        The new text.
 
     Raises
     ------
     ValueError
-        If the page has no such markers.
+        If the page lacks these markers.
     """
     begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
     before, opened, rest = page.read_text(encoding="utf-8").partition(begin)

@@ -1,7 +1,7 @@
-"""Results in files, next to plain h5py and to esi-acme: what it costs to write and to read them.
+"""The cost of writing and reading result files, compared with plain h5py and esi-acme.
 
-Every line of the table has to hold. The figures of files that users meet first, one file a call and
-all calls in one file, are rows of `bench`.
+Every row of the first table states a limit. The layouts that users meet first, one file per call
+and all calls in one file, are rows of `bench`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from contest import (
 )
 from rows import Limit, Runs, of_each, ratio
 
-MB_A_RESULT = 32
+MB_PER_RESULT = 32
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Who takes part, with how many calls, and in how many rounds (None: in all)."""
+    """A contender, its number of calls, and its number of rounds (`None`: all)."""
 
     pool: str
     calls: int
@@ -40,7 +40,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Race:
-    """One piece of work: a function of `contenders/filework.py`, who does it, what has to hold."""
+    """One workload: a function of `contenders/filework.py`, its contenders and limits."""
 
     name: str
     title: str
@@ -52,7 +52,7 @@ class Race:
     quick_calls: int
 
     def contenders(self, peer: Path, quick: bool) -> list[Contender]:
-        """Return who takes part; `peer` is the Python that has esi-acme."""
+        """Return the contenders; `peer` is an interpreter with esi-acme."""
         script = (CONTENDERS / "filework.py").read_text()
         made = []
         for entry in self.entries:
@@ -62,8 +62,8 @@ class Race:
             made.append(Contender(entry.pool, python, script, arguments, rounds=entry.rounds))
         return made
 
-    def a_call(self, runs: Runs, contenders: list[Contender]) -> dict[str, list[Figures]]:
-        """Return the figures with the seconds that so many calls take as the race has."""
+    def extrapolated(self, runs: Runs, contenders: list[Contender]) -> dict[str, list[Figures]]:
+        """Return the figures with the seconds extrapolated to the race's number of calls."""
         done = {one.name: int(one.arguments[-1]) for one in contenders}
         return {
             name: [
@@ -77,13 +77,13 @@ class Race:
 
 
 def over(more: str, less: str) -> Limit:
-    """Limit how much longer it takes to read stacked rows than one plain dataset."""
+    """Limit the extra time to read stacked rows, compared with one plain dataset."""
 
     def excess(figures: Figures) -> float:
         return figures[more] - figures[less]
 
     value = of_each(excess, "acme-stacked")
-    return Limit("reading all of it, seconds more than one dataset", value, at_most=0.1, digits=3)
+    return Limit("reading all rows, seconds more than one dataset", value, at_most=0.1, digits=3)
 
 
 def times(what: str, ours: str, other: str, at_most: float) -> Limit:
@@ -96,7 +96,7 @@ def times(what: str, ours: str, other: str, at_most: float) -> Limit:
 
 
 ESI_CALLS = 400
-"""Calls of esi-acme, whose seconds are multiplied: it takes as long for each, however many."""
+"""Calls of esi-acme; its time per call is constant, so its seconds are extrapolated."""
 
 RACES = (
     Race(
@@ -136,7 +136,7 @@ RACES = (
     ),
     Race(
         name="big",
-        title=f"64 arrays of {MB_A_RESULT} MB, each in a file of its own",
+        title=f"64 arrays of {MB_PER_RESULT} MB, one file per call",
         work="bandwidth",
         calls=64,
         rounds=5,
@@ -144,7 +144,7 @@ RACES = (
         limits=(
             Limit("bandwidth / plain h5py", ratio("h5py", "acme-on-disk"), at_least=0.7),
             Limit(
-                "memory of a worker above its start, MB",
+                "worker memory above its initial level, MB",
                 of_each(lambda figures: figures["worker_mb"], "acme-on-disk"),
                 at_most=150,
                 digits=0,
@@ -176,18 +176,18 @@ RACES = (
 
 
 def limits_table(measured: Mapping[Race, Runs]) -> str:
-    """Return the table of what has to hold."""
+    """Return the table of limits."""
     lines = []
     for race, runs in measured.items():
         for limit in race.limits:
             value = limit.value(runs)
             holds = "yes" if limit.holds(value) else "**no**"
             lines.append([race.title, limit.what, limit.text, value.text(limit.digits), holds])
-    return markdown_table(["work", "what", "limit", "reached", "holds"], lines)
+    return markdown_table(["workload", "figure", "limit", "measured", "met"], lines)
 
 
 def figures_table(measured: Mapping[Race, Runs]) -> str:
-    """Return the table of what was measured, medians and range."""
+    """Return the table of all figures, with medians and ranges."""
     lines = []
     for race, runs in measured.items():
         for name in dict.fromkeys(key for each in runs.values() for one in each for key in one):
@@ -195,7 +195,7 @@ def figures_table(measured: Mapping[Race, Runs]) -> str:
                 continue
             for who, spread in spreads(runs, name).items():
                 lines.append([race.title, who, name, _shown(spread)])
-    return markdown_table(["work", "who", "figure", "median (range)"], lines)
+    return markdown_table(["workload", "contender", "figure", "median (range)"], lines)
 
 
 def _shown(spread: Spread) -> str:
@@ -205,10 +205,10 @@ def _shown(spread: Spread) -> str:
 def main() -> None:
     """Parse the command line, let the contenders take turns, print the tables."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--quick", action="store_true", help="less of everything")
+    options.add_argument("--quick", action="store_true", help="measure less")
     options.add_argument("--only", nargs="+", metavar="RACE", choices=[r.name for r in RACES])
     options.add_argument("--rounds", type=int, help="runs of each contender")
-    options.add_argument("--peer-python", type=Path, help="a Python that has esi-acme already")
+    options.add_argument("--peer-python", type=Path, help="an interpreter with esi-acme installed")
     chosen = options.parse_args()
 
     peer = chosen.peer_python or environment("esi-acme")
@@ -219,10 +219,10 @@ def main() -> None:
         print(f"measuring {race.name} …", file=sys.stderr, flush=True)
         contenders = race.contenders(peer, chosen.quick)
         rounds = chosen.rounds or (1 if chosen.quick else race.rounds)
-        measured[race] = race.a_call(compete(contenders, rounds, timeout=170), contenders)
+        measured[race] = race.extrapolated(compete(contenders, rounds, timeout=170), contenders)
     print(f"Measured {today()} on {machine()}.\n")
     print(limits_table(measured))
-    print("Seconds are those of the whole work; of esi-acme, fewer calls multiplied.\n")
+    print("Seconds cover the whole workload; for esi-acme, extrapolated from fewer calls.\n")
     print(figures_table(measured))
 
 

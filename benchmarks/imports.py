@@ -1,6 +1,6 @@
-"""How long importing each package takes, next to importing NumPy, each time in a fresh process.
+"""Measure the import time of each package, each time in a new process.
 
-The contenders take turns; medians are printed, and what each costs above `import numpy`.
+Imports take turns. Prints medians and the difference from `import numpy`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PACKAGES = ("numpy", "acme", "acme_io", "acme_core", "acme_cluster")
 
 
 def seconds_of(package: str) -> float:
-    """Wall time of a process that imports `package` and ends, in seconds."""
+    """Return the wall time of a process that imports `package` and exits, in seconds."""
     environ = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", f"import {package}"], check=True, env=environ)
@@ -24,7 +24,7 @@ def seconds_of(package: str) -> float:
 
 
 def main() -> None:
-    """Parse the command line, let the packages take turns, print the figures."""
+    """Measure all packages in turns and print the figures."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=15, help="imports of each package")
     chosen = options.parse_args()

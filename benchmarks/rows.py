@@ -1,4 +1,4 @@
-"""What a row of the table is: a work, who takes part in it, and what has to hold."""
+"""A row of the tables: a workload, its contenders and its limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PEERS = {
     "mpire": ("mpire", "numpy"),
     "esi-acme": ("esi-acme",),
 }
-"""Peers that need environments of their own; the others come with Python or with dask."""
+"""Peers that need their own environments; the others come with Python or dask."""
 
 
 # -- limits ----------------------------------------------------------------------------------
@@ -27,18 +27,18 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Limit:
-    """One thing that has to hold.
+    """A limit on one figure.
 
     Parameters
     ----------
     what : str
-        For readers.
+        Description of the figure.
     value : callable
-        Makes the figure from the runs of the row.
+        Computes the figure from the runs of the row.
     at_most, at_least : float, optional
         The limit.
     digits : int
-        Decimals that are shown.
+        Number of decimals shown.
     """
 
     what: str
@@ -48,7 +48,7 @@ class Limit:
     digits: int = 2
 
     def holds(self, value: Spread) -> bool:
-        """Whether the median is within the limit."""
+        """Return whether the median is within the limit."""
         over = self.at_most is not None and value.median > self.at_most
         return not (over or (self.at_least is not None and value.median < self.at_least))
 
@@ -61,7 +61,7 @@ class Limit:
 
 
 def ratio(ours: str, peer: str, figure: str = "seconds") -> Callable[[Runs], Spread]:
-    """Ratio of the medians of one figure, with the range of the ratios within each round."""
+    """Return the ratio of the medians of a figure, with the range of the ratios per round."""
 
     def value(runs: Runs) -> Spread:
         mine = [figures[figure] for figures in runs[ours]]
@@ -76,12 +76,12 @@ def ratio(ours: str, peer: str, figure: str = "seconds") -> Callable[[Runs], Spr
 
 
 def of_each(formula: Callable[[Figures], float], name: str = "acme") -> Callable[[Runs], Spread]:
-    """Median and range of what a formula makes of each run of one contender."""
+    """Return median and range of a formula over the runs of one contender."""
     return lambda runs: Spread.of(map(formula, runs[name]))
 
 
 def milliseconds_over(ours: str, peer: str) -> Callable[[Runs], Spread]:
-    """How much longer one takes than the other."""
+    """Return the time difference between two contenders in milliseconds."""
 
     def value(runs: Runs) -> Spread:
         pairs = zip(runs[ours], runs[peer], strict=True)
@@ -91,12 +91,12 @@ def milliseconds_over(ours: str, peer: str) -> Callable[[Runs], Spread]:
 
 
 def over_ideal(figures: Figures) -> float:
-    """How many times the shortest possible run this one took."""
+    """Return the ratio of the run time to the ideal run time."""
     return figures["seconds"] / figures["ideal"]
 
 
 def memory_over_results(figures: Figures) -> float:
-    """Megabytes that the client needed besides its results."""
+    """Return the client memory beyond the results, in megabytes."""
     return figures["client_mb"] - figures["results_mb"]
 
 
@@ -105,16 +105,16 @@ def memory_over_results(figures: Figures) -> float:
 
 @dataclass(frozen=True)
 class Entry:
-    """Who takes part in a row, and with how much of the work.
+    """A contender of a row and its share of the work.
 
     Parameters
     ----------
     pool : str
-        A name of `contenders/pools.py`.
+        A name in `contenders/pools.py`.
     rounds : int, optional
-        Fewer than the others.
+        Number of rounds, if fewer than the row's.
     calls : int, optional
-        Fewer than the others; its seconds are scaled up.
+        Number of calls, if fewer than the row's; the seconds are extrapolated.
     """
 
     pool: str
@@ -129,21 +129,21 @@ class Row:
     Parameters
     ----------
     name : str
-        For the command line.
+        Name on the command line.
     title : str
-        For readers; ``{calls}`` is put in.
+        Title in the tables; ``{calls}`` is replaced.
     work : str
-        A function of `contenders/race.py`, or ``"startup"``.
+        A function in `contenders/race.py`, or ``"startup"``.
     calls : int
-        How many.
+        Number of calls.
     rounds : int
-        How often each contender runs.
+        Number of runs of each contender.
     entries : tuple of Entry
         The contenders.
     limits : tuple of Limit
-        What has to hold.
+        The limits that the row has to meet.
     quick : callable
-        Makes the quick variant of the row.
+        Returns the quick variant of the row.
     terminal, without_shared_memory : bool
         As for `contest.Contender`.
     """
@@ -160,7 +160,7 @@ class Row:
     without_shared_memory: bool = False
 
     def contenders(self, pythons: Mapping[str, Path]) -> list[Contender]:
-        """Return who takes part, with the interpreters that have the peers."""
+        """Return the contenders; `pythons` are the interpreters with the peers."""
         if self.work == "startup":
             return startup.contenders(pythons["esi-acme"])
         script = (CONTENDERS / "race.py").read_text()
@@ -178,7 +178,7 @@ class Row:
         ]
 
     def scaled(self, runs: Runs) -> dict[str, list[Figures]]:
-        """Return the figures, the seconds of those who did less multiplied accordingly."""
+        """Return the figures, with the seconds of entries with fewer calls extrapolated."""
         factors = {entry.pool: self.calls / (entry.calls or self.calls) for entry in self.entries}
         return {
             name: [
@@ -195,17 +195,17 @@ EVERYBODY = ("acme", "joblib", "futures", "mpire", "Client.map", "esi-acme")
 
 
 def entries(*names: str, esi_acme: int | None = None) -> tuple[Entry, ...]:
-    """Return entries that do all of the work, the slowest in fewer rounds."""
+    """Return entries that run all calls; esi-acme, the slowest, may run fewer rounds."""
     return tuple(Entry(name, esi_acme if name == "esi-acme" else None) for name in names)
 
 
 def fewer_rounds(of_peers: int) -> tuple[Entry, ...]:
-    """Return entries for rows that are about an ideal: peers run for comparison only."""
+    """Return entries for rows with an ideal time, where peers are for comparison only."""
     return tuple(Entry(name, None if name == "acme" else of_peers) for name in EVERYBODY)
 
 
 def fewer(rounds: int, slow: Mapping[str, int] | None = None) -> Callable[[Row], Row]:
-    """Make rows quicker: fewer rounds, and fewer calls for those who are slow."""
+    """Return a function that shortens a row: fewer rounds, and fewer calls of slow peers."""
 
     def quick(row: Row) -> Row:
         some = tuple(
@@ -222,12 +222,12 @@ def fewer(rounds: int, slow: Mapping[str, int] | None = None) -> Callable[[Row],
 
 
 def memory(what: str, key: str, most: float) -> Limit:
-    """Return a limit of megabytes."""
+    """Return a limit on memory in megabytes."""
     return Limit(f"{what}, MB", of_each(lambda figures: figures[key]), most, None, 0)
 
 
 def against_h5py(title: str, work: str, ours: str, theirs: str, most: float, **more: Any) -> Row:
-    """Return a row that compares writing of results with what h5py alone would do."""
+    """Return a row that compares writing results with plain h5py."""
     less = more.pop("quick_calls", more["calls"])
     return Row(
         title=title,

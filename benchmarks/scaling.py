@@ -1,8 +1,8 @@
-"""Where the limits are: constants measured here, and what they come to on large clusters.
+"""Measure the constants that limit scaling, and extrapolate them to large clusters.
 
-Measures what a batch, a call, a file and a worker cost (`contenders/limits.py`), prints that, and
-the arithmetic for clusters and numbers of calls that do not fit here. `--write` puts both into
-docs/explanation/scaling.md; `--kept` calculates again from what was measured last.
+Measures the cost of a batch, a call, a file and a worker (`contenders/limits.py`), and extrapolates
+to clusters and numbers of calls too large for this machine. `--write` writes both tables to
+docs/explanation/scaling.md; `--kept` recalculates from the last measurement.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ CONSTANTS = {
 
 
 def measure(rounds: int) -> dict[str, Spread]:
-    """Run each of the scripts some times; return what every constant came to."""
+    """Run each script `rounds` times; return median and range of every constant."""
     script = (CONTENDERS / "limits.py").read_text()
     contenders = [Contender(what, Path(sys.executable), script, (what,)) for what in WHAT]
     runs = compete(contenders, rounds, warm_up=False)
@@ -68,7 +68,7 @@ def measure(rounds: int) -> dict[str, Spread]:
 
 
 def constants_table(measured: dict[str, Spread]) -> str:
-    """Return the table of what was measured."""
+    """Return the table of measured constants."""
     lines = []
     for name, (what, digits, unit) in CONSTANTS.items():
         spread = measured[name]
@@ -76,11 +76,11 @@ def constants_table(measured: dict[str, Spread]) -> str:
     return markdown_table(["quantity", "median (range)", "symbol"], lines)
 
 
-# -- arithmetic ------------------------------------------------------------------------------
+# -- extrapolation ---------------------------------------------------------------------------
 
 
-def arithmetic(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]:
-    """Yield questions, how they are calculated, and the answers."""
+def extrapolation(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]:
+    """Yield questions, their calculations, and the answers."""
     batches = 1000 / constants["ms_per_batch"]
     yield (
         "batches per second that one client can handle",
@@ -101,7 +101,8 @@ def arithmetic(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]:
     for workers in (1000, 10_000):
         descriptors = workers * constants["descriptors_per_worker"]
         megabytes = workers * constants["kb_per_worker"] / 1000
-        # Measured with few workers. Of many, dask lets each send fewer heartbeats.
+        # The constant is measured with few workers. distributed lengthens the heartbeat interval
+        # with the number of workers, so each of many sends fewer.
         beats = workers * heartbeat_interval(1) / heartbeat_interval(workers)
         idle = beats * constants["idle_percent_per_worker"]
         yield (
@@ -169,7 +170,7 @@ def text(measured: dict[str, Spread], date: str) -> str:
             f"Measured {date} on {machine()}, distributed {dask}.",
             constants_table(measured).strip(),
             "These constants imply:",
-            markdown_table(["question", "calculation", "answer"], arithmetic(constants)).strip(),
+            markdown_table(["question", "calculation", "answer"], extrapolation(constants)).strip(),
         ]
     )
 
@@ -178,7 +179,7 @@ def main() -> None:
     """Parse the command line, measure, print, write the page."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=3, help="runs of each measurement")
-    options.add_argument("--kept", action="store_true", help="measure nothing")
+    options.add_argument("--kept", action="store_true", help="reuse the last measurement")
     options.add_argument("--write", action="store_true", help="write the page")
     chosen = options.parse_args()
 

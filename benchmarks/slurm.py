@@ -1,16 +1,16 @@
-"""How fast clusters are: figures for SLURM, and what encryption costs.
+"""Measure ACME on a SLURM cluster, and the cost of encryption.
 
     hatch run bench:slurm [NAME...] [--rounds N] [--esi-acme PYTHON]
 
-Needs a SLURM cluster; `python tests-integration/slurm/lab.py start` makes one on this machine. Not
-counted: the two cores of a laptop that play four nodes are slower than four nodes.
+Needs a SLURM cluster; `python tests-integration/slurm/lab.py start` creates one on this machine.
+Four nodes simulated on two cores are slower than real nodes.
 
 ====== ================================================================================
-start  from the call to 32 workers online; next to `SLURMCluster.scale(32)` alone
-share  1000 calls of 50 ms, sleeping: the share of 32 workers' time that is in the calls
-guide  set-up, run and clean-up of the user guide's example with 4 workers; next to esi-acme
-short  10 000 short calls on local workers, encrypted and not
-gather 1 GB of results collected in memory, encrypted and not
+start  from the setup call to 32 workers online, compared with `SLURMCluster.scale(32)`
+share  1000 calls that sleep 50 ms: fraction of the time of 32 workers spent in calls
+guide  the user guide's example with 4 workers (setup, run, clean-up), compared with esi-acme
+short  10 000 short calls on local workers, with and without encryption
+gather 1 GB of results collected in memory, with and without encryption
 ====== ================================================================================
 """
 
@@ -129,14 +129,14 @@ cluster_cleanup(client)
 
 
 def contender(name: str, script: str, python: Path = PYTHON, **values: object) -> Contender:
-    """Fill in a script."""
-    # Contests know no batch system, unless they are told where its commands are.
+    """Return a contender with the values filled into its script."""
+    # `contest` hides batch systems with a short PATH; these scripts need SLURM's commands.
     environ = {"PATH": os.environ["PATH"]}
     return Contender(name, python, script.format(partition=PARTITION, **values), environ=environ)
 
 
 def compare(title: str, figure: str, contenders: list[Contender], rounds: int) -> None:
-    """Let contenders take turns and print the medians, and their ratios to the last one."""
+    """Run contenders in turns; print the medians and their ratios to the last contender."""
     runs = compete(contenders, rounds, timeout=600)
     found = spreads(runs, figure)
     last = found[contenders[-1].name].median
@@ -145,13 +145,13 @@ def compare(title: str, figure: str, contenders: list[Contender], rounds: int) -
 
 
 def start(rounds: int, _python: Path | None) -> None:
-    """Time until 32 workers are online."""
+    """Print the time until 32 workers are online."""
     both = [contender("acme", START_ACME, n=32), contender("SLURMCluster", START_PLAIN, n=32)]
     compare("start", "seconds", both, rounds)
 
 
 def share(rounds: int, _python: Path | None) -> None:
-    """Print how much of the workers' time is in the calls."""
+    """Print the fraction of the workers' time spent in calls."""
     for n in (32, 8):
         runs = compete([contender("acme", SHARE, n=n)], rounds, warm_up=False, timeout=600)
         for figure in ("first run", "second run"):
@@ -159,10 +159,10 @@ def share(rounds: int, _python: Path | None) -> None:
 
 
 def guide(rounds: int, python: Path | None) -> None:
-    """Time of the user guide's example, from the imports to the end of the clean-up."""
+    """Print the time of the user guide's example, from the imports to the end of clean-up."""
     peer = python or environment("esi-acme")
-    # Away from its home it has to be told a partition even for workers that are there, and looks
-    # for the jobs' output where an option of sbatch puts it.
+    # Outside its home cluster, esi-acme needs a partition even for running workers, and looks for
+    # the output of jobs where sbatch's --output option puts it.
     named = {
         "setup": ', job_extra=[f"--output={os.getcwd()}/slurm-%j.out"]',
         "options": f', partition="{PARTITION}"',
@@ -175,7 +175,7 @@ def guide(rounds: int, python: Path | None) -> None:
 
 
 def tls(figure: str) -> Callable[[int, Path | None], None]:
-    """Make the comparison of encrypted with plain connections for one figure."""
+    """Return a comparison of encrypted and plain connections for one figure."""
 
     def run(rounds: int, _python: Path | None) -> None:
         gather = figure == "gather"
@@ -198,14 +198,14 @@ ROWS: dict[str, Callable[[int, Path | None], None]] = {
 
 
 def main() -> None:
-    """Measure what the command line names."""
-    parser = argparse.ArgumentParser(description="How fast clusters are.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ROWS)}")
+    """Run the measurements named on the command line."""
+    parser = argparse.ArgumentParser(description="Measure ACME on a SLURM cluster.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(ROWS)}")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--esi-acme", type=Path, help="a Python that has it; else one is made")
+    parser.add_argument("--esi-acme", type=Path, help="an interpreter with esi-acme installed")
     options = parser.parse_args()
     if unknown := set(options.names) - set(ROWS):
-        parser.error(f"there is no {', '.join(sorted(unknown))}")
+        parser.error(f"unknown names: {', '.join(sorted(unknown))}")
     print(machine(), flush=True)
     for name in options.names or ROWS:
         ROWS[name](options.rounds, options.esi_acme)

@@ -1,15 +1,14 @@
-"""How long a first run takes: from the start of the process to its results, and to its end.
+"""Measure a first run, from process start to its results and to the end of the process.
 
-The user guide's first example, four calls of a short function, each time in a fresh process and a
-fresh folder:
+The script is the user guide's first example, four calls of a short function, each time in a new
+process and a new folder:
 
-- ``acme``: with its results on disk, local workers, TLS on, as anybody would write it;
+- ``acme``: with defaults: results on disk, local workers, TLS;
 - ``acme without TLS``: the same with ``acme.local.tls: false`` in dask's configuration;
-- ``esi-acme``: the same lines, below a `__main__` guard, with the package that goes by this name on
-  the public index, in a virtual environment of its own (made at the first use, in
-  ``benchmarks/environments``);
-- ``plain dask``: a `distributed.LocalCluster` without dashboard and without TLS, `Client.map` and
-  `Client.gather`; nothing is written.
+- ``esi-acme``: the same lines below a `__main__` guard, with the package of that name on the public
+  index, in its own virtual environment (created on first use in ``benchmarks/environments``);
+- ``plain dask``: a `distributed.LocalCluster` without dashboard and TLS, `Client.map` and
+  `Client.gather`; writes no results.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ with ParallelMap(f, [2, 4, 6, 8], 4) as pmap:
 mark("cleanup")
 assert len(results) == 4 and all(os.path.exists(path) for path in results)
 """
-# The peer's workers import the script, so there its lines need a guard.
+# The peer's workers import the script, so it needs a `__main__` guard.
 ESI_ACME = """\
 def f(x, y, z=3):
     return (x + y) * z
@@ -77,7 +76,7 @@ if __name__ == "__main__":
 
 
 def contenders(peer: Path) -> list[Contender]:
-    """Return who takes part; `peer` is the Python that has esi-acme."""
+    """Return the contenders; `peer` is an interpreter with esi-acme."""
     here = Path(sys.executable)
     return [
         Contender("acme", here, ACME),
@@ -88,7 +87,7 @@ def contenders(peer: Path) -> list[Contender]:
 
 
 def report(runs: dict[str, list[Figures]]) -> None:
-    """Print medians of every phase, and the ratios of the first two contenders to the others."""
+    """Print the medians of all phases, and the ratios of ACME to the other contenders."""
     medians: dict[str, Figures] = {}
     for name, each in runs.items():
         phases = {phase: Spread.of(run[phase] for run in each).median for phase in each[0]}
@@ -108,11 +107,11 @@ def report(runs: dict[str, list[Figures]]) -> None:
 
 
 def main() -> None:
-    """Parse the command line, let the contenders take turns, print the figures."""
+    """Run the contenders in turns and print the figures."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--rounds", type=int, default=5, help="runs of each contender")
-    options.add_argument("--peer", default="esi-acme", help="requirement of the peer")
-    options.add_argument("--peer-python", type=Path, help="a Python that has the peer already")
+    options.add_argument("--peer", default="esi-acme", help="pip requirement of the peer")
+    options.add_argument("--peer-python", type=Path, help="an interpreter with the peer installed")
     chosen = options.parse_args()
 
     peer = chosen.peer_python or environment(chosen.peer)

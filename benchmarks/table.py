@@ -1,7 +1,8 @@
-"""The works that `bench` measures, who takes part in each, and what has to hold.
+"""The rows that `bench` measures, with their contenders and limits.
 
-A work is a function of `contenders/race.py`; the last row, from the start of the process, is that
-of `startup`. All run with two workers, which are up before the clock starts (but in that last row).
+Each workload is a function in `contenders/race.py`; the last row, timed from process start, uses
+the scripts in `startup`. All rows use two workers, which run before the clock starts except in the
+last row.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""One piece of work with files: ``filework.py WORK POOL CALLS``; for `files`.
+"""One workload with files, for `files`: ``filework.py WORK POOL CALLS``.
 
-Runs as a script, in the environments of other libraries too. Workers are up before the clock
-starts, and have worked once.
+Runs as a script, also in the environments of other libraries. The workers are running and have
+completed some calls before the clock starts.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from pools import Acme, AcmeOnDisk, AcmeSingleFile, EsiAcme, PlainH5py, Pool
 from stopwatch import figure
 
 BIG = 4_000_000
-"""Numbers in a big array: 32 MB."""
+"""Number of floats in a big array (32 MB)."""
 
-# -- who works ---------------------------------------------------------------------------------
+# -- pools -------------------------------------------------------------------------------------
 
 
 class AcmeStacked(Acme):
-    """The project itself, with one row a call in one dataset."""
+    """ACME, with one row per call in one dataset."""
 
     options: dict[str, Any] = {"result_shape": (None,)}  # noqa: RUF012 # of all its runs
 
 
 class EsiAcmeOnDisk(EsiAcme):
-    """The peer of that name, with its results on disk."""
+    """esi-acme, with results on disk."""
 
     options: dict[str, Any] = {}  # noqa: RUF012 # of all its runs
 
@@ -46,13 +46,13 @@ class EsiAcmeOnDisk(EsiAcme):
 
 
 class EsiAcmeStacked(EsiAcmeOnDisk):
-    """The same, with one row a call in one dataset."""
+    """esi-acme, with one row per call in one dataset."""
 
     options: dict[str, Any] = {"result_shape": (None,)}  # noqa: RUF012 # of all its runs
 
 
 class EsiAcmeSingleFile(EsiAcmeOnDisk):
-    """The same, with all results in one file."""
+    """esi-acme, with all results in one file."""
 
     options: dict[str, Any] = {"single_file": True}  # noqa: RUF012 # of all its runs
 
@@ -66,11 +66,11 @@ POOLS: dict[str, Callable[[], Any]] = {
     "h5py": PlainH5py,
 }
 
-# -- what is called ----------------------------------------------------------------------------
+# -- functions ---------------------------------------------------------------------------------
 
 
 def number(x: float) -> float:
-    """Return what comes."""
+    """Return the argument."""
     return x
 
 
@@ -79,28 +79,28 @@ def big(x: float) -> np.ndarray[Any, Any]:
     return np.full(BIG, x)
 
 
-# -- works -------------------------------------------------------------------------------------
+# -- workloads ---------------------------------------------------------------------------------
 
 
 def write(pool: Pool, n: int) -> None:
-    """Write one number a call."""
+    """Write one number per call."""
     _clocked(pool, number, n)
 
 
 def stacked(pool: Pool, n: int) -> None:
-    """Write one number a call into one dataset, and read it all back, as h5py does it."""
+    """Write one number per call to one dataset, and read all of it with h5py."""
     container = _container(_clocked(pool, number, n))
     _compare({"read": lambda: _dataset(container), "contiguous": _contiguous(n)}, 9)
 
 
 def files(pool: Pool, n: int) -> None:
-    """Write one file a call, and read all of them: by a plain loop, and stacked."""
+    """Write one file per call, and read all of them, with a plain loop and with `stack`."""
     paths = _clocked(pool, number, n)
     _compare({"loop": lambda: _loop(paths), "stack": lambda: _stack(_container(paths))}, 3)
 
 
 def merged(pool: Pool, n: int) -> None:
-    """Read results after they were merged into one file."""
+    """Read results that were merged into one file."""
     from acme_io.tools.merge import merge
 
     target = merge(_container(pool.map(number, _numbers(n))), "merged.h5").path
@@ -108,10 +108,10 @@ def merged(pool: Pool, n: int) -> None:
 
 
 def bandwidth(pool: Pool, n: int) -> None:
-    """Write 32 MB a call; how much memory workers need for it."""
+    """Write 32 MB per call; record the memory that workers need."""
     before: dict[int, int] = {}
     if isinstance(pool, Acme):
-        pool.map(big, _numbers(2))  # once, so that what it needs is imported
+        pool.map(big, _numbers(2))  # imports do not count as memory of the run
         before = _ask_workers(pool, _begin)
     _clocked(pool, big, n)
     if isinstance(pool, Acme):
@@ -139,7 +139,7 @@ def _clocked(pool: Pool, func: Callable[..., Any], n: int) -> list[Any]:
 
 
 def _compare(ways: dict[str, Callable[[], Any]], rounds: int) -> None:
-    """Note the median seconds of ways to read the same numbers, taken in turns."""
+    """Record the median seconds of several ways to read the same numbers, run in turns."""
     order = random.Random(int(os.environ["CONTEST_ROUND"]))
     expected = [read() for read in ways.values()]
     assert all(np.array_equal(one, expected[0]) for one in expected)
@@ -154,7 +154,7 @@ def _compare(ways: dict[str, Callable[[], Any]], rounds: int) -> None:
 
 
 def _container(paths: Sequence[str]) -> Path:
-    """Return the container of a run of `number`."""
+    """Return the container of a run of `number`, given its files."""
     first = Path(paths[0])
     folder = first.parent.parent if first.parent.name.endswith("_payload") else first.parent
     return folder / "number.h5"
@@ -169,7 +169,7 @@ def _dataset(path: Path) -> np.ndarray[Any, Any]:
 
 
 def _contiguous(n: int) -> Callable[[], np.ndarray[Any, Any]]:
-    """Write as many numbers as one dataset; return what reads it."""
+    """Write `n` numbers to one dataset; return a function that reads it."""
     import h5py
 
     with h5py.File("contiguous.h5", "w") as file:
@@ -200,9 +200,9 @@ def _begin() -> int:
 
 
 def _ask_workers(pool: Acme, question: Callable[[], int]) -> dict[int, int]:
-    """Put a question to every worker; the answers by process id."""
-    told = pool._client.run(_with_pid, question)
-    return dict(told.values())
+    """Run a function on every worker; return the results by process id."""
+    answers = pool._client.run(_with_pid, question)
+    return dict(answers.values())
 
 
 def _with_pid(question: Callable[[], int]) -> tuple[int, int]:
@@ -210,7 +210,7 @@ def _with_pid(question: Callable[[], int]) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Start the workers, warm them up, run the work."""
+    """Start the workers, warm them up, run the workload."""
     work, name, n = sys.argv[1:]
     pool = POOLS[name]()
     try:

@@ -1,6 +1,6 @@
-"""What one client and its scheduler cost a batch, a call, a file and a worker: ``limits.py WHAT``.
+"""The cost of a batch, a call, a file and a worker to client and scheduler: ``limits.py WHAT``.
 
-Runs as a script; `scaling` reads its figures.
+Runs as a script; `scaling` reads the figures.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ WORKERS = 8
 
 
 def same(x: Any) -> Any:
-    """Nothing at all."""
+    """Return the argument."""
     return x
 
 
 def nap(x: int) -> int:
-    """Sleep as long as a batch is meant to take, so that each call is a batch."""
+    """Sleep slightly longer than the target time of a batch, so each call is its own batch."""
     time.sleep(0.25)
     return x
 
 
 def acme_run(func: Callable[..., Any], n: int, **options: Any) -> Any:
-    """Run n calls, and return the finished `ParallelMap`."""
+    """Run `n` calls; return the finished `ParallelMap`."""
     from acme import ParallelMap
 
     with ParallelMap(func, range(n), verbose=False, stop_client=False, **options) as pmap:
@@ -44,7 +44,7 @@ def acme_run(func: Callable[..., Any], n: int, **options: Any) -> Any:
 
 
 def tasks() -> None:
-    """Tasks a second that dask's scheduler gets done, two workers."""
+    """Measure tasks per second through dask's scheduler, with two workers."""
     from distributed import Client
 
     n = 2_000
@@ -56,7 +56,7 @@ def tasks() -> None:
 
 
 def batches() -> None:
-    """Processor time of the client process, scheduler included, for each batch."""
+    """Measure the CPU time of the client process, including the scheduler, per batch."""
     from distributed import Client
 
     n = 30 * SLOTS
@@ -73,7 +73,7 @@ def batches() -> None:
 
 
 def calls() -> None:
-    """Seconds and bytes of the client for each call, results in memory."""
+    """Measure CPU time and memory of the client per call, with results in memory."""
     from acme import cluster_cleanup, local_cluster_setup
 
     client = local_cluster_setup(n_workers=2, interactive=False)
@@ -88,7 +88,7 @@ def calls() -> None:
 
 
 def files() -> None:
-    """Count calls a second, bytes on disk and in memory for each way to store results."""
+    """Measure calls per second, disk space and memory per call for each storage layout."""
     from acme import cluster_cleanup, local_cluster_setup
 
     ways: dict[str, dict[str, Any]] = {
@@ -114,7 +114,7 @@ def files() -> None:
 
 
 def workers() -> None:
-    """Descriptors, memory and processor time of the scheduler for each worker that does nothing."""
+    """Measure file descriptors, memory and CPU time of the scheduler per idle worker."""
     from distributed import Client, LocalCluster
 
     command = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1"]

@@ -1,4 +1,4 @@
-"""What memory a process takes, as Linux accounts for it."""
+"""Memory of a process, from Linux's /proc."""
 
 import os
 
@@ -6,23 +6,24 @@ MB = 1e6
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory now, pages that it shares included."""
+    """Return the resident bytes of this process, including shared pages."""
     return _status("VmRSS")
 
 
 def forget_high_water() -> None:
-    """Let `high_water` count from now on."""
+    """Reset the peak that `high_water` returns."""
+    # Writing 5 resets VmHWM (man 5 proc_pid_clear_refs).
     with open("/proc/self/clear_refs", "w") as file:
         file.write("5")
 
 
 def high_water() -> int:
-    """Most bytes of this process that were in memory at a time, pages that it shares included."""
+    """Return the peak resident bytes of this process, including shared pages."""
     return _status("VmHWM")
 
 
 def proportional(pid: int | None = None) -> int:
-    """Bytes of a process, each page divided by the number of processes that share it (PSS)."""
+    """Return the proportional set size (PSS) in bytes: shared pages count fractionally."""
     with open(f"/proc/{pid or os.getpid()}/smaps_rollup") as file:
         return next(_bytes(line) for line in file if line.startswith("Pss:"))
 

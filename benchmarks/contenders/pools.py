@@ -1,7 +1,7 @@
-"""The libraries behind one face: workers that are up, and a map over them.
+"""A common interface to all libraries: running workers, and a map over them.
 
-What a class does is what the documentation of its library would have a user do. Each is imported
-in an environment that has its library.
+Each class uses its library as that library's documentation recommends, and imports it only in an
+environment that has it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, Protocol, runtime_checkable
 
 WORKERS = 2
 FEW = 2000
-"""Calls up to which a chunk size that must be chosen is 1, so that long calls do not queue up."""
+"""Up to this many calls, the chunk size is 1, so no long call waits behind another."""
 
 
 class Pool(Protocol):
-    """Workers that are up."""
+    """Running workers."""
 
     def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
-        """Return ``[func(item) for item in items]``, or the files that hold this."""
+        """Return ``[func(item) for item in items]``, or the files with these results."""
         ...
 
     def close(self) -> None:
@@ -30,7 +30,7 @@ class Pool(Protocol):
 
 @runtime_checkable
 class SharingPool(Pool, Protocol):
-    """Workers that can be given one object for all calls."""
+    """Workers that accept one object shared by all calls."""
 
     def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
         """Return ``[func(item, shared) for item in items]``."""
@@ -38,7 +38,7 @@ class SharingPool(Pool, Protocol):
 
 
 class Acme:
-    """The project itself, results in memory; with a progress bar where there is a terminal."""
+    """ACME, with results in memory, and a progress bar on a terminal."""
 
     options: dict[str, Any] = {"write_worker_results": False}  # noqa: RUF012 # of all its runs
 
@@ -67,19 +67,19 @@ class Acme:
 
 
 class AcmeOnDisk(Acme):
-    """The same, with its results on disk, one file a call."""
+    """ACME, with results on disk, one file per call."""
 
     options: dict[str, Any] = {}  # noqa: RUF012 # of all its runs
 
 
 class AcmeSingleFile(Acme):
-    """The same, with all results in one file."""
+    """ACME, with all results in one file."""
 
     options: dict[str, Any] = {"single_file": True}  # noqa: RUF012 # of all its runs
 
 
 class EsiAcme:
-    """The peer of that name; it distributes what has as many elements as there are calls."""
+    """esi-acme, which distributes the arguments whose length is `n_inputs`."""
 
     def __init__(self) -> None:
         from acme import local_cluster_setup
@@ -106,7 +106,7 @@ class EsiAcme:
 
 
 class Joblib:
-    """joblib with its default workers (loky); it maps large arrays by itself."""
+    """joblib with its default workers (loky), which memory-map large arrays."""
 
     def __init__(self) -> None:
         from joblib import Parallel
@@ -129,7 +129,7 @@ class Joblib:
 
 
 class Futures:
-    """`concurrent.futures` of the standard library, with chunks as its documentation advises."""
+    """`concurrent.futures`, with the chunks that its documentation advises."""
 
     def __init__(self) -> None:
         from concurrent.futures import ProcessPoolExecutor
@@ -147,7 +147,7 @@ class Futures:
 
 
 class Mpire:
-    """mpire with its defaults; a shared object is there when the workers are forked."""
+    """mpire with its defaults; workers inherit a shared object when they are forked."""
 
     def __init__(self) -> None:
         from mpire import WorkerPool
@@ -159,8 +159,8 @@ class Mpire:
         return list(self._pool.map(func, [(item,) for item in items], **chunk))
 
     def map_shared(self, func: Callable[..., Any], items: Sequence[Any], shared: Any) -> list[Any]:
-        # Its workers are forked anew for it, which is how they share the object. It compares an
-        # object to the one before, which an array does not stand.
+        # Setting a shared object makes mpire fork its workers again. mpire compares the object with
+        # the previous one, and comparing arrays is ambiguous, so a function returns the array.
         self._pool.set_shared_objects(lambda: shared)
 
         def swapped(whole: Callable[[], Any], item: Any) -> Any:
@@ -175,7 +175,7 @@ class Mpire:
 
 
 class PlainDask:
-    """`Client.map` and `Client.gather` on a local cluster without dashboard and without TLS."""
+    """`Client.map` and `Client.gather` on a local cluster without dashboard and TLS."""
 
     def __init__(self) -> None:
         from distributed import Client, LocalCluster
@@ -199,7 +199,7 @@ class PlainDask:
 
 
 class PlainH5py:
-    """Two processes that do nothing but call and write, each half of the files, with h5py."""
+    """Two processes that call the function and write half of the files each, with h5py."""
 
     def __init__(self) -> None:
         from concurrent.futures import ProcessPoolExecutor
@@ -221,7 +221,7 @@ class PlainH5py:
 
 
 class PlainH5pyOneFile(PlainH5py):
-    """One process that calls and writes all results to one file, a group a call."""
+    """One process that writes all results to one file, with one group per call."""
 
     def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
         folder = tempfile.mkdtemp(dir=".")

@@ -1,7 +1,7 @@
-"""One piece of work with one library: ``race.py WORK POOL CALLS``.
+"""One workload with one library: ``race.py WORK POOL CALLS``.
 
-Runs as a script, so that its functions live in `__main__`, as those of a user's script do. The
-workers are up before the clock starts, and have worked once.
+Runs as a script, so its functions are in `__main__`, like those of a user's script. The workers are
+running and have completed some calls before the clock starts.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from memory import MB, forget_high_water, high_water, proportional, resident
 from pools import POOLS, WORKERS, Pool, SharingPool
 from stopwatch import figure
 
-# -- what is called --------------------------------------------------------------------------
+# -- functions -------------------------------------------------------------------------------
 
 
 def same(x: Any) -> Any:
-    """Nothing at all."""
+    """Return the argument."""
     return x
 
 
 def nap(seconds: float) -> float:
-    """Sleep, and say how long it took in the end."""
+    """Sleep; return the actual duration in seconds."""
     start = time.perf_counter()
     time.sleep(seconds)
     return time.perf_counter() - start
@@ -41,20 +41,20 @@ def total(x: float, array: np.ndarray[Any, Any]) -> float:
 
 
 def pss_with(x: float, array: np.ndarray[Any, Any]) -> tuple[int, int, int]:
-    """Read a whole array, then tell what this worker's memory comes to."""
+    """Read a whole array; return process id, time and memory of this worker."""
     total(x, array)
-    time.sleep(0.02)  # so that both workers have some to do
+    time.sleep(0.02)  # long enough for both workers to get calls
     return os.getpid(), time.monotonic_ns(), proportional()
 
 
 def pss(x: float) -> tuple[int, int, int]:
-    """Tell what this worker's memory comes to."""
+    """Return process id, time and memory of this worker."""
     time.sleep(0.02)
     return os.getpid(), time.monotonic_ns(), proportional()
 
 
 def total_of(array: np.ndarray[Any, Any]) -> float:
-    """Read a whole array of one's own."""
+    """Read a whole array that only this call gets."""
     return float(array.sum())
 
 
@@ -63,18 +63,18 @@ def series(x: float) -> np.ndarray[Any, Any]:
     return np.full(10_000, x)
 
 
-# -- works -----------------------------------------------------------------------------------
+# -- workloads -------------------------------------------------------------------------------
 
 
 def trivial(pool: Pool, n: int) -> None:
-    """Call so short a function that only the library's own work is left."""
+    """Call a trivial function, which measures only the library's overhead."""
     items = range(n)
     results = clocked(lambda: pool.map(same, items))
     assert results == list(items)
 
 
 def second(pool: Pool, n: int) -> None:
-    """Run few calls after other runs on the same workers; the median of many counts."""
+    """Run few calls again and again on the same workers; record the median time."""
     for _ in range(3):
         pool.map(same, range(n))
     seconds = []
@@ -86,13 +86,13 @@ def second(pool: Pool, n: int) -> None:
 
 
 def sleeping(pool: Pool, n: int) -> None:
-    """Sleep, 20 ms a call."""
+    """Sleep 20 ms per call."""
     took = clocked(lambda: pool.map(nap, naps(n)))
     figure("ideal", sum(took) / WORKERS)
 
 
 def uneven(pool: Pool, n: int) -> None:
-    """Sleep, in one call of a hundred a hundred times as long; where, is each round's luck."""
+    """Sleep, a hundred times longer in one call of a hundred; positions vary per round."""
     placement = random.Random(int(os.environ["CONTEST_ROUND"]))
     long = set(placement.sample(range(n), max(1, n // 100)))
     took = clocked(lambda: pool.map(nap, naps(n, long)))
@@ -100,37 +100,37 @@ def uneven(pool: Pool, n: int) -> None:
 
 
 def naps(n: int, long: Collection[int] = ()) -> list[float]:
-    """Return seconds to sleep, no two the same: a peer evaluates equal calls only once."""
+    """Return distinct sleep times: a peer evaluates equal calls only once."""
     return [(2.0 if i in long else 0.02) + 1e-9 * i for i in range(n)]
 
 
 def shared(pool: Pool, n: int) -> None:
-    """Read one array of 200 MB in all calls."""
+    """Read one shared array of 200 MB in all calls."""
     assert isinstance(pool, SharingPool)
     array = np.ones(25_000_000)
     expected = float(array.sum())
     results = clocked(lambda: pool.map_shared(total, range(n), array))
     assert results == [x + expected for x in range(n)]
     before = worker_memory(pool.map(pss, range(20)))
-    # What is left of the run before may be shared or not: this is what a run with it takes.
+    # A new array: memory left from the previous run may or may not be shared.
     after = worker_memory(pool.map_shared(pss_with, range(n), array + 1))
     figure("workers_mb", (after - before) / MB)
 
 
 def distinct(pool: Pool, n: int) -> None:
-    """Read 10 MB in each call, of its own."""
+    """Read a different array of 10 MB in each call."""
     arrays = [np.full(1_250_000, i, float) for i in range(n)]
     results = clocked(lambda: pool.map(total_of, arrays))
     assert results == [1_250_000.0 * i for i in range(n)]
 
 
 def floats(pool: Pool, n: int) -> None:
-    """Write one number a call."""
+    """Write one number per call."""
     _timed_files(lambda: pool.map(same, [float(i) for i in range(n)]))
 
 
 def arrays(pool: Pool, n: int) -> None:
-    """Write 80 kB a call."""
+    """Write 80 kB per call."""
     _timed_files(lambda: pool.map(series, [float(i) for i in range(n)]))
 
 
@@ -150,7 +150,7 @@ WORKS: dict[str, Callable[[Pool, int], None]] = {
 
 
 def clocked(run: Callable[[], list[Any]]) -> list[Any]:
-    """Note how long it takes, and the memory of this process at its highest above now."""
+    """Run and record the time, and the peak memory of this process above its current level."""
     forget_high_water()
     before, start = resident(), time.perf_counter()
     results = run()
@@ -161,21 +161,21 @@ def clocked(run: Callable[[], list[Any]]) -> list[Any]:
 
 
 def greedy(took: Sequence[float]) -> float:
-    """Return how long the calls take if each goes, in order, to the worker that is free first."""
+    """Return the makespan if each call goes, in order, to the first free worker."""
     free_at = [0.0] * WORKERS
     for seconds in took:
         heapq.heappush(free_at, heapq.heappop(free_at) + seconds)
     return max(free_at)
 
 
-def worker_memory(told: Sequence[tuple[int, int, int]]) -> int:
-    """Return the memory of all workers together, by what each told last."""
-    last = {pid: size for pid, _, size in sorted(told, key=lambda each: each[1])}
+def worker_memory(reports: Sequence[tuple[int, int, int]]) -> int:
+    """Return the total memory of all workers, from the last report of each."""
+    last = {pid: size for pid, _, size in sorted(reports, key=lambda each: each[1])}
     return sum(last.values())
 
 
 def main() -> None:
-    """Start the workers, warm them up, run the work."""
+    """Start the workers, warm them up, run the workload."""
     work, name, n = sys.argv[1:]
     pool = POOLS[name]()
     try:

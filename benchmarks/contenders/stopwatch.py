@@ -1,7 +1,7 @@
-"""What a contender's script notes down, for `contest` to read when its process has ended.
+"""Record figures in a contender's script; `contest` reads them when the process has ended.
 
-Everything is standard library, and next to nothing is imported: scripts run in the environments of
-other libraries, and what is imported here counts as their time.
+Imports little, and only from the standard library: scripts run in the environments of other
+libraries, and imports here count towards their time.
 """
 
 import json
@@ -10,11 +10,11 @@ import time
 
 
 def figure(name: str, value: float) -> None:
-    """Note one figure, say seconds or megabytes; of a name that comes again the last one counts."""
+    """Record one figure, such as seconds or megabytes; the last value of a name counts."""
     with open(os.environ["CONTEST_FIGURES"], "a") as file:
         file.write(json.dumps({name: value}) + "\n")
 
 
 def mark(phase: str) -> None:
-    """Note when a phase was over, in seconds since the process was started."""
+    """Record the end of a phase, in seconds since process start."""
     figure(phase, time.time() - float(os.environ["CONTEST_START"]))

@@ -23,7 +23,7 @@ def count_hits(seed: int, n_points: int = 200_000) -> int:
 def main() -> None:
     """Estimate pi with the requested workers."""
     parser = argparse.ArgumentParser(description="Estimate pi on many workers.")
-    parser.add_argument("--partition", help="SLURM partition; default: start workers on this machine")
+    parser.add_argument("--partition", help="SLURM partition; default: local workers")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     if options.partition:
