@@ -14,10 +14,10 @@ source_suffix = {".md": "markdown"}
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
-# Types stand in the docstrings, with shapes and units; the signature shows names and defaults.
+# Docstrings state types with shapes and units; signatures show only names and defaults.
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
-autosummary_generate = False  # numpydoc loads it; nothing here uses it
+autosummary_generate = False  # numpydoc loads autosummary; these pages do not use it
 numpydoc_show_class_members = False
 
 nitpicky = True

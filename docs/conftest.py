@@ -1,15 +1,15 @@
-"""Every example of these pages is run, and what a page shows is compared with what comes out.
+"""Run every example in the documentation pages and compare its output with the page.
 
-A page is one story: its blocks share their names and their current directory, from top to bottom.
+The blocks of a page run from top to bottom and share their namespace and current directory.
 
-- A ``python`` block runs, as a script or, when it starts with ``>>>``, as a doctest.
-- A ``text`` block below one shows what that block wrote to the terminal, warnings and information
-  included: its lines have to be there, in this order. Where the block above ended in an exception,
-  the text block shows it as Python prints its last lines, and it has to be the whole of it.
-- A line with ``[Y/n] answer`` makes the terminal interactive: the answer is typed.
+- A ``python`` block runs as a script or, if it starts with ``>>>``, as a doctest.
+- A ``text`` block below it shows terminal output of that block, including messages and warnings:
+  its lines must appear in this order. If the block raised an exception, the text block must show
+  the complete message as Python prints it.
+- A line with ``[Y/n] answer`` makes the terminal interactive and types the answer.
 
-What differs from run to run is written as an example and compared as a kind: a time stamp with a
-time stamp, a dask client with a dask client. `STAND_INS` is the complete list.
+Output that varies between runs is compared by kind: a time stamp matches any time stamp, a dask
+client any dask client. `STAND_INS` is the complete list.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from sybil import Document, Example, Region, Sybil
 from sybil.parsers.abstract.doctest import DocTestStringParser
 from sybil.parsers.myst import CodeBlockParser
 
-# Pattern -> what both sides of a comparison show in its place.
+# Pattern -> replacement on both sides of a comparison.
 STAND_INS = {
     r"ACME_\d{8}-\d{6}-\d{6}": "ACME_<time>",
     r"_\d{8}-\d{6}-\d{6}\.log": "_<time>.log",
     r'File ".*?", line \d+': "File <script>",
-    r"(?m)^ +[~^]+$": "    <where>",  # versions of Python point at different places
+    r"(?m)^ +[~^]+$": "    <where>",  # varies between Python versions
     r"<Client: .*?>(?=\s|$)": "<Client>",
     r"http://127\.0\.0\.1:\d+/status": "<dashboard>",
     r"randomly picked worker #\d+": "randomly picked worker #<call>",
@@ -43,8 +43,8 @@ STAND_INS = {
     r"memory consumption was \d+\.\d+ MB": "memory consumption was <megabytes>",
     r"\d+\.\d+ s\b": "<seconds>",
 }
-# The pages tell what happens on one machine. Should it have a batch system, that is not found, nor
-# by the examples in docstrings; and somebody may be using the dashboard's default port.
+# The pages show runs on one machine, so a short PATH hides any batch system, also from docstring
+# examples. Port 0 picks a free port, since the dashboard's default port may be taken.
 os.environ["PATH"] = str(Path(sys.executable).parent)
 os.environ["DASK_ACME__DASHBOARD_PORT"] = "0"
 
@@ -53,7 +53,7 @@ FOLDERS = "/path/to"
 
 
 class Terminal(io.StringIO):
-    """What a block wrote, to both streams; a real terminal when an answer is typed."""
+    """Output of a block, from both streams; claims to be a terminal if an answer is typed."""
 
     interactive = False
 
@@ -62,7 +62,7 @@ class Terminal(io.StringIO):
 
 
 class Page:
-    """The state that the blocks of one page share."""
+    """State shared by the blocks of one page."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -72,11 +72,11 @@ class Page:
         self.error = ""
 
     def source(self, text: str) -> str:
-        """`text` of a page with its folders as they are on this machine."""
+        """Return `text` of a page with the real folders."""
         return text.replace(FOLDERS, str(self.folders)).replace(WORKDIR, str(self.workdir))
 
     def shown(self, text: str) -> str:
-        """`text` that came out as a page shows it, with stand-ins for what differs."""
+        """Return output as the page shows it, with stand-ins for varying parts."""
         text = text.replace(str(self.folders), FOLDERS).replace(str(self.workdir), WORKDIR)
         for pattern, stand_in in STAND_INS.items():
             text = re.sub(pattern, stand_in, text)
@@ -84,7 +84,7 @@ class Page:
 
     @contextlib.contextmanager
     def running(self, answer: str | None):
-        """Streams that this page reads, and a person at the keyboard when there is an answer."""
+        """Redirect the standard streams to this page; type `answer` if given."""
         self.terminal, self.error = Terminal(), ""
         self.terminal.interactive = answer is not None
         keyboard = Keyboard(answer, self.terminal) if answer is not None else io.StringIO()
@@ -101,7 +101,7 @@ class Page:
 
 
 class Keyboard(io.TextIOWrapper):
-    """The reading end of a pseudo-terminal on which one line was typed."""
+    """Reading end of a pseudo-terminal with one line of typed input."""
 
     def __init__(self, answer: str, screen: Terminal) -> None:
         self.master, slave = pty.openpty()
@@ -110,7 +110,7 @@ class Keyboard(io.TextIOWrapper):
         super().__init__(open(slave, "rb", buffering=0), line_buffering=True)  # noqa: SIM115
 
     def readline(self, size: int = -1, /) -> str:
-        """Read a line; the terminal shows what was typed."""
+        """Read a line and echo it on the terminal."""
         line = super().readline(size)
         self.screen.write(line)
         return line
@@ -122,7 +122,7 @@ class Keyboard(io.TextIOWrapper):
 
 
 class Checker(doctest.OutputChecker):
-    """Compares output as pages show it."""
+    """Compare output after inserting stand-ins."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -132,7 +132,7 @@ class Checker(doctest.OutputChecker):
 
 
 class PageParser:
-    """Finds the blocks of a page and says how each is evaluated."""
+    """Find the blocks of a page and choose how to evaluate each."""
 
     def __init__(self) -> None:
         self.python = CodeBlockParser("python", self.run_script)
@@ -186,7 +186,7 @@ class PageParser:
             checker=Checker(page), verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE
         )
         test = doctest.DocTest([parsed], {}, example.path, None, parsed.lineno, None)
-        test.globs = example.namespace  # the page's names, not a copy of them
+        test.globs = example.namespace  # DocTest copies the names; share the page's instead
         report: list[str] = []
         with page.running(answer=None):
             runner.run(test, out=report.append, clear_globs=False)
@@ -194,23 +194,23 @@ class PageParser:
 
     def compare(self, example: Example) -> str:
         page: Page = example.namespace["_page"]
-        came = page.shown(page.terminal.getvalue() + "\n" + page.error)
-        lines = iter(re.split(r"[\n\r]+", came))
+        output = page.shown(page.terminal.getvalue() + "\n" + page.error)
+        lines = iter(re.split(r"[\n\r]+", output))
         for line in page.shown(example.parsed).splitlines():
             if line.strip() and line not in lines:
-                return f"not shown in its place: {line}\nwhat came out:\n{came}"
+                return f"line missing or out of order: {line}\noutput:\n{output}"
         return ""
 
 
 @pytest.fixture(scope="module")
 def _page(tmp_path_factory: pytest.TempPathFactory):
-    """One page's folders; the workers that it left are stopped with it."""
+    """Provide the folders of one page; stop the workers that it leaves running."""
     page = Page(tmp_path_factory.mktemp("page").resolve())
     page.workdir.mkdir()
-    here = Path.cwd()
+    previous = Path.cwd()
     os.chdir(page.workdir)
     yield page
-    os.chdir(here)
+    os.chdir(previous)
     from acme import cluster_cleanup
 
     cluster_cleanup()
