@@ -18,11 +18,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster.__about__ import __version__
-from acme_cluster.processes.fast_imports import quick_imports
+from acme_cluster.internals.fast_imports import quick_imports
 
 if TYPE_CHECKING:
+    from acme_cluster.internals.fork_server import warm_up
     from acme_cluster.lifetime.clients import current_client
-    from acme_cluster.processes.fork_server import warm_up
     from acme_cluster.setup.automatic import start_client
     from acme_cluster.setup.cleanup import cluster_cleanup, cool_down
     from acme_cluster.setup.local import local_cluster_setup
@@ -69,11 +69,11 @@ _HOMES = {
     "slurm_cluster_setup": "setup.slurm",
     "slurm_job_script": "setup.slurm",
     "start_client": "setup.automatic",
-    "warm_up": "processes.fork_server",
+    "warm_up": "internals.fork_server",
 }
 
 # These import neither dask nor anything else for which `quick_imports` would pay.
-_LIGHT = frozenset({"lifetime.clients", "processes.fork_server", "setup.cleanup", "sizes"})
+_LIGHT = frozenset({"lifetime.clients", "internals.fork_server", "setup.cleanup", "sizes"})
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

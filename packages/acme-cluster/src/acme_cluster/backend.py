@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acme_cluster.console.messages import shown
+    from acme_cluster.internals.fast_imports import quick_imports
     from acme_cluster.lifetime.cleanup_registry import remove_with
     from acme_cluster.lifetime.clients import close_client, find_client
     from acme_cluster.machine_check import examine
-    from acme_cluster.processes.fast_imports import quick_imports
     from acme_cluster.setup.automatic import start_client
     from acme_cluster.slurm.hint import looks_like_slurm
     from acme_cluster.slurm.query import usable as slurm_answers
@@ -41,7 +41,7 @@ _HOMES = {
     "examine": ("machine_check", "examine"),
     "find_client": ("lifetime.clients", "find_client"),
     "looks_like_slurm": ("slurm.hint", "looks_like_slurm"),
-    "quick_imports": ("processes.fast_imports", "quick_imports"),
+    "quick_imports": ("internals.fast_imports", "quick_imports"),
     "remove_with": ("lifetime.cleanup_registry", "remove_with"),
     "shown": ("console.messages", "shown"),
     "slurm_answers": ("slurm.query", "usable"),

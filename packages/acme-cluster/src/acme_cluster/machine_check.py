@@ -197,8 +197,8 @@ def _dashboard() -> Iterator[Finding]:
 def _tls() -> Iterator[Finding]:
     import dask
 
-    from acme_cluster.security.keys import make_keys
-    from acme_cluster.security.tls import cluster_security
+    from acme_cluster.internals.tls import cluster_security
+    from acme_cluster.keys import make_keys
 
     security = cluster_security(make_keys())
     security.get_connection_args("client")  # type: ignore[no-untyped-call]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from acme_cluster.batch_system.cluster_folder import ClusterFolder, remove_abandoned, remove_tree
-from acme_cluster.security.keys import make_keys
+from acme_cluster.keys import make_keys
 
 
 def test_keys_are_for_their_owner_and_read_back(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 import os
 
 from acme_cluster.batch_system.cluster_folder import ClusterFolder
+from acme_cluster.keys import make_keys
 from acme_cluster.lifetime import cleanup_registry
-from acme_cluster.security.keys import make_keys
 
 
 def folder_with_a_file(path):

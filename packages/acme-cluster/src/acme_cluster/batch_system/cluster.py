@@ -38,11 +38,11 @@ from acme_cluster.batch_system.submission import Gate, call
 from acme_cluster.console.dask_logging import DASK_AND_LOOP, silence_the_end, silenced
 from acme_cluster.console.messages import shortened, shown_outside_calls
 from acme_cluster.errors import CommandError, SlurmUnavailableError
+from acme_cluster.internals.scheduler import QuietScheduler
+from acme_cluster.internals.tls import cluster_security, lighten_accepting
+from acme_cluster.keys import make_keys
 from acme_cluster.lifetime import signals
-from acme_cluster.lifetime.dashboard import QuietScheduler
 from acme_cluster.lifetime.dask_config import calm
-from acme_cluster.security.keys import make_keys
-from acme_cluster.security.tls import cluster_security, lighten_accepting
 from acme_cluster.slurm import explain, parse, query
 
 __all__ = ["BatchWorkers", "start_cluster"]

@@ -24,8 +24,8 @@ import time
 import uuid
 from pathlib import Path
 
+from acme_cluster.keys import KeyPair
 from acme_cluster.lifetime.cleanup_registry import remove_noted
-from acme_cluster.security.keys import KeyPair
 
 __all__ = ["HEARTBEAT", "ClusterFolder", "remove_abandoned", "shared_base"]
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from acme_cluster.batch_system.cluster_folder import ClusterFolder, remove_tree
-from acme_cluster.processes import fork_server, preloading
+from acme_cluster.internals import fork_server, preloading
 
 __all__ = ["main"]
 
@@ -107,17 +107,15 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
     # before there is a thread or an event loop.
     fork_server.fork_here(scratch, options.cores, preloading.registered())
     from acme_cluster.console.dask_logging import silenced
-    from acme_cluster.processes.nanny import LocalNanny, SilentWorker
-    from acme_cluster.security.tls import cluster_security, lighten_accepting
+    from acme_cluster.internals.choice import nanny_options
+    from acme_cluster.internals.tls import cluster_security, lighten_accepting
 
     lighten_accepting()
     security = cluster_security(folder.keys()) if folder is not None else None
     keywords: dict[str, Any] = {
         "nthreads": 1,
-        "cores": options.cores,
         "memory_limit": options.memory,
         "local_directory": scratch,
-        "worker_class": SilentWorker,
         "dashboard": False,
         "security": security,
         "death_timeout": options.death_timeout,
@@ -126,6 +124,8 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
         "worker_port": options.worker_ports or 0,
         "silence_logs": logging.CRITICAL,
     }
+    nanny, own = nanny_options(options.cores)
+    keywords |= own
     names = [options.name]
     if options.processes > 1:
         names = [f"{options.name}-{number}" for number in range(options.processes)]
@@ -133,9 +133,9 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
         keywords["config"] = config
 
         async def run() -> None:
-            nannies = [LocalNanny(options.scheduler, name=name, **keywords) for name in names]
+            nannies = [nanny(options.scheduler, name=name, **keywords) for name in names]
             await asyncio.gather(*nannies)
-            await asyncio.gather(*(nanny.finished() for nanny in nannies))  # type: ignore[no-untyped-call]
+            await asyncio.gather(*(nanny.finished() for nanny in nannies))
 
         try:
             asyncio.run(run())

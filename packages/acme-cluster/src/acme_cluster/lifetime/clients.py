@@ -1,4 +1,4 @@
-"""Which client is there already, and how to start one that fits this machine."""
+"""The current client: how to find it, and how to close it."""
 
 from __future__ import annotations
 
@@ -10,37 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["close_client", "connect", "current_client", "find_client"]
+__all__ = ["close_client", "current_client", "find_client"]
 
 logger = logging.getLogger(__name__)
 
 # A scheduler on the other side of a cluster answers in milliseconds; one that takes longer is gone.
 _ANSWER_TIME = 10.0
-# Seconds for which messages to the scheduler are collected. dask's own 10 ms delay the first calls
-# of each run, since something is always said before them.
-_COLLECTING_TIME = 0.001
-
-
-def connect(cluster: Any) -> Client:
-    """Return a new client of a cluster that was started here.
-
-    Parameters
-    ----------
-    cluster : distributed.deploy.Cluster
-        A cluster of this package.
-
-    Returns
-    -------
-    distributed.Client
-        dask's current client from now on.
-    """
-    from distributed import Client
-
-    client = Client(cluster)
-    messages: Any = client.scheduler_comm
-    if messages is not None:
-        messages.interval = _COLLECTING_TIME
-    return client
 
 
 def current_client() -> Client | None:

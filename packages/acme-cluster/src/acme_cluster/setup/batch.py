@@ -10,10 +10,11 @@ from acme_cluster.batch_system.cluster import start_cluster
 from acme_cluster.batch_system.jobs import Plan
 from acme_cluster.batch_system.plans import Request, make_plan
 from acme_cluster.checks import check_bool
+from acme_cluster.internals import prompt_client
+from acme_cluster.internals.preloading import import_registered
 from acme_cluster.lifetime import clients
 from acme_cluster.lifetime.clients import close_client
 from acme_cluster.lifetime.dashboard import dashboard_link, how_to_reach
-from acme_cluster.processes.preloading import import_registered
 from acme_cluster.setup.waiting import Patience, wait_for_workers
 from acme_cluster.sites.catalog import Site, detect_site, generic_site
 
@@ -93,7 +94,7 @@ def start_plan(
         _announce(plan.caller, cluster)
         if not want_client:
             return cluster
-        client = clients.connect(cluster)
+        client = prompt_client.connect(cluster)
     except BaseException:
         if client is not None:
             close_client(client)

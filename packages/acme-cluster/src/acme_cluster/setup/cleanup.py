@@ -80,8 +80,8 @@ def _any_client() -> Client | None:
 
 def cool_down() -> None:
     """Undo `warm_up`: stop the process that it started, unless local workers came from it."""
-    from acme_cluster.processes import fork_server
+    from acme_cluster.internals import fork_server
 
-    local = sys.modules.get("acme_cluster.setup.local")
+    local = sys.modules.get("acme_cluster.internals.live_clusters")
     if local is None or not local.is_running():
         fork_server.stop()

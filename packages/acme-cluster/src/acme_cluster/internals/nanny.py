@@ -25,10 +25,10 @@ from distributed.process import AsyncProcess, _asyncprocess_finalizer
 from distributed.worker import Worker
 
 from acme_cluster.console.dask_logging import silenced
-from acme_cluster.processes import fork_server
-from acme_cluster.processes.context import CONTEXT
-from acme_cluster.processes.fast_imports import quick_yaml
-from acme_cluster.security.tls import lighten_accepting
+from acme_cluster.internals import fork_server
+from acme_cluster.internals.context import CONTEXT
+from acme_cluster.internals.fast_imports import quick_yaml
+from acme_cluster.internals.tls import lighten_accepting
 
 if TYPE_CHECKING:
     from collections.abc import Callable

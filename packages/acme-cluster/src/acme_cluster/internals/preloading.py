@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from acme_cluster.processes.fast_imports import not_installed, quick_imports
+from acme_cluster.internals.fast_imports import not_installed, quick_imports
 
 __all__ = ["PRELOAD", "import_registered", "preload", "registered"]
 
 PRELOAD = (
     "numpy.random",
     "distributed",
-    "acme_cluster.processes.nanny",
+    "acme_cluster.internals.nanny",
     "tornado.platform.asyncio",
     "multiprocessing.popen_forkserver",
     "h5py",

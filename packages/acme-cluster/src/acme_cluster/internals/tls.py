@@ -17,7 +17,7 @@ from typing import Any
 
 from distributed.security import Security
 
-from acme_cluster.security.keys import KeyPair
+from acme_cluster.keys import KeyPair
 
 __all__ = ["MemorySecurity", "cluster_security", "lighten_accepting"]
 

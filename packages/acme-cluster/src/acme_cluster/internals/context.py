@@ -19,9 +19,9 @@ from multiprocessing import spawn
 from multiprocessing.context import BaseContext, set_spawning_popen
 from typing import Any, ClassVar
 
-from acme_cluster.processes import fork_server
+from acme_cluster.internals import fork_server
 
-__all__ = ["CONTEXT", "preparation"]
+__all__ = ["CONTEXT", "guard_free", "preparation"]
 
 
 def preparation(name: str) -> dict[str, Any]:
@@ -177,3 +177,36 @@ def _thread_limited_environment() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+# How distributed names the processes of its nannies (`WorkerProcess.start`, 2025.1 to 2026.8).
+_DASK_WORKER = "Dask Worker process"
+
+_guards = 0
+_guard_lock = threading.Lock()
+_plain_preparation = spawn.get_preparation_data
+
+
+@contextmanager
+def guard_free() -> Iterator[None]:
+    """Keep distributed's own nannies from running the user's main module in their workers.
+
+    Spawned processes import it, so that a script without ``if __name__ == "__main__":`` would run
+    again in each worker. Nannies start processes at any time and from threads of their own, hence
+    the decision is not made by thread, as elsewhere, but by the name of the process.
+    """
+    global _guards
+    with _guard_lock:
+        _guards += 1
+        spawn.get_preparation_data = _guarded_preparation
+    try:
+        yield
+    finally:
+        with _guard_lock:
+            _guards -= 1
+            if not _guards:
+                spawn.get_preparation_data = _plain_preparation
+
+
+def _guarded_preparation(name: str) -> dict[str, Any]:
+    return preparation(name) if name.startswith(_DASK_WORKER) else _plain_preparation(name)

@@ -31,10 +31,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from acme_cluster.internals import preloading
 from acme_cluster.lifetime.cleanup_registry import remove_noted
-from acme_cluster.processes import preloading
 
 __all__ = ["ForkServer", "available", "running", "thread_limits", "warm_up"]
+
+SWITCH = "acme.local.fork-server"
+"""Key in dask's configuration; false leaves the making of processes to distributed."""
 
 _SOCKET = "fork"
 
@@ -112,10 +115,20 @@ def available() -> bool:
     Returns
     -------
     bool
-        True on Linux. Elsewhere system libraries do not survive a fork (macOS) or there is none
-        (Windows), and workers are spawned.
+        True on Linux unless it is switched off. Elsewhere system libraries do not survive a fork
+        (macOS) or there is none (Windows), and workers are spawned.
     """
-    return sys.platform == "linux" and bool(sys.executable)
+    return sys.platform == "linux" and bool(sys.executable) and not _switched_off()
+
+
+def _switched_off() -> bool:
+    # Importing dask to read its configuration takes as long as a tenth of a first run, and the
+    # server exists to start before that. Until dask is loaded only the environment counts; a
+    # server that a configuration file forbids is stopped when the workers start.
+    config = sys.modules.get("dask.config")
+    if config is not None and hasattr(config, "get"):
+        return not config.get(SWITCH, True)
+    return os.environ.get("DASK_ACME__LOCAL__FORK_SERVER", "").lower() in ("false", "0")
 
 
 def thread_limits(threads: int) -> dict[str, str]:
@@ -224,7 +237,7 @@ def stop() -> None:
 def _at_exit() -> None:
     # dask closes its clusters at the end as well, but after this if it was imported before this.
     # The server would then be waited for in vain: it ends with its last worker.
-    local = sys.modules.get("acme_cluster.setup.local")
+    local = sys.modules.get("acme_cluster.internals.live_clusters")
     if local is not None:
         local.close_all()
     stop()
@@ -288,7 +301,7 @@ def _launch(listener: int, alive: int, folder: str, preload: Sequence[str]) -> i
     modules = [*preloading.PRELOAD, *preload]
     code = (
         f"import sys; sys.path[:] = {path!r}; "
-        "from acme_cluster.processes.fork_server import serve; "
+        "from acme_cluster.internals.fork_server import serve; "
         f"serve({listener}, {alive}, {folder!r}, {modules!r}, {not preload})"
     )
     for descriptor in (listener, alive):
