@@ -1,4 +1,4 @@
-"""Where worker processes come from: our fork server, or a spawned interpreter.
+"""A `multiprocessing` context whose processes come from our fork server, or are spawned.
 
 Either way a new process never imports the user's main module, and the user's own settings of
 `multiprocessing` (start method, main module) are left as they are.
@@ -25,11 +25,11 @@ __all__ = ["CONTEXT", "guard_free", "preparation"]
 
 
 def preparation(name: str) -> dict[str, Any]:
-    """Return what a new process is told before it unpickles its work.
+    """Return the data from which a new process sets itself up before it unpickles its work.
 
-    As `multiprocessing.spawn.get_preparation_data`, without the user's main module: workers must
-    not run it, and functions that live there travel by value. Asking for the start method must not
-    settle it for the user.
+    Like `multiprocessing.spawn.get_preparation_data`, without the user's main module: workers must
+    not run it, and functions defined there travel by value. The start method is not asked for,
+    because `multiprocessing.get_start_method` would fix it for the rest of the user's program.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def _current_directory() -> str:
 
 
 class _WorkerOSProcess(mp_process.BaseProcess):
-    """A process that comes from our fork server, or is spawned without the user's main module."""
+    """A process from our fork server, or one spawned without the user's main module."""
 
     _start_method = "spawn"
 
@@ -104,7 +104,7 @@ def _forked(process_obj: Any) -> Any:
             finally:
                 set_spawning_popen(None)
             self.sentinel, write_end = _request_fork(self._fds)
-            # A second write end tells the child that its parent lives.
+            # The child sees its parent alive as long as this second write end is open.
             parent_alive = os.dup(write_end)
             self.finalizer = util.Finalize(self, util.close_fds, (parent_alive, self.sentinel))
             with open(write_end, "wb", closefd=True) as pipe:
@@ -122,8 +122,8 @@ def _request_fork(fds: list[int]) -> tuple[int, int]:
         connection.connect(server.address)
         parent_read, child_write = os.pipe()
         child_read, parent_write = os.pipe()
-        # In the place of the resource tracker: a worker starts one for itself should it ever need
-        # it.
+        # forkserver.main expects a resource tracker's descriptor here (CPython 3.11 to 3.13). A
+        # worker starts a tracker of its own if it ever needs one.
         no_tracker = os.open(os.devnull, os.O_WRONLY)
         try:
             reduction.sendfds(
@@ -154,7 +154,7 @@ def _without_main_module() -> Iterator[None]:
     original, me = spawn.get_preparation_data, threading.get_ident()
 
     def prepared(name: str) -> dict[str, Any]:
-        # Processes that the user starts meanwhile in another thread get what they always get.
+        # The user may start processes in other threads meanwhile; theirs stay as they are.
         return preparation(name) if threading.get_ident() == me else original(name)
 
     spawn.get_preparation_data = prepared

@@ -1,6 +1,6 @@
 """Workers on this machine.
 
-`local_cluster_setup` checks its arguments, picks up a client that is there, or starts a cluster::
+`local_cluster_setup` checks its arguments, then returns the existing client or starts a cluster::
 
     fork server (other core: imports) ┐
     keys, scheduler (in this process) ┴► nannies ─► fork ─► workers connect
@@ -41,12 +41,12 @@ _CALLER = "local_cluster_setup"
 
 
 def usable_cores() -> int:
-    """Count the cores that this process may use.
+    """Return the number of cores that this process may use.
 
     Returns
     -------
     int
-        At least 1; affinity and control groups count, as dask reads them.
+        At least 1; dask takes CPU affinity and control groups into account.
     """
     from dask.system import CPU_COUNT
 
@@ -58,19 +58,19 @@ def local_cluster_setup(
     mem_per_worker: str | int | None = None,
     interactive: bool = True,
 ) -> Client:
-    """Start workers on this machine, or pick up the client that is there.
+    """Start workers on this machine, or return the existing client.
 
     Parameters
     ----------
     n_workers : int, optional
-        Number of worker processes, each for one call at a time. By default the number of usable
+        Number of worker processes, which run one call at a time. By default the number of usable
         cores.
     mem_per_worker : str or int, optional
-        Memory of each worker, such as "4GB"; one that takes more is ended and replaced. By default
-        an equal share of the machine's.
+        Memory of each worker, such as "4GB"; a worker that exceeds it is killed and replaced. By
+        default an equal share of the machine's memory.
     interactive : bool, default True
-        Ask at the terminal, if there is one, before starting workers that may together take more
-        memory than the machine has; otherwise warn only.
+        Whether to ask at the terminal, if there is one, before starting workers whose memory
+        limits together exceed that of the machine; otherwise there is only a warning.
 
     Returns
     -------
@@ -80,14 +80,14 @@ def local_cluster_setup(
     Raises
     ------
     TypeError, ValueError
-        An argument that cannot mean anything. Nothing was started.
+        If an argument is invalid. Nothing was started.
     RuntimeError
-        The workers could not be started, or the question was answered with no.
+        If the workers cannot start, or the user declines.
 
     Notes
     -----
-    A script needs no `if __name__ == "__main__":` around this: workers do not run it. Connections
-    are encrypted and authenticated with keys that live in memory; the dask configuration
+    A script needs no `if __name__ == "__main__":`, because workers do not run it. Connections are
+    encrypted and authenticated with keys that stay in memory; the dask configuration
     `acme.local.tls: false` turns this off.
 
     Examples
@@ -117,12 +117,12 @@ def start_local(
     interactive: bool,
     meanwhile: Callable[[], object] | None = None,
 ) -> Client:
-    """Start local workers for a known number of calls; a current client is not looked for.
+    """Start local workers for a number of calls, whether or not there is a client.
 
     Parameters
     ----------
     n_workers : int or None
-        Number of workers; None for one per core, at most one per call.
+        Number of workers; by default one per core, at most one per call.
     n_calls : int or None
         Number of calls, if known.
     mem_per_worker : str or int or None
@@ -156,7 +156,7 @@ def _start(
     cores = usable_cores()
     if n_workers > cores:
         logger.warning(
-            "<%s> WARNING: %d workers share %d cores; each will run slower for it",
+            "<%s> WARNING: %d workers share %d cores, so each of them runs slower",
             _CALLER,
             n_workers,
             cores,
