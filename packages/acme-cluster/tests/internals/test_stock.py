@@ -69,6 +69,15 @@ def test_a_killed_worker_is_replaced(stock: Client, until: Callable[..., None]) 
     assert stock.submit(pow, 3, 2).result() == 9
 
 
+def test_a_nanny_that_gave_up_is_replaced(stock: Client, until: Callable[..., None]) -> None:
+    nanny = min(stock.cluster.workers.values(), key=lambda nanny: str(nanny.name))
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "500ms"}):
+        stock.cluster.sync(nanny.close)
+        until(lambda: nanny not in stock.cluster.workers.values(), 60)
+    until(lambda: len(stock.scheduler_info()["workers"]) == 2, 60)
+    assert stock.submit(pow, 2, 5).result() == 32
+
+
 def test_nothing_is_left(switched_off: None) -> None:
     # `multiprocessing` keeps its resource tracker, which spawned processes need, until the end.
     tracker = "resource_tracker"
