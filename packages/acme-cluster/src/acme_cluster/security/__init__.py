@@ -1,1 +1,1 @@
-"""Keys and TLS settings of one cluster. Imports nothing else of this package."""
+"""Keys and TLS settings of one cluster. This room imports nothing else of this package."""
