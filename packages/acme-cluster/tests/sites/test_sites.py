@@ -33,9 +33,7 @@ def test_the_shipped_site_is_valid_and_not_detected_elsewhere() -> None:
     sizes=st.dictionaries(st.text("abc", min_size=1, max_size=4), st.integers(1, 500), min_size=1),
     peak=st.integers(1, 700 * GB),
 )
-def test_the_smallest_sufficient_partition_is_chosen(
-    sizes: dict[str, int], peak: int
-) -> None:
+def test_the_smallest_sufficient_partition_is_chosen(sizes: dict[str, int], peak: int) -> None:
     enough = [size for size in sizes.values() if size * GB >= MARGIN * peak]
     if enough:
         chosen = choose_partition(site(sizes), peak)

@@ -72,11 +72,13 @@ class BatchWorkers:
         self.job_plan = plan
         self._gate = Gate()
         self._quiet = contextlib.ExitStack()
+        # Both templates are filled in before anything is made: a wrong one raises here.
         base = shared_base(plan.site.path(plan.site.shared_directory))
+        log_directory = plan.site.path(plan.site.log_directory)
         remove_abandoned(base)
         keys = make_keys()
         self.folder = ClusterFolder.create(base, keys)
-        self._logs = self.folder.logs(plan.site.path(plan.site.log_directory))
+        self._logs = self.folder.logs(log_directory)
         self._supervisor = JobSupervisor(self, self._logs)
         self._quiet.enter_context(silenced(logging.CRITICAL))
         silence_the_end()

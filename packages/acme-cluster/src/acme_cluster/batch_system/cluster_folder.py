@@ -104,7 +104,7 @@ class ClusterFolder:
         (path / "owner.json").write_text(json.dumps(owner))
         folder = cls(path)
         folder.beat()
-        # Last: nothing is left unprotected if one of the steps above fails.
+        # The keys come last: if a step above fails, no key is left behind.
         _write_private(path / "keys.pem", keys.certificate + keys.key)
         return folder
 
@@ -291,7 +291,7 @@ def _started(pid: int) -> float | None:
 
 def _write_private(path: Path, text: str) -> None:
     # Created with its final mode: at no moment can others open it. O_EXCL refuses a file or link
-    # that somebody else put there.
+    # that is already there.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

@@ -146,7 +146,8 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
         async def run() -> None:
             nannies = [LocalNanny(options.scheduler, name=name, **keywords) for name in names]
             await asyncio.gather(*nannies)
-            await asyncio.gather(*(nanny.finished() for nanny in nannies))  # type: ignore[no-untyped-call]
+            await asyncio.gather(*(nanny.finished() for nanny in nannies))  # type:
+            ignore[no-untyped-call]
 
         try:
             asyncio.run(run())
@@ -159,11 +160,11 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
 
 @contextlib.contextmanager
 def _settings(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Set dask's configuration of this process, and yield that of its workers."""
     import dask
 
     from acme_cluster.lifetime.dask_config import WORKER_RULES, calm
 
-    """Set dask's configuration of this process, and yield that of its workers."""
     # A nanny ends a worker at 95 % of its memory by default. In a small job that leaves less than
     # `_OVERHEAD`, so the batch system would end the whole job first, with no word to the client.
     # Half of the memory is the floor: below it a worker could hardly do anything.

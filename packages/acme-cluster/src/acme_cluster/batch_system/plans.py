@@ -139,8 +139,8 @@ def _slurm_partition(caller: str, site: Site, wanted: str) -> tuple[parse.Partit
             f"<{caller}> The partition {wanted!r} is not open to your accounts "
             f"({', '.join(sorted(accounts))}). {listed}"
         )
-    # Both limits hold for a job: those of the partition's QoS and those of its own. SLURM compares
-    # names of QoS without case.
+    # Both the partition's QoS and that of the job limit it. SLURM compares their names without
+    # case.
     qos = query.qos_limits()
     names = [name.lower() for name in (partition.qos, site.qos) if name]
     return partition, _tightest([qos[name] for name in names if name in qos])
@@ -154,7 +154,8 @@ def _default_partition(
     else:
         defaults = [partition.name for partition in known.values() if partition.default]
         # A cluster need not have a default partition; sbatch would refuse a job without one.
-        chosen, whose = next(iter(defaults or usable), ""), "SLURM's default"
+        chosen = next(iter(defaults or usable), "")
+        whose = "SLURM's default" if defaults else "the first that you can use"
     if not chosen:
         raise ArgumentValueError(
             f"<{caller}> SLURM has no partition that you can use. "
@@ -213,8 +214,8 @@ def _fit(
 
 
 def _most_cores(partition: parse.Partition, limits: parse.Limits) -> int | None:
-    # SLURM tells only totals of a partition; nodes of different sizes are averaged here, and SLURM
-    # itself refuses what no node has.
+    # SLURM reports only totals of a partition, so nodes of different sizes are averaged. What no
+    # node has, SLURM refuses itself.
     per_node = partition.cpus // partition.nodes if partition.nodes else None
     values = [limits.cpus, partition.max_cpus_per_node, per_node]
     return min((value for value in values if value), default=None)
@@ -224,14 +225,14 @@ def _most_memory(partition: parse.Partition, limits: parse.Limits, cores: int | 
     per_node = partition.memory // partition.nodes if partition.memory and partition.nodes else None
     per_cpu = partition.max_memory_per_cpu
     # To a job above MaxMemPerCPU SLURM silently adds cores (slurm.conf manual). The number of cores
-    # that was asked for shall hold, so the memory is cut instead.
+    # the user gave must hold, so the memory is cut instead.
     by_cores = per_cpu * cores if per_cpu and cores else None
     values = [limits.memory, partition.max_memory_per_node, by_cores, per_node]
     return min((value for value in values if value), default=None)
 
 
 def _usual_memory(site: Site, partition: parse.Partition, limits: parse.Limits, cores: int) -> int:
-    """Return the bytes of a job for which nobody named a size: site, limit, default, fair share."""
+    """Return the default bytes of a job: the site's, a limit, SLURM's, or an equal share."""
     rule = site.rule(partition.name)
     if rule.memory or site.mem_per_worker:
         return int(rule.memory or site.mem_per_worker or 0)

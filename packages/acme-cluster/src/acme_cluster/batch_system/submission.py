@@ -74,8 +74,9 @@ class Gate:
     def __init__(self) -> None:
         self.open = True
         self.refusal: str | None = None
-        # Made at the first turn: there may be no event loop in the thread that makes the gate.
-        self._turns: asyncio.Semaphore | None = None
+        # Made in the user's thread, used in dask's: a semaphore takes its event loop when it is
+        # first waited for (Python 3.10).
+        self._turns = asyncio.Semaphore(_CONCURRENT_SUBMISSIONS)
         self._running: set[asyncio.Future[Any]] = set()
 
     @contextlib.asynccontextmanager
@@ -87,8 +88,6 @@ class Gate:
         OSError
             The cluster is ending: nothing may be submitted.
         """
-        if self._turns is None:
-            self._turns = asyncio.Semaphore(_CONCURRENT_SUBMISSIONS)
         async with self._turns:
             # Checked after the wait, in which the cluster may have begun to end.
             if not self.open:
@@ -115,8 +114,8 @@ class Gate:
                 try:
                     await running
                 except asyncio.CancelledError:
-                    # With the gate closed it was `settle` that cancelled the submission, and the
-                    # job that waits for it has to go on to its own end.
+                    # With the gate closed it was `settle` that cancelled the submission, not a
+                    # cancellation of the task that awaits it: that one only gets an error.
                     if self.open:
                         raise
                     raise OSError("The cluster is ending.") from None
@@ -129,8 +128,8 @@ class Gate:
     async def settle(self, grace: float) -> None:
         """Wait for submissions in flight, and stop those that hang.
 
-        A job whose submission succeeded all the same ends as soon as it starts: its worker finds
-        the cluster gone.
+        If a stopped submission succeeded nevertheless, its job ends as soon as it starts, because
+        its worker finds the cluster gone.
 
         Parameters
         ----------

@@ -46,8 +46,8 @@ def set_up(request: Request, site: Site, wait: WaitOptions, want_client: bool) -
     distributed.Client or cluster
         New, or that of dask's current client.
     """
-    # Everything is checked first, also where it turns out that nothing has to be started: an
-    # argument that is wrong today must not pass because a client happens to be there.
+    # Checks come first even if the current client is used: a wrong argument must not pass only
+    # because a client happens to exist.
     wait.check(request.caller)
     check_bool(want_client, "start_client", request.caller)
     plan = make_plan(request, site)

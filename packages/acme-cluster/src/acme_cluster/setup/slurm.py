@@ -314,7 +314,7 @@ def _need_slurm(caller: str) -> None:
 
 
 def _local_instead(caller: str, n_workers: int, interactive: bool) -> Client:
-    """Start local workers; ask first where there is somebody to ask, else warn."""
+    """Start local workers; ask first at a terminal, else log a warning."""
     check_bool(interactive, "interactive", caller)
     host = socket.gethostname()
     lacks = f"{host} has no SLURM"

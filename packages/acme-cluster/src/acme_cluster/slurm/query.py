@@ -93,7 +93,7 @@ def usable() -> bool:
     bool
         False without SLURM's commands, without a configuration of a cluster, and if the controller
         should run on this very machine and does not. True if a controller elsewhere does not answer
-        at present: the machine belongs to a cluster all the same.
+        at present, because the machine still belongs to its cluster.
     """
     if not available():
         return False
