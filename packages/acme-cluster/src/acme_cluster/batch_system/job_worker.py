@@ -146,8 +146,7 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
         async def run() -> None:
             nannies = [LocalNanny(options.scheduler, name=name, **keywords) for name in names]
             await asyncio.gather(*nannies)
-            await asyncio.gather(*(nanny.finished() for nanny in nannies))  # type:
-            ignore[no-untyped-call]
+            await asyncio.gather(*(nanny.finished() for nanny in nannies))  # type: ignore[no-untyped-call]
 
         try:
             asyncio.run(run())
