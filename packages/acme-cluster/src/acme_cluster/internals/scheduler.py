@@ -1,7 +1,7 @@
-"""The scheduler that our clusters start, and the dashboard that it builds on the first visit.
+"""The scheduler of our clusters, which builds its dashboard at the first visit.
 
-Building the dashboard takes half a second that every short run would pay and few would use. The web
-server runs from the start; the first request builds the pages and is then answered.
+Building the dashboard takes half a second, which each short run would pay and few would use. The
+web server runs from the start; the first request builds the pages, waits for them, and is answered.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ class QuietScheduler(Scheduler):
     """distributed's scheduler with a web server on 127.0.0.1 only, or without one.
 
     The configuration `acme.dashboard: false` leaves the web server out; `acme.dashboard-port` is
-    the first port to try (8787; 0 takes any). A port that is taken is passed over without a word.
+    the first port to try (8787; 0 takes any). Ports in use are skipped silently.
     """
 
     def start_http_server(self, routes: Any, *_args: object, **_kwargs: object) -> None:
-        """Start the web server with `routes`, and the dashboard's pages to be built on demand."""
+        """Start the web server. Its pages, `routes` and the dashboard, are built on demand."""
+        # Replaces distributed's method, which listens on all interfaces by default, and warns about
+        # a port in use. The attributes set here are those that it sets.
         self.http_application = RoutingApplication([])
         port = wanted_port()
         if port is None:
@@ -42,7 +44,7 @@ class QuietScheduler(Scheduler):
 
 
 class _PagesOnDemand(web.Application):
-    """Stands in for the dashboard until the first visit."""
+    """Placeholder for the dashboard until the first visit."""
 
     def __init__(self, scheduler: QuietScheduler, routes: Any) -> None:
         super().__init__([(r"/.*", _FirstVisit)])
@@ -51,22 +53,24 @@ class _PagesOnDemand(web.Application):
         self._build: asyncio.Task[None] | None = None
 
     async def build(self) -> RoutingApplication:
-        """Build the dashboard, once for all visitors that wait for it.
+        """Build the dashboard, once for all requests that wait for it.
 
         Returns
         -------
         RoutingApplication
-            The application that now has the pages.
+            The application, which has the pages now.
         """
         if self._build is None:
             self._build = asyncio.ensure_future(self._connect())
+        # A visitor who leaves cancels this request, but not the build that others wait for.
         await asyncio.shield(self._build)
         return self._scheduler.http_application
 
     async def _connect(self) -> None:
-        # The imports take half a second, in which the scheduler must go on.
+        # In a thread: the imports take half a second, and the scheduler shares this loop.
         loop = asyncio.get_running_loop()
         dashboard = await loop.run_in_executor(None, _import_dashboard)
+        # From here on in one piece, without `await`: no request sees a half-built application.
         scheduler = self._scheduler
         scheduler.http_application.applications.remove(self)
         scheduler.http_application.add_handlers(r".*", self._routes)
@@ -77,16 +81,19 @@ class _FirstVisit(web.RequestHandler):
     application: _PagesOnDemand
 
     async def get(self) -> None:
-        """Build the pages, then let the one that was asked for answer."""
+        """Build the pages, then pass the request on to its page."""
+        # The page finishes the response, not this handler.
         self._auto_finish = False
         pages = await self.application.build()
         page = pages.find_handler(self.request)
-        answer = page.execute()
-        if answer is not None:
-            await answer
+        response = page.execute()
+        # tornado returns a future only for handlers that run asynchronously.
+        if response is not None:
+            await response
 
 
 def _import_dashboard() -> Any:
+    # This import loads bokeh.
     import distributed.dashboard.scheduler
 
     return distributed.dashboard.scheduler

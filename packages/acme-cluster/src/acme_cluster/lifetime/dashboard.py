@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["dashboard_link", "first_free_port", "how_to_reach", "wanted_port"]
 
+# dask's own default port. Users of one login node share its ports: after a hundred that are taken,
+# any free one will do.
 _FIRST_PORT = 8787
 _PORTS_TO_TRY = 100
 
@@ -55,7 +57,7 @@ def first_free_port(first: int) -> socket.socket:
 
 
 def dashboard_link(scheduler: Scheduler) -> str | None:
-    """Return the address of the dashboard.
+    """Return the dashboard's address.
 
     Parameters
     ----------
@@ -65,7 +67,7 @@ def dashboard_link(scheduler: Scheduler) -> str | None:
     Returns
     -------
     str or None
-        `http://127.0.0.1:PORT/status`; None if it serves no pages.
+        `http://127.0.0.1:PORT/status`; None if the scheduler serves no pages.
     """
     server = scheduler.services.get("dashboard")
     # distributed's own scheduler serves a few plain pages in any case.
@@ -75,31 +77,33 @@ def dashboard_link(scheduler: Scheduler) -> str | None:
 
 
 def how_to_reach(link: str, caller: str) -> str | None:
-    """Say how to open a dashboard that listens on another machine than the one with the browser.
+    """Return how to open the dashboard from a browser on another machine.
 
     Parameters
     ----------
     link : str
-        As from :func:`dashboard_link`.
+        From :func:`dashboard_link`.
     caller : str
-        Name in front of the message.
+        Function name to put in front of the message.
 
     Returns
     -------
     str or None
-        One line for behind a JupyterHub or an ssh connection; None where the link works as it is.
+        A message for users of a JupyterHub or an ssh connection; None where the link works as it
+        is.
     """
     port = link.rsplit(":", 1)[1].split("/")[0]
+    # Set by JupyterHub for each user's server; it comes first, as hubs may start servers over ssh.
     hub = os.environ.get("JUPYTERHUB_SERVICE_PREFIX")
     if hub:
         path = f"{hub.rstrip('/')}/proxy/{port}/status"
-        return f"<{caller}> INFO: Behind this hub it is at {path} (needs jupyter-server-proxy)"
+        return f"<{caller}> INFO: On this hub it is at {path} (needs jupyter-server-proxy)"
     if os.environ.get("SSH_CONNECTION"):
         import getpass
 
         host = f"{getpass.getuser()}@{socket.gethostname()}"
         return (
-            f"<{caller}> INFO: From your own computer: run there "
-            f"`ssh -L {port}:127.0.0.1:{port} {host}` and open the link in its browser"
+            f"<{caller}> INFO: To open it on your own computer, run "
+            f"`ssh -L {port}:127.0.0.1:{port} {host}` there and open the link in its browser"
         )
     return None
