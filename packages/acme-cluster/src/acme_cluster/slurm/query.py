@@ -74,7 +74,9 @@ def _ping() -> _Controller:
         try:
             controller = _Controller(True, run("scontrol", "ping"))
         except CommandError as error:
-            controller = _Controller(False, error.output.lower())
+            # One of several controllers is enough.
+            output = error.output.lower()
+            controller = _Controller(bool(re.search(r"\bis up\b", output)), output)
         _pings[where] = time.monotonic(), controller
     return controller
 
@@ -173,7 +175,10 @@ def run(*command: str, timeout: float = _TIMEOUT, advice: str = "") -> str:
     return done.stdout
 
 
-_CONTROLLER = "Look with `scontrol ping` whether SLURM's controller is up, and try again later."
+_CONTROLLER = (
+    "SLURM's commands are installed on this machine, but its controller does not seem to answer. "
+    "Look with `scontrol ping`, and try again later, or start workers here: local_cluster_setup()."
+)
 
 
 def partitions() -> dict[str, Partition]:
@@ -189,7 +194,9 @@ def partitions() -> dict[str, Partition]:
     CommandError
         `scontrol` failed.
     """
-    return parse_partitions(run("scontrol", "--all", "--oneliner", "show", "partition"))
+    # The first question of every start: where it fails, the controller is away as a rule.
+    command = ("scontrol", "--all", "--oneliner", "show", "partition")
+    return parse_partitions(run(*command, advice=_CONTROLLER))
 
 
 def qos_limits() -> dict[str, Limits]:
