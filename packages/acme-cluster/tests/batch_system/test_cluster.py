@@ -33,17 +33,26 @@ class Upkeep(cluster.BatchWorkers):
         raise self.errors.pop(0)
 
 
+class Unprintable(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+    __str__ = __repr__
+
+
 def test_upkeep_goes_on_after_any_exception(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(cluster, "_UPKEEP_INTERVAL", 0.0)
     monkeypatch.setattr(cluster, "HEARTBEAT", -1.0)
-    workers = Upkeep(OSError("busy"), KeyError("mine"), KeyError("mine"), ValueError("other"))
+    errors = [KeyError(object()), KeyError(object()), ValueError("other"), KeyError(object())]
+    workers = Upkeep(OSError("busy"), *errors, Unprintable())
     asyncio.run(workers._look_after())
-    assert workers.beats == 5
+    assert workers.beats == 7
     warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
-    assert ["KeyError" in r.getMessage() for r in warnings] == [True, False]
-    assert "ValueError('other')" in warnings[1].getMessage()
+    assert ["KeyError" in r.getMessage() for r in warnings] == [True, False, False]
+    assert warnings[1].getMessage().endswith("ValueError: other")
+    assert "Unprintable" in warnings[2].getMessage()
     assert warnings[0].exc_info is not None
 
 

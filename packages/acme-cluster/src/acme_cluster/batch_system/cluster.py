@@ -19,6 +19,7 @@ import logging
 import shlex
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from typing import Any
 
@@ -220,7 +221,7 @@ class BatchWorkers:
         self._upkeep = asyncio.ensure_future(self._look_after())
 
     async def _look_after(self) -> None:
-        beat, last = 0.0, ""
+        beat, told = 0.0, set[object]()
         while self.status == Status.running:
             await asyncio.sleep(_UPKEEP_INTERVAL)
             try:
@@ -235,13 +236,16 @@ class BatchWorkers:
             except Exception as error:
                 # Nothing awaits this task: any other exception would end the heartbeat unseen, and
                 # ten minutes later jobs on other nodes would take their client for dead.
-                if repr(error) != last:
-                    last = repr(error)
+                # Texts may differ each time (addresses of objects): one warning a place.
+                frame = traceback.extract_tb(error.__traceback__)[-1]
+                place = (type(error), frame.filename, frame.lineno)
+                if place not in told:
+                    told.add(place)
                     with shown_outside_calls():
                         logger.warning(
                             "<%s> WARNING: Looking after the jobs failed, trying again: %s",
                             self.job_plan.caller,
-                            last,
+                            "".join(traceback.format_exception_only(error)).strip(),
                             exc_info=True,
                         )
 
