@@ -41,18 +41,27 @@ class FailingSupervisor(supervision.JobSupervisor):
         raise self.errors.pop(0)
 
 
+class Unprintable(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+    __str__ = __repr__
+
+
 def test_supervision_continues_after_any_exception(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(supervision, "_INTERVAL", 0.0)
     monkeypatch.setattr(supervision, "HEARTBEAT", -1.0)
     cluster = FakeCluster()
-    errors = [OSError("busy"), KeyError("mine"), KeyError("mine"), ValueError("other")]
+    repeated = [KeyError(object()), KeyError(object()), ValueError("other"), KeyError(object())]
+    errors = [OSError("busy"), *repeated, Unprintable()]
     asyncio.run(FailingSupervisor(cluster, errors).run())
-    assert cluster.beats == 5
+    assert cluster.beats == 7
     warnings = [r for r in caplog.records if r.levelno == logging.WARNING]
-    assert ["KeyError" in r.getMessage() for r in warnings] == [True, False]
-    assert "ValueError('other')" in warnings[1].getMessage()
+    assert ["KeyError" in r.getMessage() for r in warnings] == [True, False, False]
+    assert warnings[1].getMessage().endswith("ValueError: other")
+    assert "Unprintable" in warnings[2].getMessage()
     assert warnings[0].exc_info is not None
 
 

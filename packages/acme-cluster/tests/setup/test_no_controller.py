@@ -56,6 +56,25 @@ def test_esi_starts_local_workers_and_logs_why(
     assert warning.endswith("starting local workers")
 
 
+@pytest.mark.parametrize("host", [HERE, "another-machine"])
+def test_slurm_setup_says_that_no_controller_answers(slurm: Callable[..., Path], host: str) -> None:
+    slurm(host)
+    with pytest.raises(OSError, match="show partition") as info:
+        acme_cluster.slurm_cluster_setup(n_workers=1)
+    *_, output, advice = str(info.value).splitlines()
+    assert output.endswith(f"Slurmctld(primary) at {host} is DOWN")
+    for part in ("controller does not seem to answer", "`scontrol ping`", "local_cluster_setup()"):
+        assert part in advice
+
+
+def test_one_controller_that_is_up_is_enough(slurm: Callable[..., Path]) -> None:
+    log = slurm("another-machine")
+    command = log.with_name("scontrol")
+    command.write_text(command.read_text().replace("exit", "echo 'Slurmctld(backup) is UP'\nexit"))
+    assert query.answering()
+    assert query.usable()
+
+
 def test_esi_asks_at_a_terminal(
     slurm: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

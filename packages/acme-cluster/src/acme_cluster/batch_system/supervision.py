@@ -16,6 +16,7 @@ import contextlib
 import logging
 import math
 import time
+import traceback
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -100,7 +101,7 @@ class JobSupervisor:
 
     async def run(self) -> None:
         """Supervise the jobs until the cluster no longer runs."""
-        last_beat, last_error = -math.inf, ""
+        last_beat, warned = -math.inf, set[object]()
         while self._cluster.status == Status.running:
             await asyncio.sleep(_INTERVAL)
             try:
@@ -115,13 +116,16 @@ class JobSupervisor:
             except Exception as error:
                 # Nothing awaits this task: any other exception would end the heartbeat unseen, and
                 # ten minutes later jobs on other nodes would take their client for dead.
-                if repr(error) != last_error:
-                    last_error = repr(error)
+                # Its text may differ each time (addresses of objects): one warning for each place.
+                frame = traceback.extract_tb(error.__traceback__)[-1]
+                place = (type(error), frame.filename, frame.lineno)
+                if place not in warned:
+                    warned.add(place)
                     with shown_outside_calls():
                         logger.warning(
                             "<%s> WARNING: Checking the jobs failed, trying again: %s",
                             self._cluster.job_plan.caller,
-                            last_error,
+                            "".join(traceback.format_exception_only(error)).strip(),
                             exc_info=True,
                         )
 

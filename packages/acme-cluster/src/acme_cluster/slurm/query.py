@@ -77,10 +77,11 @@ def _ping() -> _Controller:
     asked, controller = _pings.get(where, (-math.inf, _Controller(False, "")))
     if time.monotonic() - asked > _PING_HOLDS:
         try:
-            # It fails if no controller answers, neither the primary one nor a backup.
             controller = _Controller(True, run("scontrol", "ping"))
         except CommandError as error:
-            controller = _Controller(False, error.output.lower())
+            # `scontrol ping` fails if one of several controllers is down; one that is up is enough.
+            output = error.output.lower()
+            controller = _Controller(bool(re.search(r"\bis up\b", output)), output)
         _pings[where] = time.monotonic(), controller
     return controller
 
@@ -182,7 +183,10 @@ def run(*command: str, timeout: float = _TIMEOUT, advice: str = "") -> str:
     return done.stdout
 
 
-_CONTROLLER = "Check with `scontrol ping` whether SLURM's controller is up, and try again later."
+_CONTROLLER = (
+    "SLURM's commands are installed on this machine, but its controller does not answer. Check it "
+    "with `scontrol ping` and try again later, or start workers here with local_cluster_setup()."
+)
 
 
 def partitions() -> dict[str, Partition]:
@@ -198,7 +202,9 @@ def partitions() -> dict[str, Partition]:
     CommandError
         `scontrol` failed.
     """
-    return parse_partitions(run("scontrol", "--all", "--oneliner", "show", "partition"))
+    # The first question of every start: where it fails, the controller is away as a rule.
+    command = ("scontrol", "--all", "--oneliner", "show", "partition")
+    return parse_partitions(run(*command, advice=_CONTROLLER))
 
 
 def qos_limits() -> dict[str, Limits]:
