@@ -90,7 +90,7 @@ def test_keys_of_a_killed_client_go_at_the_next_start(place: Any, until: Any) ->
     import os
 
     from acme_cluster.batch_system.cluster_folder import ClusterFolder
-    from acme_cluster.security.keys import make_keys
+    from acme_cluster.keys import make_keys
 
     pid = os.fork()
     if pid == 0:

@@ -19,7 +19,7 @@ import acme_cluster
 
 @pytest.fixture(autouse=True)
 def no_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests are about one machine, also on a machine that belongs to a cluster."""
+    """Hide SLURM, so that tests of local workers pass on a login node as well."""
     monkeypatch.setattr("acme_cluster.slurm.query.available", lambda: False)
 
 
@@ -37,7 +37,7 @@ def client() -> Iterator[object]:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for a condition; failing means that it never came, not that it came late."""
+    """Wait for a condition. The limit is generous: a slow machine must not fail a test."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"
@@ -50,13 +50,13 @@ def until() -> Callable[..., None]:
 
 
 def _heed_signals() -> None:
-    """Undo what a test run in the background, or under nohup, hands down: signals ignored."""
+    """Restore default handling: a shell's `&`, and nohup, start programs with signals ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Script:
-    """Runs a program in a folder of its own, with a temp folder of its own."""
+    """Runs a program in its own folder, with its own temporary folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -1,4 +1,4 @@
-"""The interface for programs that run calls on the workers keeps its names."""
+"""The interface for packages that run calls on the workers keeps its names."""
 
 from __future__ import annotations
 

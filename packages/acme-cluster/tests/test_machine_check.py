@@ -1,4 +1,4 @@
-"""The doctor finds what is wrong and says what to do."""
+"""The check of a machine finds problems and gives advice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def found(topic: str) -> list[Finding]:
     return [finding for finding in examine() if finding.topic == topic]
 
 
-def test_a_sound_machine() -> None:
+def test_a_machine_without_problems() -> None:
     findings = examine()
     assert {f.topic for f in findings} == {
         "versions", "SLURM", "site", "folder", "dashboard", "TLS",
@@ -28,7 +28,7 @@ def test_a_sound_machine() -> None:
     assert "no SLURM" in str(slurm)
 
 
-def test_a_folder_that_cannot_be_made() -> None:
+def test_a_folder_that_cannot_be_written_is_a_problem() -> None:
     with dask.config.set({"acme.shared-directory": "/proc/nothing/here"}):
         (finding,) = found("folder")
     assert finding.level == "problem"
@@ -36,28 +36,28 @@ def test_a_folder_that_cannot_be_made() -> None:
     assert "acme.shared-directory" in finding.advice
 
 
-def test_what_is_switched_off_is_noted() -> None:
+def test_disabled_features_are_notes() -> None:
     with dask.config.set({"acme.dashboard": False, "acme.local.tls": False}):
         assert [f.level for f in found("dashboard") + found("TLS")] == ["note", "note"]
 
 
-def test_behind_ssh_it_tells_how_to_see_the_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_over_ssh_a_note_explains_the_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_CONNECTION", "1.2.3.4 5 6.7.8.9 22")
     assert any("ssh -L 8787" in f.advice or "ssh -L" in f.advice for f in found("dashboard"))
 
 
-def test_a_wrong_site_is_a_finding_and_no_crash() -> None:
+def test_an_invalid_site_is_a_problem_and_not_an_exception() -> None:
     with dask.config.set({"acme.sites": {"mine": {"partitons": {}}}}):
         assert [f.level for f in found("site")] == ["problem"]
         assert "partitons" in found("site")[0].text
 
 
-def test_it_leaves_nothing(tmp_path: Path) -> None:
+def test_no_file_is_left(tmp_path: Path) -> None:
     with dask.config.set({"acme.shared-directory": str(tmp_path / "keys")}):
         examine()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_importing_it_imports_no_dask() -> None:
+def test_import_does_not_load_dask() -> None:
     code = "import acme_cluster.machine_check, sys; sys.exit('dask' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,7 +9,7 @@ import acme_cluster
 from acme_cluster import errors
 
 
-def test_every_public_name_can_be_used() -> None:
+def test_every_public_name_exists() -> None:
     for name in acme_cluster.__all__:
         assert getattr(acme_cluster, name) is not None
     assert set(acme_cluster.__all__) <= set(dir(acme_cluster))
@@ -41,6 +41,6 @@ def test_import_loads_nothing_heavy() -> None:
         (errors.SiteError, ValueError),
     ],
 )
-def test_errors_are_also_builtin_ones(error: type[Exception], builtin: type[Exception]) -> None:
+def test_errors_are_builtin_ones_too(error: type[Exception], builtin: type[Exception]) -> None:
     assert issubclass(error, builtin)
     assert issubclass(error, errors.ClusterError)

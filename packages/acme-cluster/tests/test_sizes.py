@@ -15,7 +15,7 @@ UNITS = {"K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
     ending=st.sampled_from(["", "B", "iB", "b"]),
     space=st.sampled_from(["", " "]),
 )
-def test_all_spellings_of_a_unit_mean_steps_of_1024(
+def test_all_spellings_of_a_unit_count_in_steps_of_1024(
     number: int, unit: str, ending: str, space: str
 ) -> None:
     expected = number * 1024 ** UNITS[unit.upper()]
@@ -31,7 +31,7 @@ def test_fractions_and_plain_numbers(text: object, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "GB", "8 XB", "8G8", "-1GB", "0", "nan", "1e3GB", 0, -5])
-def test_what_is_no_size_is_a_value_error_that_shows_good_forms(text: object) -> None:
+def test_invalid_sizes_are_value_errors_that_show_valid_forms(text: object) -> None:
     with pytest.raises(ValueError, match="8GB"):
         parse_memory(text)  # type: ignore[arg-type]
 
@@ -43,5 +43,5 @@ def test_other_types_are_type_errors(value: object) -> None:
 
 
 @given(st.integers(1, 2**60))
-def test_formatted_sizes_read_back_to_nearly_the_same(size: int) -> None:
+def test_formatted_sizes_parse_back_to_nearly_the_same(size: int) -> None:
     assert parse_memory(format_memory(size)) == pytest.approx(size, rel=0.06)

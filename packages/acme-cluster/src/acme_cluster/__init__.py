@@ -1,4 +1,4 @@
-"""Dask workers on one machine or on a batch system: quick, encrypted, and gone at the end.
+"""Dask workers on one machine or on a batch system: started quickly, encrypted, gone at the end.
 
 >>> from acme_cluster import cluster_cleanup, local_cluster_setup
 >>> client = local_cluster_setup()        # or slurm_cluster_setup(...), esi_cluster_setup(...)
@@ -6,8 +6,8 @@
 1024
 >>> cluster_cleanup(client)
 
-The setup functions return a `distributed.Client`. Importing this package imports nothing of dask;
-that happens with the first use. `warm_up()` before that first use saves half a second.
+The setup functions return a `distributed.Client`. `import acme_cluster` does not import dask, the
+first use of one of its names does. `warm_up()` before that first use saves half a second.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from acme_cluster.__about__ import __version__
-from acme_cluster.processes.fast_imports import quick_imports
+from acme_cluster.internals.fast_imports import quick_imports
 
 if TYPE_CHECKING:
+    from acme_cluster.internals.fork_server import warm_up
     from acme_cluster.lifetime.clients import current_client
-    from acme_cluster.processes.fork_server import warm_up
     from acme_cluster.setup.automatic import start_client
     from acme_cluster.setup.cleanup import cluster_cleanup, cool_down
     from acme_cluster.setup.local import local_cluster_setup
@@ -54,6 +54,8 @@ __all__ = [
     "warm_up",
 ]
 
+# The module of each name, below `acme_cluster.`. The imports above are for type checkers and
+# editors.
 _HOMES = {
     "choose_partition": "sites.catalog",
     "cluster_cleanup": "setup.cleanup",
@@ -69,25 +71,28 @@ _HOMES = {
     "slurm_cluster_setup": "setup.slurm",
     "slurm_job_script": "setup.slurm",
     "start_client": "setup.automatic",
-    "warm_up": "processes.fork_server",
+    "warm_up": "internals.fork_server",
 }
 
-# These import neither dask nor anything else for which `quick_imports` would pay.
-_LIGHT = frozenset({"lifetime.clients", "processes.fork_server", "setup.cleanup", "sizes"})
+# Modules that import neither dask nor anything else that `quick_imports` would speed up.
+_LIGHT = frozenset({"lifetime.clients", "internals.fork_server", "setup.cleanup", "sizes"})
 
+# Without a handler Python prints warnings of a library to standard error by itself ("last resort").
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is used, when it is used."""
+    """Import the module of a public name at its first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(_load(_HOMES[name]), name)
+    # From now on the name is found without this function.
     globals()[name] = value
     return value
 
 
 def _load(module: str) -> Any:
+    # `quick_imports` speeds up the import of dask; afterwards there is nothing for it to do.
     if "distributed" in sys.modules or module in _LIGHT:
         return importlib.import_module(f"acme_cluster.{module}")
     with quick_imports():
@@ -95,5 +100,5 @@ def _load(module: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names, loaded or not."""
+    """Return the public names, whether loaded yet or not."""
     return sorted(__all__)

@@ -1,8 +1,8 @@
-"""The interface for programs that run calls on the workers that acme-cluster starts.
+"""The interface for packages that run calls on acme-cluster's workers, such as acme-core.
 
-acme-core is one such program. Everything below keeps its name and meaning within a major version;
-every other module of this package, apart from what `acme_cluster` itself exports, may move at any
-time. Like `acme_cluster` itself, this module loads dask on first use only.
+These names keep their meaning within a major version. Apart from them and the names exported by
+`acme_cluster` itself, everything in this package may move at any time. Like `acme_cluster`, this
+module loads dask on first use only.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acme_cluster.console.messages import shown
+    from acme_cluster.internals.fast_imports import quick_imports
     from acme_cluster.lifetime.cleanup_registry import remove_with
     from acme_cluster.lifetime.clients import close_client, find_client
     from acme_cluster.machine_check import examine
-    from acme_cluster.processes.fast_imports import quick_imports
     from acme_cluster.setup.automatic import start_client
     from acme_cluster.slurm.hint import looks_like_slurm
     from acme_cluster.slurm.query import usable as slurm_answers
@@ -34,14 +34,15 @@ __all__ = [
 ]
 
 CLIENT_MODULES = ("acme_cluster.setup.local",)
-"""Modules that `start_client` needs; a program that will start workers can import them early."""
+"""Modules that `start_client` needs, for programs that import them early to save time later."""
 
+# Module below `acme_cluster.` and name in it; a name here may differ from the one in the module.
 _HOMES = {
     "close_client": ("lifetime.clients", "close_client"),
     "examine": ("machine_check", "examine"),
     "find_client": ("lifetime.clients", "find_client"),
     "looks_like_slurm": ("slurm.hint", "looks_like_slurm"),
-    "quick_imports": ("processes.fast_imports", "quick_imports"),
+    "quick_imports": ("internals.fast_imports", "quick_imports"),
     "remove_with": ("lifetime.cleanup_registry", "remove_with"),
     "shown": ("console.messages", "shown"),
     "slurm_answers": ("slurm.query", "usable"),
@@ -50,7 +51,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is used, when it is used."""
+    """Import the module of a name at its first use (PEP 562)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module, attribute = _HOMES[name]
@@ -60,5 +61,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the names of the interface, loaded or not."""
+    """Return the names of the interface, whether loaded yet or not."""
     return sorted(__all__)

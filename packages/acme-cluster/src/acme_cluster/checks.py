@@ -1,4 +1,4 @@
-"""Checks of the arguments that the setup functions share; all run before anything is started."""
+"""Checks of arguments that the setup functions share. They run before anything is started."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ from acme_cluster.sizes import format_memory, parse_memory
 
 __all__ = ["check_bool", "check_count", "check_memory", "check_seconds"]
 
-# A worker that has done nothing takes about this much, most of it imported code.
+# Bytes. An idle worker takes about this much, most of it imported code. Less is nearly always a
+# missing unit: `mem_per_worker=8` is 8 bytes.
 _LEAST_MEMORY = 128 * 2**20
 
 
 def check_count(value: object, name: str, caller: str, *, least: int = 1) -> int:
-    """Return a whole number.
+    """Return an argument as a whole number.
 
     Parameters
     ----------
     value : object
-        What the user gave.
+        The argument as given.
     name, caller : str
-        Argument and function, for the message.
+        Names of the argument and of the function, for messages.
     least : int, default 1
-        Smallest value that is allowed.
+        Smallest allowed value.
 
     Returns
     -------
     int
-        `value`; integers of NumPy become Python's.
+        `value` as Python's int; NumPy integers and whole floats are converted.
 
     Raises
     ------
@@ -37,63 +38,66 @@ def check_count(value: object, name: str, caller: str, *, least: int = 1) -> int
     ValueError
         A fraction, or less than `least`.
     """
+    # `numbers.Real` includes NumPy's scalars; bool is a subclass of int.
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(
-            f"<{caller}> `{name}` has to be a whole number, not {value!r} "
+            f"<{caller}> `{name}` must be a whole number, not {value!r} "
             f"({type(value).__name__}). "
             f"For example: {name}={max(least, 4)}"
         )
+    # 4.0 is taken for 4: results of a division are often passed here.
     number = float(value)
     if not number.is_integer():
-        raise ArgumentValueError(f"<{caller}> `{name}` has to be a whole number, not {value!r}.")
+        raise ArgumentValueError(f"<{caller}> `{name}` must be a whole number, not {value!r}.")
     if number < least:
-        raise ArgumentValueError(f"<{caller}> `{name}` has to be at least {least}, not {value!r}.")
+        raise ArgumentValueError(f"<{caller}> `{name}` must be at least {least}, not {value!r}.")
     return int(number)
 
 
 def check_seconds(value: object, name: str, caller: str) -> float:
-    """Return a time in seconds.
+    """Return an argument as a time in seconds.
 
     Parameters
     ----------
     value : object
-        What the user gave.
+        The argument as given.
     name, caller : str
-        Argument and function, for the message.
+        Names of the argument and of the function, for messages.
 
     Returns
     -------
     float
-        Seconds, not negative.
+        Seconds, zero or more.
 
     Raises
     ------
     TypeError
         Not a number.
     ValueError
-        Negative, or not a number in floating-point terms.
+        Negative or NaN.
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise ArgumentTypeError(
-            f"<{caller}> `{name}` is a time in seconds, not {value!r} ({type(value).__name__}). "
-            f"For example: {name}=60"
+            f"<{caller}> `{name}` must be a time in seconds, not {value!r} "
+            f"({type(value).__name__}). For example: {name}=60"
         )
+    # This way round NaN fails as well. Infinity passes: it means to wait for ever.
     if not float(value) >= 0:
         raise ArgumentValueError(
-            f"<{caller}> `{name}` has to be zero or more seconds, not {value!r}."
+            f"<{caller}> `{name}` must be zero or more seconds, not {value!r}."
         )
     return float(value)
 
 
 def check_bool(value: object, name: str, caller: str) -> bool:
-    """Return a truth value.
+    """Return an argument that must be True or False.
 
     Parameters
     ----------
     value : object
-        What the user gave.
+        The argument as given.
     name, caller : str
-        Argument and function, for the message.
+        Names of the argument and of the function, for messages.
 
     Returns
     -------
@@ -103,38 +107,40 @@ def check_bool(value: object, name: str, caller: str) -> bool:
     Raises
     ------
     TypeError
-        Anything else than True and False.
+        Neither True nor False.
     """
+    # No truth values: `interactive="no"` would be true.
     if not isinstance(value, bool):
-        raise ArgumentTypeError(f"<{caller}> `{name}` has to be True or False, not {value!r}.")
+        raise ArgumentTypeError(f"<{caller}> `{name}` must be True or False, not {value!r}.")
     return value
 
 
 def check_memory(value: object, name: str, caller: str) -> int | None:
-    """Return the memory of a worker in bytes.
+    """Return a worker's memory in bytes.
 
     Parameters
     ----------
     value : object
-        A size such as "8GB", or "auto" or None.
+        A size such as "8GB"; "auto" and None leave the choice to the caller.
     name, caller : str
-        Argument and function, for the message.
+        Names of the argument and of the function, for messages.
 
     Returns
     -------
     int or None
-        Bytes; None if it is to be chosen.
+        Bytes; None for "auto" and None.
 
     Raises
     ------
     TypeError
         Neither text nor a number.
     ValueError
-        Not a size, or less than a worker that does nothing needs.
+        Not a size, or less than an idle worker needs.
     """
     if value is None or value == "auto":
         return None
     try:
+        # The messages of `parse_memory` know neither the argument's name nor the function's.
         size = parse_memory(value)  # type: ignore[arg-type]
     except ArgumentTypeError as error:
         raise ArgumentTypeError(f"<{caller}> `{name}`: {error}") from None
@@ -142,7 +148,7 @@ def check_memory(value: object, name: str, caller: str) -> int | None:
         raise ArgumentValueError(f"<{caller}> `{name}`: {error}") from None
     if size < _LEAST_MEMORY:
         raise ArgumentValueError(
-            f"<{caller}> `{name}` is {format_memory(size)}, and a worker alone needs "
-            f"{format_memory(_LEAST_MEMORY)}. Write the unit as well: {name}='4GB'"
+            f"<{caller}> `{name}` is {format_memory(size)}, but an idle worker needs "
+            f"{format_memory(_LEAST_MEMORY)}. Add the unit: {name}='4GB'"
         )
     return size

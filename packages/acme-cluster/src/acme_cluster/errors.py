@@ -1,7 +1,7 @@
-"""Every error that this package raises on its own account.
+"""All errors that this package raises.
 
-Each class is also the builtin class that a caller would expect, so `except ValueError` works as
-well as `except ClusterError`.
+Each class also derives from the builtin class that fits, so `except ValueError` works as well as
+`except ClusterError`.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ __all__ = [
 
 
 class ClusterError(Exception):
-    """Common base of the errors of this package."""
+    """Base class of all errors of this package."""
 
 
 class ArgumentTypeError(ClusterError, TypeError):
-    """An argument has a type that cannot mean anything here."""
+    """An argument has the wrong type."""
 
 
 class ArgumentValueError(ClusterError, ValueError):
-    """An argument has the right type and an impossible value."""
+    """An argument has the right type and a wrong value."""
 
 
 class DeclinedError(ClusterError, RuntimeError):
-    """The user answered a question with no, so nothing was started."""
+    """The user declined at a prompt, so nothing was started."""
 
 
 class WorkerStartError(ClusterError, RuntimeError):
@@ -42,7 +42,7 @@ class WorkerStartError(ClusterError, RuntimeError):
 
 
 class WorkerTimeoutError(ClusterError, TimeoutError):
-    """No worker came online in the time that was allowed."""
+    """No worker was online before the timeout."""
 
 
 class SiteError(ClusterError, ValueError):
@@ -54,18 +54,18 @@ class SlurmUnavailableError(ClusterError, RuntimeError):
 
 
 class CommandError(ClusterError, OSError):
-    """A command of the batch system failed or did not answer in time.
+    """A command of the batch system failed, or did not answer before its timeout.
 
     Parameters
     ----------
     command : sequence of str
-        The command as it was run.
+        Program and arguments.
     exit_code : int or None
-        Its exit code; None if it had to be stopped, or could not be started.
+        Exit code; None if the command was killed at its timeout.
     output : str
-        What it wrote to its two output channels.
+        Standard output followed by standard error.
     advice : str
-        What the user can do about it.
+        What to do next.
     """
 
     def __init__(
@@ -75,10 +75,11 @@ class CommandError(ClusterError, OSError):
         self.exit_code = exit_code
         self.output = output.strip()
         self.advice = advice
+        # One argument only: OSError would take two or three for errno, strerror and filename.
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        """Return command, outcome, output and advice on lines of their own."""
+        """Return command and outcome, output, and advice, one per line."""
         outcome = "did not answer" if self.exit_code is None else f"exit code {self.exit_code}"
         lines = [f"The command `{' '.join(self.command)}` failed ({outcome})."]
         lines += [f"Its output: {self.output or '(none)'}"]
@@ -86,5 +87,6 @@ class CommandError(ClusterError, OSError):
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[type[CommandError], tuple[Sequence[str], int | None, str, str]]:
-        """Pickle by the four parts, not by the message."""
+        """Pickle the four parts."""
+        # `args` holds only the message, from which the default would call `__init__`.
         return type(self), (self.command, self.exit_code, self.output, self.advice)

@@ -1,7 +1,7 @@
-"""The command that job scripts run: `python -m acme_cluster.job_worker`.
+"""The command in job scripts, `python -m acme_cluster.job_worker`.
 
-It keeps this place because job scripts in the queue name it, and may start after an upgrade. What
-it does is in `acme_cluster.batch_system.job_worker`.
+This path must not change: job scripts that wait in a queue contain it, and may start after an
+upgrade of this package. The code is in `acme_cluster.batch_system.job_worker`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What about this machine helps or hinders workers; each finding says what to do about it.
+"""A check of this machine for everything that workers depend on, with advice for each finding.
 
 >>> from acme_cluster.machine_check import examine
 >>> for finding in examine():
@@ -6,7 +6,9 @@
 ok       versions   Python 3.12.4, acme-cluster 0.1.0, dask 2026.8.0, distributed 2026.8.0 ...
 note     SLURM      This machine has no SLURM: workers are started here.
 
-Nothing is started or submitted, and what is written to try a folder is removed.
+Nothing is started or submitted, and no file is left. `acme doctor` prints these findings together
+with those of `acme_io`, which have the same four fields. The two packages do not import each other:
+they meet in `acme.cli`, whose `Finding` protocol states the fields.
 """
 
 from __future__ import annotations
@@ -21,25 +23,29 @@ from pathlib import Path
 
 __all__ = ["Finding", "examine"]
 
+# What a user quotes in a report of an error: this package and those that its behaviour depends on.
 _PACKAGES = ("acme-cluster", "dask", "distributed", "dask-jobqueue", "cryptography", "bokeh")
-# File systems that the nodes of a cluster do not see, as /proc/mounts calls them.
-_LOCAL = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "f2fs"})
+# File systems that other nodes do not see, as /proc/mounts calls them. A list of network file
+# systems (nfs4, lustre, gpfs, beegfs and many more) would never be complete.
+_LOCAL_FILE_SYSTEMS = frozenset(
+    {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "tmpfs", "overlay", "f2fs"}
+)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes
     ----------
     level : {"ok", "note", "problem"}
-        Whether something has to be done.
+        Whether workers will run: yes, yes with a limitation, no.
     topic : str
-        What was looked at.
+        Subject of the check, one word.
     text : str
-        What was found.
+        The result.
     advice : str
-        What to do about it; empty if nothing.
+        What to do about it; empty if there is nothing to do.
     """
 
     level: str
@@ -54,14 +60,14 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything that starting workers depends on.
+    """Check everything that starting workers depends on.
 
     Returns
     -------
     list of Finding
-        In the order of the looks. A look that fails is itself a finding.
+        In the order of the checks. A check that raises an exception becomes a finding as well.
     """
-    looks: dict[str, Callable[[], Iterator[Finding]]] = {
+    checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "versions": _versions,
         "SLURM": _slurm,
         "site": _site,
@@ -70,11 +76,13 @@ def examine() -> list[Finding]:
         "TLS": _tls,
     }
     found: list[Finding] = []
-    for topic, look in looks.items():
+    for topic, check in checks.items():
         try:
-            found += look()
+            found += check()
+        # Any exception: on a broken machine even an import may fail, and the other checks still
+        # help.
         except Exception as error:
-            found.append(Finding("problem", topic, f"Could not be looked at: {error}"))
+            found.append(Finding("problem", topic, f"The check failed: {error}"))
     return found
 
 
@@ -92,7 +100,7 @@ def _versions() -> Iterator[Finding]:
     if missing:
         yield Finding(
             "problem", "versions", f"Not installed: {', '.join(missing)}.",
-            "Install acme-cluster again, with its dependencies.",
+            "Reinstall acme-cluster with its dependencies.",
         )  # fmt: skip
 
 
@@ -104,8 +112,8 @@ def _slurm() -> Iterator[Finding]:
         return
     if not query.usable():
         yield Finding(
-            "problem", "SLURM", "Its commands are installed, and belong to no cluster that runs.",
-            "Look with `scontrol ping`; until it answers, workers are started here.",
+            "problem", "SLURM", "Its commands are installed, but no controller is running.",
+            "Check with `scontrol ping`; until it answers, workers are started here.",
         )  # fmt: skip
         return
     accounts = query.my_accounts()
@@ -114,20 +122,20 @@ def _slurm() -> Iterator[Finding]:
     default = next((p.name for p in known if p.default), None)
     if not usable:
         yield Finding(
-            "problem", "SLURM", "There is no partition that you can use.",
-            "Ask its administrators for an account: `sacctmgr show assoc user=$USER` lists yours.",
+            "problem", "SLURM", "It has no partition that you can use.",
+            "Ask its administrators for an account; `sacctmgr show assoc user=$USER` lists yours.",
         )  # fmt: skip
         return
     yield Finding("ok", "SLURM", f"Partitions that you can use: {', '.join(usable)}.")
     if default not in usable:
         yield Finding(
-            "note", "SLURM", "No partition is the default that you can use.",
-            "Name one: partition=..., or default_partition in the description of your site.",
+            "note", "SLURM", "It has no default partition that you can use.",
+            "Pass partition=..., or set default_partition in the description of your site.",
         )  # fmt: skip
     if not query.qos_limits():
         yield Finding(
-            "note", "SLURM", "It does not tell its limits (no accounting).",
-            "Give mem_per_worker: requests cannot be cut to what is allowed.",
+            "note", "SLURM", "It does not report its limits (no accounting).",
+            "Pass mem_per_worker within the limits: it cannot be cut to them.",
         )  # fmt: skip
 
 
@@ -136,7 +144,7 @@ def _site() -> Iterator[Finding]:
 
     site = detect_site()
     if site is None:
-        yield Finding("ok", "site", f"{socket.gethostname()} belongs to no described site.")
+        yield Finding("ok", "site", f"{socket.gethostname()} belongs to no known site.")
     else:
         yield Finding("ok", "site", f"{site.name}: {site.description or 'no description'}")
 
@@ -149,7 +157,9 @@ def _folder() -> Iterator[Finding]:
     site = detect_site()
     base = shared_base(site.path(site.shared_directory) if site else None)
     setting = "Set `acme.shared-directory` in dask's configuration to a folder"
+    # The folder itself is made only when a cluster starts: its nearest existing parent decides.
     existing = next(folder for folder in (base, *base.parents) if folder.exists())
+    # Only a write tells: permission bits know nothing of read-only mounts, quotas and ACLs.
     try:
         with tempfile.TemporaryFile(dir=existing):
             pass
@@ -160,19 +170,21 @@ def _folder() -> Iterator[Finding]:
         )  # fmt: skip
         return
     kind = _file_system(existing)
-    if query.usable() and kind in _LOCAL:
+    if query.usable() and kind in _LOCAL_FILE_SYSTEMS:
         yield Finding(
             "note", "folder", f"{base} is on a local file system ({kind}).",
-            f"Unless the nodes see it all the same: {setting} that they share.",
+            f"{setting} that all nodes share, unless this one is exported to them.",
         )  # fmt: skip
     else:
         yield Finding("ok", "folder", f"Keys of clusters are written below {base}.")
 
 
 def _file_system(path: Path) -> str:
+    """Return the type of the file system that holds a path, by its longest mount point."""
     kinds = {}
     for line in Path("/proc/mounts").read_text().splitlines():
         _, where, kind, *_ = line.split()
+        # Mounts are listed in their order; a later one hides an earlier one at the same place.
         kinds[Path(where.replace("\\040", " "))] = kind
     return next(kinds[folder] for folder in (path, *path.parents) if folder in kinds)
 
@@ -183,11 +195,14 @@ def _dashboard() -> Iterator[Finding]:
     from acme_cluster.lifetime.dashboard import how_to_reach
 
     if not dask.config.get("acme.dashboard", True):
-        yield Finding("note", "dashboard", "It is switched off by `acme.dashboard: false`.")
+        yield Finding("note", "dashboard", "It is turned off by `acme.dashboard: false`.")
         return
+    # Without it the dashboard's first page would fail; the exception becomes a finding.
     import bokeh
 
     yield Finding("ok", "dashboard", f"It is served on 127.0.0.1 (bokeh {bokeh.__version__}).")
+    # The port that the next cluster tries first; for 0, which means any, the usual one as an
+    # example.
     first = int(dask.config.get("acme.dashboard-port", 8787)) or 8787
     hint = how_to_reach(f"http://127.0.0.1:{first}/status", "dashboard")
     if hint is not None:
@@ -197,15 +212,17 @@ def _dashboard() -> Iterator[Finding]:
 def _tls() -> Iterator[Finding]:
     import dask
 
-    from acme_cluster.security.keys import make_keys
-    from acme_cluster.security.tls import cluster_security
+    from acme_cluster.internals.tls import cluster_security
+    from acme_cluster.keys import make_keys
 
+    # Makes keys and loads them as a client does, which fails if OpenSSL refuses one of the
+    # settings.
     security = cluster_security(make_keys())
     security.get_connection_args("client")  # type: ignore[no-untyped-call]
     if os.name == "posix" and not dask.config.get("acme.local.tls", True):
         yield Finding(
-            "note", "TLS", "Local workers go without it (`acme.local.tls: false`).",
-            "Everybody with an account on this machine can run code as you while they are up.",
+            "note", "TLS", "It is turned off for local workers (`acme.local.tls: false`).",
+            "While they run, every user of this machine can run code in your name.",
         )  # fmt: skip
     else:
         yield Finding("ok", "TLS", "Keys can be made and used.")

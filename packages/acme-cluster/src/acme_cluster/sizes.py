@@ -1,4 +1,4 @@
-"""Memory sizes as people and SLURM write them, to bytes and back."""
+"""Conversion between memory sizes as people and SLURM write them, and bytes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from acme_cluster.errors import ArgumentTypeError, ArgumentValueError
 
 __all__ = ["format_memory", "parse_memory"]
 
-# SLURM counts in steps of 1024 whatever the spelling (sbatch manual, --mem: "[K|M|G|T]", with MB as
-# the default unit in its own files). What a user writes here is sent to SLURM, so it means the same
-# here.
+# Powers of 1024. SLURM counts in steps of 1024 whatever the spelling (sbatch manual, --mem:
+# "[K|M|G|T]"), and sizes given here are sent to SLURM, so they must mean the same. dask's
+# `parse_bytes` takes "8GB" for 8 * 1000**3.
 _STEPS = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5}
 _SIZE = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([KMGTP]?)(?:IB|B)?\s*", re.IGNORECASE)
 _FORMS = 'Write it like "8GB", "8G", "8GiB", "1500MB" or "1.5TB", or as a number of bytes.'
@@ -23,8 +23,8 @@ def parse_memory(text: str | int | float) -> int:
     Parameters
     ----------
     text : str or int or float
-        `"8GB"`, `"8G"` and `"8GiB"` are the same: SLURM counts in steps of 1024 for all of them. A
-        number, or a text without a unit, is bytes.
+        `"8GB"`, `"8G"` and `"8GiB"` are equal: all units count in steps of 1024, as in SLURM. A
+        number, with or without quotes, is bytes.
 
     Returns
     -------
@@ -34,9 +34,9 @@ def parse_memory(text: str | int | float) -> int:
     Raises
     ------
     TypeError
-        `text` is neither text nor a number.
+        `text` is neither a string nor a number.
     ValueError
-        It is not a size, or not positive.
+        `text` is not a size, or not positive.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def parse_memory(text: str | int | float) -> int:
 
 
 def format_memory(size: int) -> str:
-    """Write bytes the way a message shows them, with the largest unit that keeps it at least 1.
+    """Return a size for messages, in the largest unit of which there is at least one.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def format_memory(size: int) -> str:
     Returns
     -------
     str
-        For example `"7.8 GB"`; units count in steps of 1024, as in :func:`parse_memory`.
+        Such as `"7.8 GB"`; units count in steps of 1024, as in :func:`parse_memory`.
 
     Examples
     --------

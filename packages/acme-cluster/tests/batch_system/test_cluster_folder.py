@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from acme_cluster.batch_system.cluster_folder import ClusterFolder, remove_abandoned, remove_tree
-from acme_cluster.security.keys import make_keys
+from acme_cluster.keys import make_keys
 
 
-def test_keys_are_for_their_owner_and_read_back(tmp_path: Path) -> None:
+def test_keys_are_private_and_can_be_read_back(tmp_path: Path) -> None:
     before = os.umask(0)
     try:
         folder = ClusterFolder.create(tmp_path / "base", keys := make_keys())
@@ -41,7 +41,7 @@ def abandon(folder: ClusterFolder, *, host: str | None = None, age: float = 0) -
     os.utime(folder.path / "alive", (past, past))
 
 
-def test_the_last_job_removes_what_a_killed_client_left(tmp_path: Path) -> None:
+def test_the_last_job_removes_the_folder_of_a_killed_client(tmp_path: Path) -> None:
     folder = ClusterFolder.create(tmp_path / "base", make_keys())
     one, two = folder.enter("1"), folder.enter("2")
     folder.leave(one, last_removes=True)
@@ -81,7 +81,7 @@ def test_logs_can_outlive_the_folder(tmp_path: Path) -> None:
     assert [path.read_text() for path in (tmp_path / "base" / "logs").rglob("*.out")] == ["why"]
 
 
-def test_a_folder_is_removed_though_somebody_still_writes_to_it(tmp_path: Path) -> None:
+def test_a_folder_is_removed_while_a_process_still_writes_to_it(tmp_path: Path) -> None:
     folder = tmp_path / "busy"
     folder.mkdir()
     stop = threading.Event()

@@ -1,4 +1,4 @@
-"""From requests to job scripts; what SLURM answers is text here, real in the integration tests."""
+"""From requests to job scripts, with SLURM's answers as text; the integration tests run SLURM."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ def plan(partition: str = "auto", cores: int | None = 1, memory: Any = "auto", *
         ("bare", 1, "40GB", ("bare", 1, 16 * GB)),
     ],
 )
-def test_requests_are_filled_in_and_cut(
+def test_defaults_and_limits_of_requests(
     partition: str, cores: int | None, memory: str, expected: tuple[str, int, int]
 ) -> None:
     made = plan(partition, cores, memory)
     assert (made.partition, made.cores, made.memory) == expected
 
 
-def test_what_is_cut_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_cut_requests_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     plan("short", 9, "9GB")
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert any("at most 8 GB in partition short, not 9 GB" in text for text in warnings)
@@ -69,7 +69,7 @@ def test_what_is_cut_is_told(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.parametrize("partition", ["nope", "shut", "theirs"])
-def test_partitions_that_cannot_be_used_list_those_that_can(partition: str) -> None:
+def test_errors_about_partitions_list_the_usable_ones(partition: str) -> None:
     with pytest.raises(ValueError, match="can use: short, long, bare"):
         plan(partition)
 
@@ -118,7 +118,7 @@ def test_site_defaults_and_options() -> None:
     assert "PRIVATE" not in script
 
 
-def test_without_a_walltime_the_partition_decides() -> None:
+def test_without_a_walltime_the_script_has_none() -> None:
     assert "-t 00:30:00" not in slurm_job_script("short")
 
 
@@ -141,7 +141,7 @@ def test_scripts_of_other_batch_systems(system: str, lines: list[str]) -> None:
 
 
 @pytest.mark.parametrize("place", ["main", "thread"])
-def test_loading_the_batch_systems_leaves_ctrl_c_alone(place: str) -> None:
+def test_importing_dask_jobqueue_keeps_the_handler_of_ctrl_c(place: str) -> None:
     code = (
         "import signal, threading\n"
         "from acme_cluster.batch_system.jobs import job_class\n"

@@ -1,4 +1,4 @@
-"""Submissions that hang do not hold up the end, and leave no process."""
+"""Hanging submissions do not delay the end, and leave no process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from acme_cluster.batch_system.submission import Gate, call
 HANGS = [sys.executable, "-c", "import time; time.sleep(300)"]
 
 
-def test_a_submission_that_hangs_is_stopped_when_the_cluster_ends() -> None:
+def test_a_hanging_submission_is_stopped_when_the_cluster_ends() -> None:
     async def run() -> None:
         gate = Gate()
         submission = asyncio.ensure_future(gate.submit(call(HANGS)))
@@ -33,7 +33,7 @@ def test_a_submission_that_hangs_is_stopped_when_the_cluster_ends() -> None:
     assert not [child for child in psutil.Process().children() if child.status() != "zombie"]
 
 
-def test_a_submission_under_way_may_end_by_itself() -> None:
+def test_a_submission_in_flight_may_finish() -> None:
     async def run() -> None:
         gate, seen = Gate(), []
 

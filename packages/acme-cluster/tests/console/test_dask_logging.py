@@ -1,4 +1,4 @@
-"""Messages of dask that are none of the user's business."""
+"""Messages of dask that users must not see."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from acme_cluster.console.messages import shown
 LOGGER = logging.getLogger("acme_cluster.something")
 
 
-def test_messages_go_to_the_current_stderr_while_inside(capsys: pytest.CaptureFixture[str]) -> None:
+def test_messages_go_to_the_current_stderr_while_shown(capsys: pytest.CaptureFixture[str]) -> None:
     with shown():
         LOGGER.info("one %s", "message")
         LOGGER.debug("not this one")
@@ -19,7 +19,7 @@ def test_messages_go_to_the_current_stderr_while_inside(capsys: pytest.CaptureFi
     assert capsys.readouterr().err == "one message\n"
 
 
-def test_nested_levels_and_what_was_before(capsys: pytest.CaptureFixture[str]) -> None:
+def test_nested_levels_and_their_restoration(capsys: pytest.CaptureFixture[str]) -> None:
     package = logging.getLogger("acme_cluster")
     before = package.level, list(package.handlers)
     with shown(logging.WARNING):
@@ -62,7 +62,7 @@ def test_no_second_copy_where_the_root_logger_prints(capsys: pytest.CaptureFixtu
     assert capsys.readouterr().err == ""
 
 
-def test_silence_holds_back_dask_alone_and_leaves_no_trace() -> None:
+def test_silenced_affects_only_dask_and_restores_handlers() -> None:
     handler = logging.StreamHandler(stream := io.StringIO())
     logging.getLogger().addHandler(handler)
     try:

@@ -1,10 +1,10 @@
-"""Folders elsewhere that go with the private folder of a cluster."""
+"""Folders that are removed together with the private folder of a cluster."""
 
 import os
 
 from acme_cluster.batch_system.cluster_folder import ClusterFolder
+from acme_cluster.keys import make_keys
 from acme_cluster.lifetime import cleanup_registry
-from acme_cluster.security.keys import make_keys
 
 
 def folder_with_a_file(path):
@@ -13,7 +13,7 @@ def folder_with_a_file(path):
     return path
 
 
-def test_they_go_with_the_folder_of_a_cluster(tmp_path):
+def test_listed_folders_are_removed_with_the_folder_of_a_cluster(tmp_path):
     cluster = ClusterFolder.create(tmp_path / "base", make_keys())
     noted = [folder_with_a_file(tmp_path / name) for name in ("one", "tw o\nü", "gone")]
     other = folder_with_a_file(tmp_path / "other")
@@ -26,7 +26,7 @@ def test_they_go_with_the_folder_of_a_cluster(tmp_path):
     assert (other / "file").exists()
 
 
-def test_links_and_files_stay(tmp_path):
+def test_links_and_files_are_kept(tmp_path):
     private, target = tmp_path / "private", folder_with_a_file(tmp_path / "target")
     private.mkdir()
     (tmp_path / "link").symlink_to(target)
@@ -37,7 +37,7 @@ def test_links_and_files_stay(tmp_path):
     assert os.path.islink(tmp_path / "link")
 
 
-def test_only_clusters_of_this_package_promise_it(tmp_path):
+def test_only_clusters_of_this_package_promise_removal(tmp_path):
     class Client:
         cluster = None
 

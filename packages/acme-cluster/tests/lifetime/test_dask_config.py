@@ -9,8 +9,8 @@ import dask
 import psutil
 
 from acme_cluster import cluster_cleanup, local_cluster_setup
+from acme_cluster.internals.preloading import registered
 from acme_cluster.lifetime.dask_config import calm
-from acme_cluster.processes.preloading import registered
 
 TICK = "distributed.admin.tick.interval"
 

@@ -1,4 +1,4 @@
-"""SLURM's commands are installed here, and no controller answers them."""
+"""A machine with SLURM's commands and without a controller that answers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ exit {code}
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Commands of SLURM that note how they are called, with a controller on a given host."""
+    """Fake SLURM commands that log their calls, with a controller on a given host."""
     monkeypatch.undo()  # the fixture that hides SLURM from all other tests
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.defpath}")
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
@@ -43,7 +43,7 @@ HERE = socket.gethostname().split(".")[0]
 
 
 @pytest.mark.parametrize("host", [HERE, "another-machine"])
-def test_esi_starts_local_workers_and_says_why(
+def test_esi_starts_local_workers_and_logs_why(
     slurm: Callable[..., Path], host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     slurm(host)
@@ -54,6 +54,25 @@ def test_esi_starts_local_workers_and_says_why(
     assert warning.startswith("<esi_cluster_setup> WARNING: SLURM's commands on ")
     assert "scontrol ping" in warning
     assert warning.endswith("starting local workers")
+
+
+@pytest.mark.parametrize("host", [HERE, "another-machine"])
+def test_slurm_setup_says_that_no_controller_answers(slurm: Callable[..., Path], host: str) -> None:
+    slurm(host)
+    with pytest.raises(OSError, match="show partition") as info:
+        acme_cluster.slurm_cluster_setup(n_workers=1)
+    *_, output, advice = str(info.value).splitlines()
+    assert output.endswith(f"Slurmctld(primary) at {host} is DOWN")
+    for part in ("controller does not answer", "`scontrol ping`", "local_cluster_setup()"):
+        assert part in advice
+
+
+def test_one_controller_that_is_up_is_enough(slurm: Callable[..., Path]) -> None:
+    log = slurm("another-machine")
+    command = log.with_name("scontrol")
+    command.write_text(command.read_text().replace("exit", "echo 'Slurmctld(backup) is UP'\nexit"))
+    assert query.answering()
+    assert query.usable()
 
 
 def test_esi_asks_at_a_terminal(
@@ -82,7 +101,7 @@ def test_the_controller_is_asked_once(
     assert log.read_text().count("scontrol ping") == 1
 
 
-def test_one_start_asks_the_controller_once(slurm: Callable[..., Path]) -> None:
+def test_a_start_asks_the_controller_once(slurm: Callable[..., Path]) -> None:
     log = slurm(HERE)
     query.usable()
     acme_cluster.cluster_cleanup(acme_cluster.start_client(1))

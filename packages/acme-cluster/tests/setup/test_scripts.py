@@ -1,4 +1,4 @@
-"""Programs as users write and end them, each in a process of its own."""
+"""Programs as users write and end them, each in its own process."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ def test_signals_leave_nothing_behind(script: Script, number: signal.Signals, co
 
 
 @pytest.mark.parametrize("first", ["import distributed", "import acme_cluster.setup.local"])
-def test_a_forgotten_cluster_does_not_hold_up_the_end(script: Script, first: str) -> None:
-    """Whichever was imported first, and therefore tidies up last."""
+def test_an_unclosed_cluster_does_not_delay_the_end(script: Script, first: str) -> None:
+    """For both orders of import: the module imported first cleans up last."""
     program = f"""
 {first}
 import time
@@ -118,7 +118,7 @@ cluster_cleanup()
 
 @pytest.mark.parametrize("closed", ["<&-", "<&- >&-"])
 def test_standard_streams_may_be_closed(script: Script, closed: str) -> None:
-    """Pipes of the fork server must not end up in the place of its standard streams."""
+    """Pipes of the fork server must not take the numbers of its standard streams."""
     path = script.write(TO_A_FILE)
     command = f'"$0" "$1" {closed}'
     done = subprocess.run(

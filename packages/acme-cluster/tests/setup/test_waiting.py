@@ -12,7 +12,7 @@ from acme_cluster.setup import waiting
 
 
 class Jobs:
-    """A cluster whose workers come when the test says so."""
+    """A cluster whose workers come online after a given time."""
 
     def __init__(self, after: float = 0.0, count: int = 1) -> None:
         self.ready = time.monotonic() + after
@@ -31,29 +31,29 @@ class Jobs:
 
 
 def wait(jobs: Jobs, needed: int = 1, timeout: float = 30, interactive: bool = False) -> None:
-    patience = waiting.Patience(needed, timeout, interactive, 0.05)
-    waiting.wait_for_workers(jobs, "test", 4, patience)
+    options = waiting.WaitOptions(needed, timeout, interactive, 0.05)
+    waiting.wait_for_workers(jobs, "test", 4, options)
 
 
-def test_returns_when_workers_are_there() -> None:
+def test_returns_when_workers_are_online() -> None:
     wait(Jobs(), needed=0)
     wait(Jobs())
     wait(Jobs(after=0.2))
 
 
-def test_nobody_in_time_is_a_timeout_with_the_reason() -> None:
+def test_no_worker_in_time_is_a_timeout_with_the_reason() -> None:
     jobs = Jobs(after=1000)
     jobs.reason = "Priority: other jobs come first"
     with pytest.raises(TimeoutError, match="other jobs come first"):
         wait(jobs, timeout=0.1)
 
 
-def test_some_in_time_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_some_workers_in_time_are_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     wait(Jobs(count=2), needed=3, timeout=0.1)
     assert "2 of 4 workers are online" in caplog.text
 
 
-def test_refused_jobs_end_the_waiting() -> None:
+def test_refused_jobs_end_the_wait() -> None:
     jobs = Jobs(after=1000)
     jobs.refused = "sbatch: invalid account"
     with pytest.raises(RuntimeError, match="invalid account"):

@@ -20,7 +20,7 @@ def site(sizes: dict[str, int]) -> Site:
     return read_site("s", {"partitions": partitions, "auto_partitions": list(sizes)})
 
 
-def test_the_shipped_site_is_read_and_not_recognised_elsewhere() -> None:
+def test_the_shipped_site_is_valid_and_not_detected_elsewhere() -> None:
     esi = load_sites()["esi"]
     assert esi.system == "slurm"
     assert esi.rule("8GBXS").memory == 8 * GB
@@ -33,9 +33,7 @@ def test_the_shipped_site_is_read_and_not_recognised_elsewhere() -> None:
     sizes=st.dictionaries(st.text("abc", min_size=1, max_size=4), st.integers(1, 500), min_size=1),
     peak=st.integers(1, 700 * GB),
 )
-def test_the_smallest_partition_that_is_large_enough_is_chosen(
-    sizes: dict[str, int], peak: int
-) -> None:
+def test_the_smallest_sufficient_partition_is_chosen(sizes: dict[str, int], peak: int) -> None:
     enough = [size for size in sizes.values() if size * GB >= MARGIN * peak]
     if enough:
         chosen = choose_partition(site(sizes), peak)
@@ -46,7 +44,7 @@ def test_the_smallest_partition_that_is_large_enough_is_chosen(
             choose_partition(site(sizes), peak)
 
 
-def test_nothing_is_chosen_where_nothing_is_listed_or_other_machines_are() -> None:
+def test_no_choice_without_a_list_or_for_another_architecture() -> None:
     assert choose_partition(Site("s"), GB) is None
     esi = site_named("esi")
     assert choose_partition(esi, 7 * GB, "x86_64") == "16GBXS"
@@ -58,26 +56,26 @@ def test_nothing_is_chosen_where_nothing_is_listed_or_other_machines_are() -> No
     ("data", "text"),
     [
         ({"hostname": ["x"]}, "unknown key 'hostname'. Did you mean 'hostnames'"),
-        ({"hostnames": "login*"}, "key 'hostnames' has to be a list"),
-        ({"system": "cron"}, "key 'system' has to be one of slurm"),
+        ({"hostnames": "login*"}, "key 'hostnames' must be a list"),
+        ({"system": "cron"}, "key 'system' must be one of slurm"),
         ({"max_workers": 0}, "key 'max_workers'"),
         ({"max_workers": "many"}, "key 'max_workers'"),
         ({"mem_per_worker": "much"}, "key 'mem_per_worker'"),
         ({"worker_ports": "1-5"}, "key 'worker_ports'"),
         ({"partitions": ["a"]}, "key 'partitions'"),
         ({"partitions": {"a": {"memry": "1GB"}}}, "partition 'a': unknown key 'memry'"),
-        ({"partitions": {"a": 8}}, "partition 'a' has to be a mapping"),
+        ({"partitions": {"a": 8}}, "partition 'a' must be a mapping"),
         ({"auto_partitions": ["a"]}, "'a' has no memory"),
-        ("text", "has to be a mapping"),
+        ("text", "must be a mapping"),
     ],
 )
-def test_wrong_descriptions_name_the_key(data: Any, text: str) -> None:
+def test_errors_in_descriptions_name_the_key(data: Any, text: str) -> None:
     with pytest.raises(ValueError, match="site 'mine'") as info:
         read_site("mine", data)
     assert text in str(info.value)
 
 
-def test_sites_of_the_configuration_come_first_and_change_shipped_ones(tmp_path: Path) -> None:
+def test_configured_sites_come_first_and_override_shipped_ones(tmp_path: Path) -> None:
     mine = {"paths": [str(tmp_path)], "log-directory": "/logs", "max-workers": 7}
     with dask.config.set({"acme.sites": {"mine": mine, "esi": {"account": "lab"}}}):
         assert next(iter(load_sites())) == "mine"
@@ -86,11 +84,11 @@ def test_sites_of_the_configuration_come_first_and_change_shipped_ones(tmp_path:
         assert (found.name, found.log_directory, found.max_workers) == ("mine", "/logs", 7)
         esi = site_named("esi")
         assert (esi.account, esi.rule("8GBXS").memory) == ("lab", 8 * GB)
-        with pytest.raises(ValueError, match="there are: mine, esi"):
+        with pytest.raises(ValueError, match="known sites: mine, esi"):
             site_named("yours")
 
 
-def test_a_site_is_recognised_by_host_name_and_paths_together(
+def test_a_site_is_detected_by_host_name_and_paths_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "login3.example")
@@ -101,6 +99,6 @@ def test_a_site_is_recognised_by_host_name_and_paths_together(
     assert not read_site("s", {}).here()
 
 
-def test_rules_of_this_machine_are_plain_data() -> None:
+def test_an_architecture_is_kept_as_written() -> None:
     rule = read_site("s", {"partitions": {"p": {"architecture": platform.machine()}}}).rule("p")
     assert rule.architecture == platform.machine()

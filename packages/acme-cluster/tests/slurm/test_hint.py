@@ -1,4 +1,4 @@
-"""Looking for SLURM without asking it."""
+"""Guessing from files whether this machine has SLURM."""
 
 import pytest
 
@@ -20,18 +20,18 @@ def install(folder):
     command.chmod(0o755)
 
 
-def test_without_its_commands_there_is_none(no_configuration, monkeypatch):
+def test_no_cluster_without_commands(no_configuration, monkeypatch):
     monkeypatch.setenv("SLURM_CONF", "/somewhere")
     assert not hint.looks_like_slurm()
 
 
-def test_commands_without_a_configuration_are_not_enough(no_configuration):
+def test_no_cluster_without_a_configuration(no_configuration):
     install(no_configuration)
     assert not hint.looks_like_slurm()
 
 
 @pytest.mark.parametrize("where", ["slurm.conf", "etc/slurm.conf", None])
-def test_with_a_configuration_there_may_be_a_cluster(no_configuration, monkeypatch, where):
+def test_commands_with_a_configuration_look_like_a_cluster(no_configuration, monkeypatch, where):
     install(no_configuration)
     if where is None:
         monkeypatch.setenv("SLURM_CONF", "/somewhere/else.conf")

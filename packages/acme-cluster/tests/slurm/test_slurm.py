@@ -1,4 +1,4 @@
-"""Reading SLURM's output, without SLURM: the real commands are asked in the integration tests."""
+"""Parsing SLURM's output, without SLURM; the integration tests run the real commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_sizes_count_in_steps_of_1024_and_default_to_megabytes(number: int, unit
 
 
 @given(WORDS | st.text())
-def test_no_text_breaks_the_parsers(text: str) -> None:
+def test_parsers_accept_any_text(text: str) -> None:
     for read_one in (parse.parse_size, parse.parse_time, parse.parse_number):
         result = read_one(text)
         assert result is None or result >= 0
@@ -33,7 +33,7 @@ def test_no_text_breaks_the_parsers(text: str) -> None:
 
 
 @given(days=st.integers(0, 400), h=st.integers(0, 23), m=st.integers(0, 59), s=st.integers(0, 59))
-def test_times_in_all_forms(days: int, h: int, m: int, s: int) -> None:
+def test_all_forms_of_time_limits(days: int, h: int, m: int, s: int) -> None:
     read = parse.parse_time
     assert read(f"{days}-{h:02}:{m:02}:{s:02}") == ((days * 24 + h) * 60 + m) * 60 + s
     assert read(f"{days}-{h}") == (days * 24 + h) * 3600
@@ -81,7 +81,7 @@ def test_partitions_in_any_order_of_fields(items: list[tuple[str, dict[str, obje
         assert {name: getattr(partition, name) for name in expected} == expected
 
 
-def test_access_by_account() -> None:
+def test_access_depends_on_accounts() -> None:
     text = (
         "PartitionName=a AllowAccounts=ALL\n"
         "PartitionName=b AllowAccounts=Physics,chem\n"
@@ -112,7 +112,7 @@ def test_limits_of_a_qos_in_any_order_and_unit(tres: str, limits: Limits) -> Non
     assert found["other"] == Limits(jobs=5)
 
 
-def test_jobs_and_what_is_no_job() -> None:
+def test_lines_that_are_not_jobs_are_skipped() -> None:
     text = "12|PENDING|Resources\n13|RUNNING|None\n\nslurm_load_jobs error\n"
     found = parse.parse_jobs(text)
     assert found == {
@@ -131,11 +131,11 @@ def test_jobs_and_what_is_no_job() -> None:
         ("SomethingQuiteNew", "SomethingQuiteNew: something quite new"),
     ],
 )
-def test_reasons_in_words(reason: str, text: str) -> None:
+def test_reasons_are_explained(reason: str, text: str) -> None:
     assert explain.explain(reason, Limits(8 * 2**30, 4)).startswith(text)
 
 
-def test_surrounding_job_does_not_leak() -> None:
+def test_variables_of_a_surrounding_job_are_removed() -> None:
     environ = {
         "PATH": "/bin",
         "SLURM_CONF": "/etc/x.conf",
@@ -159,7 +159,7 @@ def test_failures_carry_command_exit_code_and_output() -> None:
         query.run(sys.executable, "-c", "import time; time.sleep(60)", timeout=0.2)
 
 
-def test_a_machine_without_slurm_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_slurm_commands(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("PATH", "")
     assert not query.available()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from acme_core import ParallelMap
+from acme_io import open_results
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -73,6 +74,24 @@ def test_arrays_in_memory(in_memory):
 
 def test_same_call_four_times(in_memory):
     assert in_memory(f, 2, 3, n_inputs=4) == [15, 15, 15, 15]
+
+
+@pytest.mark.parametrize("options", [{}, {"single_file": True}, {"write_pickle": True}])
+def test_memoryviews_on_disk(options):
+    class Box:  # only cloudpickle can pickle its instances
+        def __init__(self, view):
+            self.view = view
+
+    def g(x):
+        view = memoryview(bytearray(b"abcdefgh")).cast("i")
+        return Box(view) if x else view
+
+    with ParallelMap(g, [0, 1], output_dir="out", **options) as pmap:
+        pmap.compute()
+    with open_results("out", allow_pickle=True) as results:
+        for view in (results[0].values, results[1].values.view):
+            assert type(view) is memoryview
+            assert (view.tobytes(), view.format, view.readonly) == (b"abcdefgh", "i", False)
 
 
 def test_result_shape_on_disk():

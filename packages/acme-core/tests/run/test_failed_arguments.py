@@ -67,6 +67,10 @@ def test_of_a_call_that_ended_its_worker(workers):
             os._exit(1)
         return x[0]
 
-    pmap, _ = run(leave, [[0], [3], [1]])
+    pmap, error = run(leave, [[0], [3], [1]])
     assert pmap.failures[1].arguments == pmap.results[1].arguments
     assert pmap.failures[1].arguments["x"]["length"] == 1
+    shown = str(error)
+    assert "…" not in shown
+    assert "compute(debug=True) runs the call in this process.\n" in shown
+    assert "but all those workers died while running it.\n" in shown

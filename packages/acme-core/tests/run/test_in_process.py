@@ -3,6 +3,7 @@
 import importlib
 import itertools
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -55,6 +56,23 @@ def test_what_is_done_is_kept(empty_folder, options, error):
     results = open_results("out", allow_pickle=True)
     assert [results[call].values for call in range(6)] == [0, 10, 20, 30, 40, 50]
     assert results.missing == [6, 7, 8]
+
+
+@pytest.mark.parametrize("options", WAYS)
+def test_a_killed_process_loses_the_calls_of_one_batch_time(empty_folder, monkeypatch, options):
+    monkeypatch.setattr("acme_core.worker.evaluation.BATCH_SECONDS", 0.1)
+    not_in_files = []
+
+    def g(x):
+        time.sleep(0.01)
+        if x in (60, 125):  # the last calls of batches, if only their number counted
+            done = open_results("out", allow_pickle=True).status.count("done")
+            not_in_files.append(x - done)
+        return float(x)
+
+    ParallelMap(g, range(126), output_dir="out", verbose=False, **options).compute(debug=True)
+    assert len(not_in_files) == 2
+    assert max(not_in_files) <= 11
 
 
 def test_interrupt_while_a_result_is_taken(empty_folder, monkeypatch):

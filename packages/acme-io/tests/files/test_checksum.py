@@ -22,7 +22,9 @@ from acme_io.tools.merge import merge
 from acme_io.tools.rebuild import rebuild
 from acme_io.tools.verify import verify
 
-N = 12_000  # numbers in a result: 96 kB, so that its dataset has a range of its own
+# Numbers in a result: 320 kB, so that its dataset has a range of its own, and its file is not
+# one of the small ones that are read and checked whole.
+N = 40_000
 VERSION_1 = Path(__file__).parents[1] / "data" / "version-1"
 
 WAYS = {
@@ -103,7 +105,7 @@ def file_with(output_dir: Path, content: bytes) -> tuple[Path, int]:
 
 
 def changed_is_found(folder: Path, change: Callable[[bytearray, int], None], seed: str) -> None:
-    """Change a result, see `verify` report it, and put it back."""
+    """Change a result, see `verify` report it and readers refuse it, and put it back."""
     path, start = file_with(folder, values(2).tobytes())
     whole = path.read_bytes()
     rng = random.Random(seed)
@@ -113,7 +115,19 @@ def changed_is_found(folder: Path, change: Callable[[bytearray, int], None], see
         assert damaged != whole
         path.write_bytes(damaged)
         assert verify(folder), f"{change.__name__} in {path.name}"
+        not_read(folder, 2)
     path.write_bytes(whole)
+
+
+def not_read(folder: Path, call: int) -> None:
+    """See that a damaged result raises, alone and among the others, and that those are read."""
+    with acme_io.open_results(folder, allow_pickle=True) as results:
+        with pytest.raises(AcmeIOError):
+            _ = results[call].values
+        with pytest.raises(AcmeIOError):
+            results.stack()
+        first = results[0].values
+        np.testing.assert_array_equal(first[0] if isinstance(first, tuple) else first, values(0))
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -134,6 +148,52 @@ def test_moved_and_repeated_data_is_found_in_merged_files(
     (tmp_path / "merged").mkdir()
     merge(done.container, tmp_path / "merged" / "all.h5")
     changed_is_found(tmp_path / "merged", change, way)
+
+
+@pytest.mark.parametrize("single_file", [False, True])
+def test_further_values_beside_rows_are_checked(run, tmp_path: Path, single_file: bool) -> None:
+    options = StorageOptions(slots=Slots((None, 3)), single_file=single_file)
+    done = run(lambda call: (np.zeros(3), values(call)), 4, options, batch=4)
+    path, start = file_with(done.output_dir, values(2).tobytes())
+    data = bytearray(path.read_bytes())
+    swap_words(data, start + 8)
+    path.write_bytes(data)
+    assert verify(done.output_dir)
+    with pytest.raises(AcmeIOError), acme_io.open_results(done.output_dir) as results:
+        _ = results[2].values
+    with pytest.raises(AcmeIOError):
+        merge(done.container, tmp_path / "all.h5")
+
+
+@pytest.mark.parametrize("way", ["single", "stacked-single"])
+def test_damaged_parts_are_neither_read_nor_copied(tmp_path: Path, tools, way: str) -> None:
+    def func(call: int) -> tuple[np.ndarray, np.ndarray]:
+        return values(call), values(call + 100)
+
+    options = WAYS[way]
+    store = acme_io.backend.RunStore.create(tmp_path / "a", "f", options, tools.new_run(4))
+    store.accept(tools.write_batch(store, func, range(4)))
+    kept = tmp_path / "kept"
+    shutil.copytree(store.output_dir, kept, ignore=shutil.ignore_patterns("*.claim"))
+    store.close(discard=True)
+    for part_of_value in (values(2), values(102)):
+        path, start = file_with(kept, part_of_value.tobytes())
+        whole = path.read_bytes()
+        data = bytearray(whole)
+        swap_words(data, start + 8)
+        path.write_bytes(data)
+        assert verify(kept)
+        with pytest.raises(AcmeIOError), acme_io.open_results(kept) as results:
+            _ = results[2].values
+        try:
+            merged = merge(kept, tmp_path / "all.h5")
+        except AcmeIOError:
+            pass
+        else:
+            with acme_io.open_results(merged.path) as results:
+                assert results.status[2] == "missing"
+            merged.path.unlink()
+        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize("change", CHANGES)

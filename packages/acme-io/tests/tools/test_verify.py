@@ -190,6 +190,27 @@ def test_long_columns_are_checked_when_they_are_read(run, tmp_path: Path, kind: 
             _ = results.table.seconds
 
 
+@pytest.mark.parametrize("single_file", [False, True])
+def test_rows_of_the_length_of_a_column_are_not_taken_for_it(
+    run, tmp_path: Path, single_file: bool
+) -> None:
+    n_calls = LARGE // 8  # a number a call: rows and columns have the same length
+    options = StorageOptions(slots=Slots((None,)), single_file=single_file)
+    done = run(float, n_calls, options, batch=n_calls)
+    for path in (done.container, merge(done.container, tmp_path / "all.h5").path):
+        assert verify(path) == []
+        with acme_io.open_results(path) as results:
+            assert (results.table.seconds == 0.5).all()
+            assert results[7].values == 7.0
+        whole = path.read_bytes()
+        at = whole.find(np.full(n_calls, 0.5).tobytes())
+        path.write_bytes(whole[: at + 9] + bytes([whole[at + 9] ^ 1]) + whole[at + 10 :])
+        assert verify(path)
+        with pytest.raises(DamagedFileError), acme_io.open_results(path) as results:
+            _ = results.table.seconds
+        path.write_bytes(whole)
+
+
 def test_a_container_that_was_replaced_is_noticed(run) -> None:
     done, other = (run(values, 4, KINDS["single"]) for _ in range(2))
     with acme_io.open_results(done.container) as results:

@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from acme.__about__ import __version__
 
@@ -23,6 +24,30 @@ _RESULTS = {
     "merge": "copy all into one file",
     "report": "write a page of HTML about a run",
 }
+
+
+class Finding(Protocol):
+    """One finding of `acme doctor`: the fields that both packages' findings have.
+
+    acme-cluster and acme-io do not import each other, and each defines its own class. mypy compares
+    both with this protocol in `_doctor`.
+    """
+
+    @property
+    def level(self) -> str:
+        """Severity: "ok", "note" or "problem"."""
+
+    @property
+    def topic(self) -> str:
+        """Subject of the check."""
+
+    @property
+    def text(self) -> str:
+        """Result of the check."""
+
+    @property
+    def advice(self) -> str:
+        """What to do about it; empty if there is nothing to do."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,14 +101,13 @@ def _doctor(options: argparse.Namespace) -> int:
     from acme_cluster.backend import examine as examine_cluster
     from acme_io.backend import examine as examine_folder
 
-    findings = [tuple(one) for one in examine_folder(options.folder)]
-    findings += [(one.level, one.topic, one.text, one.advice) for one in examine_cluster()]
+    findings: list[Finding] = [*examine_folder(options.folder), *examine_cluster()]
     if options.json:
         keys = ("level", "topic", "text", "advice")
-        print(json.dumps([dict(zip(keys, one, strict=True)) for one in findings], indent=2))
+        print(json.dumps([{key: getattr(one, key) for key in keys} for one in findings], indent=2))
     else:
-        for level, topic, text, advice in findings:
-            print(f"{level:8} {topic:10} {text}")
-            if advice:
-                print(f"{'':20}{advice}")
-    return int(any(level == "problem" for level, *_ in findings))
+        for one in findings:
+            print(f"{one.level:8} {one.topic:10} {one.text}")
+            if one.advice:
+                print(f"{'':20}{one.advice}")
+    return int(any(one.level == "problem" for one in findings))

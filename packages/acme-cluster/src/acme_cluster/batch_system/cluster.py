@@ -1,24 +1,21 @@
 """Clusters whose workers are jobs of a batch system, on dask-jobqueue.
 
-    Plan ──► job class (dask-jobqueue's header, our worker command) ──► job_script()
-      └────► BatchWorkers: scheduler here, one job a worker ──► upkeep: what became of jobs,
-      replacements
-                                      └──► close: one scancel for all jobs, then the scheduler, then
-                                      the keys
+    Plan ──► job class (dask-jobqueue's header, our worker command) ──► job script
+      └────► BatchWorkers: scheduler in this process, one job per worker
+                 │ while it runs: supervision (heartbeat, lost jobs, replacements)
+                 └ close: cancel all jobs with one command, stop the scheduler, remove the keys
 
-dask-jobqueue knows how jobs are described and submitted. What is added here: keys in a private
-folder, a worker command of our own, an environment without the traces of a surrounding job, the
-replacement of workers that vanish, and an end that leaves nothing behind.
+dask-jobqueue describes and submits jobs. Added here: keys in a private folder, a worker command of
+our own, an environment without the variables of a surrounding job, the replacement of lost workers,
+and an end that leaves nothing behind.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import shlex
 import sys
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,38 +23,26 @@ import dask
 from distributed import Status
 from distributed.deploy.cluster import Cluster
 
-from acme_cluster.batch_system.cluster_folder import (
-    HEARTBEAT,
-    ClusterFolder,
-    remove_abandoned,
-    shared_base,
-)
-from acme_cluster.batch_system.job_polling import Looks, has_ended
+from acme_cluster.batch_system.cluster_folder import ClusterFolder, remove_abandoned, shared_base
 from acme_cluster.batch_system.jobs import Plan, job_class, job_options, jobqueue
-from acme_cluster.batch_system.submission import Gate, call
+from acme_cluster.batch_system.submission import Gate
+from acme_cluster.batch_system.supervision import JobSupervisor
 from acme_cluster.console.dask_logging import DASK_AND_LOOP, silence_the_end, silenced
-from acme_cluster.console.messages import shortened, shown_outside_calls
 from acme_cluster.errors import CommandError, SlurmUnavailableError
+from acme_cluster.internals.scheduler import QuietScheduler
+from acme_cluster.internals.tls import cluster_security, lighten_accepting
+from acme_cluster.keys import make_keys
 from acme_cluster.lifetime import signals
-from acme_cluster.lifetime.dashboard import QuietScheduler
 from acme_cluster.lifetime.dask_config import calm
-from acme_cluster.security.keys import make_keys
-from acme_cluster.security.tls import cluster_security, lighten_accepting
-from acme_cluster.slurm import explain, parse, query
+from acme_cluster.slurm import explain, query
 
 __all__ = ["BatchWorkers", "start_cluster"]
 
 logger = logging.getLogger(__name__)
 
-# How often a worker is replaced that dies again and again, and the time after which a worker that
-# lived so long counts as a good one.
-_TRIES = 3
-_GOOD_AFTER = 600.0
-
-_UPKEEP_INTERVAL = 2.0
-
-# Seconds that a submission may take to end when the cluster does.
-_GRACE = 3.0
+# Seconds that a running submission gets to finish when the cluster ends: sbatch takes well under a
+# second, or nine while its controller is away, which is too long to wait for at the end.
+_SUBMISSION_GRACE = 3.0
 
 
 class BatchWorkers:
@@ -71,48 +56,51 @@ class BatchWorkers:
     Attributes
     ----------
     job_plan : Plan
-        As given.
-    deaths : list of str
-        What became of workers that vanished, in words, oldest first.
+        The jobs as planned.
+    folder : ClusterFolder
+        The folder of this cluster, with its keys.
     """
 
+    # Set by dask's classes, which come after this one in the method resolution order.
     loop: Any
+    status: Any
+    scheduler: Any
     workers: dict[Any, Any]
     worker_spec: dict[Any, Any]
-    scheduler: Any
 
     def __init__(self, plan: Plan) -> None:
         self.job_plan = plan
-        self.deaths: list[str] = []
-        self._given_up: str | None = None
-        self._came_online = False
         self._gate = Gate()
-        self._looks = Looks(_UPKEEP_INTERVAL)
-        self._budget = _TRIES * plan.n_workers
-        self._upkeep: asyncio.Task[None] | None = None
         self._quiet = contextlib.ExitStack()
-        base = shared_base(plan.shared_directory)
+        # Both templates are filled in before anything is made: a wrong one raises here.
+        base = shared_base(plan.site.path(plan.site.shared_directory))
+        log_directory = plan.site.path(plan.site.log_directory)
         remove_abandoned(base)
         keys = make_keys()
         self.folder = ClusterFolder.create(base, keys)
-        self._logs = self.folder.logs(plan.log_directory)
+        self._logs = self.folder.logs(log_directory)
+        self._supervisor = JobSupervisor(self, self._logs)
         self._quiet.enter_context(silenced(logging.CRITICAL))
         silence_the_end()
         lighten_accepting()
         options = {
             "dashboard": False,
+            # The loss of a worker reaches the client at once, as KilledWorker, and the client
+            # decides what to run again. By default dask would repeat a task three times.
             "allowed_failures": 0,
-            "port": plan.scheduler_port,
+            "port": plan.site.scheduler_port,
             "protocol": "tls://",
             "local_directory": str(self.folder.path / "scheduler"),
         }
-        # Locks on a shared file system can hang, and nobody else uses this folder.
+        # distributed locks its scratch folders to find those of dead processes. Locks on a shared
+        # file system can hang, and no other cluster uses this folder.
         settings = {"distributed.worker.use-file-locking": False, **calm()}
         try:
             with dask.config.set(settings):
                 super().__init__(  # type: ignore[call-arg]
+                    # No jobs yet: they are requested below, when this object is complete.
                     n_workers=0,
-                    job_cls=job_class(plan.system),
+                    job_cls=job_class(plan.site.system),
                     security=cluster_security(keys),
                     silence_logs="critical",
                     scheduler_options=options,
@@ -127,17 +115,31 @@ class BatchWorkers:
             self._tidy_up()
             raise
         signals.guard(self)
-        self._ask_for(plan.n_workers)
-        self.loop.add_callback(self._start_upkeep)
+        self.request_jobs(plan.n_workers)
+        self.loop.add_callback(self._supervisor.start)
 
-    def _ask_for(self, jobs: int) -> None:
+    def request_jobs(self, count: int) -> None:
+        """Bring the cluster to this number of jobs.
+
+        Parameters
+        ----------
+        count : int
+            Jobs, not worker processes: dask-jobqueue's `scale(n)` would count the latter.
+        """
         scale: Any = self.scale  # type: ignore[attr-defined]
-        scale(jobs=jobs)
+        scale(jobs=count)
 
     def _get_worker_security(self, _security: object) -> None:
-        """Write no keys into the current folder: they are in the cluster's own."""
+        """Write no keys into the current folder, as dask-jobqueue 0.9 would; jobs have `folder`."""
 
-    # ----- what became of the jobs
+    def _update_worker_status(self, op: str, msg: Any) -> None:
+        # Skips SpecCluster's method, which after `deploy.lost-worker-timeout` (15 s) closes a job
+        # whose worker is away, also a requeued one, and replaces nothing.
+        Cluster._update_worker_status(self, op, msg)  # type: ignore[arg-type]
+        if op == "add":
+            self._supervisor.any_online = True
+
+    # ----- state of the jobs
 
     def job_ids(self) -> list[str]:
         """Return the ids of all jobs that were submitted and not replaced.
@@ -145,19 +147,24 @@ class BatchWorkers:
         Returns
         -------
         list of str
-            In no order.
+            In no particular order.
         """
         return [job.job_id for job in list(self.workers.values()) if job.job_id]
 
     def online(self) -> int:
-        """Count the workers that have connected.
+        """Return the number of connected workers.
 
         Returns
         -------
         int
-            Worker processes.
+            Worker processes, not jobs.
         """
         return len(self.scheduler.workers) if self.scheduler is not None else 0
+
+    @property
+    def deaths(self) -> list[str]:
+        """One sentence for each lost job, oldest first."""
+        return self._supervisor.deaths
 
     @property
     def private_folder(self) -> str:
@@ -166,167 +173,60 @@ class BatchWorkers:
 
     @property
     def refused(self) -> str | None:
-        """Why there will be no more workers; None as long as there may be."""
-        return self._given_up or self._gate.refusal
+        """Why no more workers will come; None while some may."""
+        return self._supervisor.given_up or self._gate.refusal
 
     @property
     def still_growing(self) -> bool:
-        """Whether there are jobs that wait or run without being online yet."""
+        """Whether jobs wait, or run with their workers not online yet."""
         return self.status == Status.running and self.refused is None and bool(self.job_ids())
 
-    status: Any
-
     def why_waiting(self) -> str | None:
-        """Say why jobs are not running.
+        """Return why jobs are not running.
 
         Returns
         -------
         str or None
-            The reasons that SLURM gives, in words; None if no job waits, or nothing is known.
+            SLURM's reasons, explained; None if no job waits, or if the reason is unknown.
         """
         if self.refused is not None:
             return self.refused
-        if self.job_plan.system != "slurm":
+        if self.job_plan.site.system != "slurm":
             return None
         try:
             states = query.job_states(self.job_ids())
         except (CommandError, SlurmUnavailableError) as error:
             return str(error).splitlines()[0]
         waiting = [state.reason for state in states.values() if state.state == "PENDING"]
-        words = sorted({explain.explain(reason, self.job_plan.limits) for reason in waiting})
-        return "; ".join(words) or None
+        # A set: the jobs of one plan are alike, and most of them wait for the same reason.
+        reasons = sorted({explain.explain(reason, self.job_plan.limits) for reason in waiting})
+        return "; ".join(reasons) or None
 
     def hopeless(self) -> bool:
-        """Tell whether jobs were refused, or wait for what will not happen by itself.
+        """Return whether the jobs were refused, or wait for a reason that never passes by itself.
 
         Returns
         -------
         bool
-            True if waiting is of no use.
+            True if waiting longer cannot help.
         """
         if self.refused is not None:
             return True
+        # `explain` puts SLURM's own word in front of the colon.
         reason = self.why_waiting() or ""
         return reason.partition(":")[0] in explain.HOPELESS
-
-    def _update_worker_status(self, op: str, msg: Any) -> None:
-        # Not SpecCluster's: it cancels a job whose worker is away for a moment, and replaces
-        # nothing.
-        Cluster._update_worker_status(self, op, msg)  # type: ignore[arg-type]
-        if op == "add":
-            self._came_online = True
-
-    def _start_upkeep(self) -> None:
-        self._upkeep = asyncio.ensure_future(self._look_after())
-
-    async def _look_after(self) -> None:
-        beat, last = 0.0, ""
-        while self.status == Status.running:
-            await asyncio.sleep(_UPKEEP_INTERVAL)
-            try:
-                if time.monotonic() - beat > HEARTBEAT:
-                    self.folder.beat()
-                    beat = time.monotonic()
-                await self._replace_lost()
-            except OSError as error:
-                # A controller that does not answer now may do so in a minute; jobs run on
-                # meanwhile.
-                logger.debug("Jobs could not be looked at: %s", error)
-            except Exception as error:
-                # Nothing awaits this task: any other exception would end the heartbeat unseen, and
-                # ten minutes later jobs on other nodes would take their client for dead.
-                if repr(error) != last:
-                    last = repr(error)
-                    with shown_outside_calls():
-                        logger.warning(
-                            "<%s> WARNING: Looking after the jobs failed, trying again: %s",
-                            self.job_plan.caller,
-                            last,
-                            exc_info=True,
-                        )
-
-    def _missing(self) -> dict[Any, Any]:
-        online = {str(state.name) for state in self.scheduler.workers.values()}
-        missing = {}
-        for name, job in list(self.workers.items()):
-            if any(worker == str(name) or worker.startswith(f"{name}-") for worker in online):
-                job.seen_online = job.seen_online or time.monotonic()
-            elif job.job_id:
-                missing[name] = job
-        return missing
-
-    async def _replace_lost(self) -> None:
-        if self.job_plan.system != "slurm":
-            return
-        missing = self._missing()
-        if self._looks.due(missing) and missing:
-            queue = parse.parse_jobs(await self._squeue())
-            # Jobs that SLURM has put back into its queue come back by themselves.
-            lost = {n: j for n, j in missing.items() if has_ended(queue.get(j.job_id))}
-            for name, job in lost.items():
-                await self._bury(name, job)
-            if lost and not self.workers and not self._came_online:
-                self._given_up = f"all jobs ended before a worker was online ({self.deaths[-1]})"
-        if len(self.worker_spec) < self.job_plan.n_workers and self._work_waits():
-            self._replenish()
-
-    def _work_waits(self) -> bool:
-        scheduler = self.scheduler
-        busy = any(worker.processing for worker in scheduler.workers.values())
-        return bool(busy or scheduler.queued or scheduler.unrunnable)
-
-    async def _squeue(self) -> str:
-        command = ["squeue", "--all", "--noheader", "--me", "--format=%i|%T|%r"]
-        return await call(command)
-
-    async def _bury(self, name: Any, job: Any) -> None:
-        ending = await asyncio.get_running_loop().run_in_executor(
-            None, query.end_of_job, job.job_id
-        )
-        lived = time.monotonic() - job.seen_online if job.seen_online else 0.0
-        if lived > _GOOD_AFTER:
-            self._budget = min(self._budget + 1, _TRIES * self.job_plan.n_workers)
-        ending += self._last_words(job.job_id)
-        self.deaths.append(f"job {job.job_id}: {ending}")
-        self.workers.pop(name, None)
-        self.worker_spec.pop(name, None)
-        with shown_outside_calls():
-            logger.warning(
-                "<%s> WARNING: A worker was lost: job %s, %s",
-                self.job_plan.caller,
-                job.job_id,
-                ending,
-            )
-
-    def _last_words(self, job: str) -> str:
-        """Quote the last line that a job printed."""
-        for kind in ("err", "out"):
-            with contextlib.suppress(OSError):
-                text = (self._logs / f"acme-{job}.{kind}").read_text(errors="replace")
-                if lines := [line.strip() for line in text.splitlines() if line.strip()]:
-                    return f"; the last it printed: {shortened(lines[-1])}"
-        return ""
-
-    def _replenish(self) -> None:
-        count = min(self.job_plan.n_workers - len(self.worker_spec), self._budget)
-        if count > 0:
-            self._budget -= count
-            self._ask_for(len(self.worker_spec) + count)
-        elif self._given_up is None:
-            self._given_up = f"workers died again and again ({self.deaths[-1]})"
-            with shown_outside_calls():
-                logger.error(
-                    "<%s> ERROR: No more workers are started: %s. What the jobs printed is in %s",
-                    self.job_plan.caller,
-                    self._given_up,
-                    self._logs,
-                )
 
     # ----- the end
 
     @contextlib.contextmanager
     def quietly(self) -> Iterator[None]:
-        """Silence dask while this cluster ends: that connections close is what is wanted."""
+        """Silence dask while this cluster ends: its complaints about closed connections are noise.
+
+        Yields
+        ------
+        None
+            The loggers of dask and asyncio are silent inside.
+        """
         with silenced(logging.CRITICAL + 1, DASK_AND_LOOP):
             yield
 
@@ -336,69 +236,76 @@ class BatchWorkers:
         Parameters
         ----------
         timeout : float, optional
-            Seconds after which to go on with the rest.
+            Seconds to wait for the scheduler before the remaining steps.
         """
         if self.status == Status.closed:
             return None
         self._gate.open = False
         try:
             with self.quietly():
-                # First and by itself: whatever fails later, no job stays in the queue. A second
-                # Ctrl-C waits.
+                # Jobs first and on their own: whatever fails later, no job stays in the queue. A
+                # second Ctrl-C takes effect only after this step.
                 with signals.uninterrupted():
                     self._cancel_jobs()
-                    # Now: without a scheduler the last job that ends removes the whole folder.
+                    # Also now: once the scheduler is gone, the last job to end removes the folder.
                     self._keep_logs()
                 return super().close(timeout)  # type: ignore[misc]
         finally:
             with signals.uninterrupted():
-                # Jobs whose submission was under way at the first look.
+                # Again, for jobs whose submission was in flight during the first pass.
                 self._cancel_jobs()
                 self.status = Status.closed
                 self._tidy_up()
 
     def _cancel_jobs(self) -> None:
+        # SpecCluster fills `workers` only when all submissions of one `scale` are over; `_created`
+        # has the jobs from the start.
         jobs = {id(job): job for job in [*self.workers.values(), *getattr(self, "_created", ())]}
         ids = [job.job_id for job in jobs.values() if job.job_id]
         if not ids:
             return
+        # One command for all jobs, where dask-jobqueue runs one for each.
         command = shlex.split(next(iter(jobs.values())).cancel_command)
         try:
             query.run(*command, *ids)
         except (CommandError, SlurmUnavailableError) as error:
-            # scancel complains about jobs that have ended; only those that are still there matter.
+            # scancel fails if one of the jobs has ended already, after cancelling the others.
             logger.debug("Cancelling jobs: %s", error)
         for job in jobs.values():
             job.job_id = None
 
     async def _close(self) -> None:
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-        await self._gate.settle(_GRACE)
+        self._supervisor.stop()
+        await self._gate.settle(_SUBMISSION_GRACE)
         if self.scheduler is not None and self.scheduler.status != Status.running:
+            # It cannot be asked to stop; dask would try to connect for half a minute
+            # (`distributed.comm.timeouts.connect`).
             self.shutdown_scheduler = False
-        # The jobs are cancelled: there is no worker to retire in order.
+        # The jobs are cancelled: dask has no worker to retire, which would take a round trip each.
         self.worker_spec = {}
         self.workers = {}
+        # SpecCluster asserts that every job it created was closed by itself.
         with contextlib.suppress(AssertionError):
             await super()._close()  # type: ignore[misc]
 
     def _tidy_up(self) -> None:
         self._quiet.close()
         signals.release(self)
+        # distributed puts the scheduler's `local_directory` on the path, and takes it off only if
+        # it is still in front.
         scratch = str(self.folder.path)
         sys.path[:] = [entry for entry in sys.path if not entry.startswith(scratch)]
         self._keep_logs()
         self.folder.remove()
 
     def _keep_logs(self) -> None:
+        # Only the output of lost jobs is worth keeping: it may say why they died.
         if self.deaths:
-            # Somebody will want to know why.
             self.folder.keep(self._logs)
 
 
 def start_cluster(plan: Plan) -> Any:
-    """Start a scheduler here and submit the jobs of a plan.
+    """Start a scheduler in this process and submit the jobs of a plan.
 
     Parameters
     ----------
@@ -408,7 +315,8 @@ def start_cluster(plan: Plan) -> Any:
     Returns
     -------
     BatchWorkers
-        A cluster that is also dask-jobqueue's; its jobs may still be waiting.
+        Also an instance of dask-jobqueue's class, such as `SLURMCluster`. Its jobs may be pending.
     """
-    prefix, base = jobqueue(plan.system, "Cluster")
+    # The class is made here because dask-jobqueue has one base class per batch system.
+    prefix, base = jobqueue(plan.site.system, "Cluster")
     return type(f"{prefix}Workers", (BatchWorkers, base), {})(plan)

@@ -2,15 +2,15 @@
 
     ~/.acme/clusters/ID/        mode 0700
         keys.pem                certificate and key, mode 0600
-        owner.json              which process made it
-        alive                   touched by that process every few seconds
-        workers/                one empty file for each job that runs
-        logs/                   what the jobs print
-        elsewhere               further folders that go with this one
-    ~/.acme/logs/ID/            the same, kept if a worker was lost
+        owner.json              host, pid and start time of the client
+        alive                   heartbeat: the client touches it every 20 s
+        workers/                one empty file for each running job
+        logs/                   output of the jobs
+        elsewhere               list of folders to remove together with this one
+    ~/.acme/logs/ID/            logs/, kept if a worker was lost
 
-It is removed by the client when the cluster ends; after the client was killed by the last job that
-ends, or at this user's next start of a cluster.
+The client removes it when the cluster ends. If the client was killed, the last job to end removes
+it, or else the next cluster that this user starts.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ import time
 import uuid
 from pathlib import Path
 
+from acme_cluster.keys import KeyPair
 from acme_cluster.lifetime.cleanup_registry import remove_noted
-from acme_cluster.security.keys import KeyPair
 
 __all__ = ["HEARTBEAT", "ClusterFolder", "remove_abandoned", "shared_base"]
 
-# Seconds between two signs of life of the client, and after which it counts as gone where its
-# process cannot be looked for. The second is generous: clocks of file servers and nodes differ.
+# Seconds between two heartbeats of the client, and their age after which a client on another host
+# counts as dead. The second is generous: modification times come from the clock of a file server,
+# NFS clients cache them for up to a minute, and a client may be suspended (Ctrl-Z) for a while.
 HEARTBEAT = 20.0
 _GONE_AFTER = 600.0
 
@@ -38,17 +39,18 @@ _END_OF_CERTIFICATE = "-----END CERTIFICATE-----\n"
 
 
 def shared_base(configured: str | None = None) -> Path:
-    """Return the folder below which clusters keep theirs.
+    """Return the folder that holds the folders of all clusters.
 
     Parameters
     ----------
     configured : str, optional
-        From a site; otherwise the dask configuration `acme.shared-directory`, otherwise `~/.acme`.
+        The site's `shared_directory`; by default `acme.shared-directory` of dask's configuration,
+        else `~/.acme`.
 
     Returns
     -------
     pathlib.Path
-        Absolute; it need not exist.
+        An absolute path, which need not exist.
     """
     import dask
 
@@ -62,7 +64,7 @@ class ClusterFolder:
     Parameters
     ----------
     path : pathlib.Path
-        An existing one; new ones come from :meth:`create`.
+        An existing folder; :meth:`create` makes a new one.
     """
 
     def __init__(self, path: Path) -> None:
@@ -70,14 +72,14 @@ class ClusterFolder:
 
     @classmethod
     def create(cls, base: Path, keys: KeyPair) -> ClusterFolder:
-        """Make a new folder, readable by this user only, and put the keys into it.
+        """Make a new folder that only this user can read, and store the keys in it.
 
         Parameters
         ----------
         base : pathlib.Path
-            From :func:`shared_base`; made if it is missing.
+            From :func:`shared_base`; created if missing.
         keys : KeyPair
-            Of the new cluster.
+            Keys of the new cluster.
 
         Returns
         -------
@@ -87,19 +89,22 @@ class ClusterFolder:
         Raises
         ------
         OSError
-            It cannot be made.
+            The folder cannot be made.
         """
         parent = base / "clusters"
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The time for people, the random part for two clusters started in the same second.
         path = parent / f"{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:8]}"
         path.mkdir(mode=0o700)
-        # The umask can only take rights away; this holds whatever a file system's defaults are.
+        # `mkdir` applies the umask, and some network file systems (CIFS) a mode of their own.
         path.chmod(0o700)
         (path / "workers").mkdir(mode=0o700)
+        # The start time as well: pids are reused.
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
         (path / "owner.json").write_text(json.dumps(owner))
         folder = cls(path)
         folder.beat()
+        # The keys come last: if a step above fails, no key is left behind.
         _write_private(path / "keys.pem", keys.certificate + keys.key)
         return folder
 
@@ -109,30 +114,31 @@ class ClusterFolder:
         Returns
         -------
         KeyPair
-            As given to :meth:`create`.
+            The keys given to :meth:`create`.
 
         Raises
         ------
         OSError
-            The folder has been removed: the cluster has ended.
+            The folder was removed: the cluster has ended.
         """
         text = (self.path / "keys.pem").read_text()
         certificate, _, key = text.partition(_END_OF_CERTIFICATE)
         return KeyPair(certificate + _END_OF_CERTIFICATE, key)
 
     def beat(self) -> None:
-        """Give a sign of life of the client."""
+        """Record that the client is alive."""
+        # A file system that is full or away must not end the task that calls this.
         with contextlib.suppress(OSError):
             (self.path / "alive").touch()
 
     def abandoned(self) -> bool:
-        """Tell whether the client that made the folder has gone.
+        """Return whether the client that made the folder is dead.
 
         Returns
         -------
         bool
-            On the client's own host its process decides, elsewhere the age of its last sign of
-            life.
+            On the client's own host, whether its process is gone; on other hosts, whether its
+            heartbeat is older than ten minutes.
         """
         try:
             owner = json.loads((self.path / "owner.json").read_text())
@@ -140,34 +146,35 @@ class ClusterFolder:
                 return bool(_started(owner["pid"]) != owner["started"])
             return time.time() - (self.path / "alive").stat().st_mtime > _GONE_AFTER
         except (OSError, ValueError, KeyError):
+            # Killed while it made the folder, or another process removes it right now.
             return _age(self.path) > _GONE_AFTER
 
     def enter(self, job: str) -> Path:
-        """Note that a job runs.
+        """Record that a job runs.
 
         Parameters
         ----------
         job : str
-            Its id.
+            Id of the job.
 
         Returns
         -------
         pathlib.Path
-            A file, for :meth:`leave`.
+            The job's marker file, for :meth:`leave`.
         """
         marker = self.path / "workers" / job
         marker.touch()
         return marker
 
     def leave(self, marker: Path, *, last_removes: bool) -> None:
-        """Note that a job has ended.
+        """Record that a job has ended.
 
         Parameters
         ----------
         marker : pathlib.Path
             From :meth:`enter`.
         last_removes : bool
-            Whether the client has gone, so that the last job removes the folder.
+            Remove the folder if this was the last job: for when the client is gone.
         """
         with contextlib.suppress(OSError):
             marker.unlink(missing_ok=True)
@@ -175,17 +182,17 @@ class ClusterFolder:
                 self.remove()
 
     def logs(self, configured: str | None) -> Path:
-        """Make the folder for what the jobs print.
+        """Make the folder for the output of the jobs.
 
         Parameters
         ----------
         configured : str or None
-            Where the user wants it; by default it is in this folder.
+            Path set by the site or the user; None for `logs` in this folder.
 
         Returns
         -------
         pathlib.Path
-            An existing folder.
+            The folder, which exists.
         """
         if configured is None:
             path = self.path / "logs"
@@ -195,12 +202,12 @@ class ClusterFolder:
         return path
 
     def keep(self, logs: Path) -> None:
-        """Save what the jobs printed from being removed.
+        """Move the output of the jobs to where it outlives this folder.
 
         Parameters
         ----------
         logs : pathlib.Path
-            A folder; one outside this folder stays where it is.
+            From :meth:`logs`; a folder outside this one stays where it is.
         """
         if self.path not in logs.parents:
             return
@@ -210,37 +217,39 @@ class ClusterFolder:
             logs.rename(kept)
 
     def remove(self) -> None:
-        """Remove the folder with the keys; one that is gone already is fine."""
-        # The keys first: should the rest fail, they are not there to be found.
+        """Remove the folder and all it lists; do nothing if it no longer exists."""
+        # The keys first: they are gone even if a later step fails.
         with contextlib.suppress(OSError):
             (self.path / "keys.pem").unlink(missing_ok=True)
         remove_noted(self.path)
         remove_tree(self.path)
+        # The empty parents as well; `rmdir` fails while another cluster or kept logs are there.
         for parent in (self.path.parent, self.path.parent.parent):
             with contextlib.suppress(OSError):
                 parent.rmdir()
 
 
 def remove_tree(path: str | Path, patience: float = 3.0) -> None:
-    """Remove a folder in which somebody who ends just now may still make files.
+    """Remove a folder in which a process that is just ending may still create files.
 
     Parameters
     ----------
     path : str or pathlib.Path
-        The folder; one that is gone already is fine.
+        The folder; it need not exist.
     patience : float, default 3
-        Seconds after which what cannot be removed is left.
+        Seconds after which the rest is left in place.
     """
     deadline = time.monotonic() + patience
     while True:
         shutil.rmtree(path, ignore_errors=True)
         if not os.path.lexists(path) or time.monotonic() > deadline:
             return
+        # One pass misses files created behind it, and NFS keeps an open file as `.nfsXXXX`.
         time.sleep(0.05)
 
 
 def remove_abandoned(base: Path) -> None:
-    """Remove what clients that were killed have left, unless jobs still use it.
+    """Remove the folders of killed clients, except those that jobs still use.
 
     Parameters
     ----------
@@ -249,7 +258,8 @@ def remove_abandoned(base: Path) -> None:
     """
     for path in sorted((base / "clusters").glob("*")):
         folder = ClusterFolder(path)
-        # A job that was killed leaves its marker; none outlives its client by that long.
+        # A killed job leaves its marker behind, so markers do not count for ever: without a client
+        # a worker ends within two minutes.
         if folder.abandoned() and (not _markers(path) or _age(path / "alive") > _GONE_AFTER):
             folder.remove()
 
@@ -262,6 +272,7 @@ def _markers(path: Path) -> list[Path]:
 
 
 def _age(path: Path) -> float:
+    """Return the seconds since a change; 0.0 for a missing path, which another process removed."""
     try:
         return time.time() - path.stat().st_mtime
     except OSError:
@@ -269,6 +280,7 @@ def _age(path: Path) -> float:
 
 
 def _started(pid: int) -> float | None:
+    """Return the start time of a process in seconds since the epoch, or None if it is gone."""
     import psutil
 
     try:
@@ -278,7 +290,8 @@ def _started(pid: int) -> float | None:
 
 
 def _write_private(path: Path, text: str) -> None:
-    # Made with its final mode: there is no moment in which others could open it.
+    # Created with its final mode: at no moment can others open it. O_EXCL refuses a file or link
+    # that is already there.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)

@@ -1,4 +1,4 @@
-"""When to ask the batch system about workers that are not online, and what its answer means."""
+"""When to ask SLURM about jobs without a worker online, and which of its answers mean "over"."""
 
 from __future__ import annotations
 
@@ -8,18 +8,30 @@ from typing import Any
 
 from acme_cluster.slurm.parse import JobState
 
-__all__ = ["Looks", "has_ended"]
+__all__ = ["PollTimer", "has_ended"]
 
+# Seconds between two looks at jobs that wait in the queue: often enough to notice a start or a
+# cancellation, and 120 questions an hour of one client are nothing to a controller.
 _LONGEST_WAIT = 30.0
 
+# Each look is this much later than the one before, from `shortest` to `_LONGEST_WAIT`.
+_GROWTH = 1.5
 
-class Looks:
-    """Decides when to ask about workers that are not online: soon, then less and less often.
+# States of a job that runs or will run again without help. Every other state (squeue shows ended
+# jobs for some minutes, `MinJobAge` in slurm.conf) is final. See JOB STATE CODES in squeue(1).
+_ALIVE = frozenset({
+    "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "COMPLETING",
+    "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "REQUEUE_FED",
+})  # fmt: skip
+
+
+class PollTimer:
+    """Spaces the questions about missing workers: soon after a change, then less and less often.
 
     Parameters
     ----------
     shortest : float
-        Least seconds between two looks at the same jobs.
+        Least seconds between two questions about the same jobs.
     """
 
     def __init__(self, shortest: float) -> None:
@@ -29,46 +41,44 @@ class Looks:
         self._next = 0.0
 
     def due(self, missing: Mapping[Any, Any]) -> bool:
-        """Tell whether to look now.
+        """Return whether to ask now; if so, schedule the next question.
 
         Parameters
         ----------
         missing : mapping
-            Jobs whose workers are not online, by the worker's name.
+            Jobs without a worker online, by the worker's name.
 
         Returns
         -------
         bool
-            The next look is put off if it is true.
+            Whether to ask now.
         """
         now = time.monotonic()
-        # One that was just submitted, or was online and is not any more, may have ended at once.
+        # Two kinds of news are asked about at once: a job just submitted, which may have failed in
+        # its first second, and one whose worker was online and has gone.
         known = {(job.job_id, bool(job.seen_online)) for job in missing.values()}
         if known - self._known:
             self._wait, self._next = 0.0, now
         self._known = known
         if now < self._next:
             return False
-        # Others wait in the queue, which may take hours.
-        self._wait = min(_LONGEST_WAIT, max(self._shortest, 1.5 * self._wait))
+        # The others wait in the queue, which may take hours.
+        self._wait = min(_LONGEST_WAIT, max(self._shortest, _GROWTH * self._wait))
         self._next = now + self._wait
         return True
 
 
 def has_ended(state: JobState | None) -> bool:
-    """Tell whether a job is over for good.
+    """Return whether a job is over for good.
 
     Parameters
     ----------
     state : JobState or None
-        As from the queue; None if it is not there.
+        As in the queue; None for a job that is not in it.
 
     Returns
     -------
     bool
-        False for a job that SLURM will run (again) by itself.
+        False for a job that SLURM runs, or will run (again) by itself.
     """
-    return state is None or state.state not in {
-        "PENDING", "CONFIGURING", "RUNNING", "SUSPENDED", "REQUEUED", "REQUEUE_HOLD", "COMPLETING",
-        "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED", "REQUEUE_FED",
-    }  # fmt: skip
+    return state is None or state.state not in _ALIVE

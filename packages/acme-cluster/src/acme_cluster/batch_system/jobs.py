@@ -1,7 +1,7 @@
-"""Jobs of a batch system that hold workers: what describes them, and what they are for dask.
+"""Jobs of a batch system that hold workers: their plan, their script, their class for dask.
 
-dask-jobqueue knows the batch systems. What is added here: a worker command of our own, sizes to the
-megabyte, and an environment without the traces of a surrounding job.
+dask-jobqueue knows the batch systems. Added here: a worker command of our own, memory to the
+megabyte, and submission without the variables of a surrounding job.
 """
 
 from __future__ import annotations
@@ -22,77 +22,46 @@ from distributed import Status
 
 from acme_cluster.batch_system.cluster_folder import shared_base
 from acme_cluster.batch_system.submission import Gate, call
+from acme_cluster.sites.model import BATCH_SYSTEMS, Site
 from acme_cluster.slurm import parse
 
-__all__ = ["SYSTEMS", "Plan", "job_class", "job_options", "job_script", "jobqueue"]
+__all__ = ["Plan", "job_class", "job_options", "job_script", "jobqueue"]
 
-# Batch system: module and class prefix in dask-jobqueue, and the command that cancels jobs.
-SYSTEMS = {
-    "slurm": ("slurm", "SLURM"),
-    "pbs": ("pbs", "PBS"),
-    "sge": ("sge", "SGE"),
-    "lsf": ("lsf", "LSF"),
-    "oar": ("oar", "OAR"),
-    "moab": ("moab", "Moab"),
-}
+# Seconds for which a worker tries to reach its scheduler before it ends, and its job with it: long
+# enough for a busy scheduler, short enough that no core is held for a client that was killed.
+_DEATH_TIMEOUT = 60
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that describes the jobs of one cluster. All values have been checked.
+    """The jobs of one cluster. All values have been checked and cut to the limits.
 
     Attributes
     ----------
     caller : str
-        The function that the user called, for messages.
-    system : str
-        A key of `SYSTEMS`.
+        Name of the public function that was called, for messages.
+    site : Site
+        The cluster, with its options for every job (account, ports, folders and so on).
     n_workers : int
         Number of jobs.
     partition : str or None
         Partition or queue; None for the system's default.
     cores, processes, memory : int
         Cores of a job, worker processes in it, and bytes of the whole job.
-    account, walltime : str or None
-        As the batch system wants them.
     directives : tuple of str
         Further options of the job script.
-    prologue : tuple of str
-        Lines of shell before the worker.
-    log_directory : str or None
-        Where jobs print to; None for a folder below the shared one.
-    shared_directory : str or None
-        Base for keys; None for the default.
-    interface : str or None
-        Network interface of scheduler and workers.
-    scheduler_port : int
-        0 for any.
-    worker_ports, nanny_ports : str or None
-        Ranges such as "10000:10099".
-    death_timeout : float
-        Seconds that a worker looks for its scheduler.
     limits : parse.Limits
-        What the partition's QoS allows, to explain why jobs wait.
+        Limits of the partition's QoS, to explain why jobs wait.
     """
 
     caller: str
-    system: str
+    site: Site
     n_workers: int
     partition: str | None
     cores: int
     processes: int
     memory: int
-    account: str | None = None
-    walltime: str | None = None
     directives: tuple[str, ...] = ()
-    prologue: tuple[str, ...] = ()
-    log_directory: str | None = None
-    shared_directory: str | None = None
-    interface: str | None = None
-    scheduler_port: int = 0
-    worker_ports: str | None = None
-    nanny_ports: str | None = None
-    death_timeout: float = 60.0
     limits: parse.Limits = field(default_factory=parse.Limits)
 
     def worker_command(self, scheduler: str, name: str, folder: Path | None) -> str:
@@ -101,27 +70,28 @@ class Plan:
         Parameters
         ----------
         scheduler : str
-            Its address.
+            Address of the scheduler.
         name : str
             Name of the worker.
         folder : pathlib.Path or None
-            The cluster's, with its keys.
+            Folder of the cluster, with its keys.
 
         Returns
         -------
         str
-            It replaces the shell, so that the batch system's signals reach the worker.
+            The command. With `exec` it replaces the shell, which would not pass the batch system's
+            signals on.
         """
         command = [sys.executable, "-m", "acme_cluster.job_worker", scheduler, "--name", name]
         command += ["--processes", str(self.processes)]
         command += ["--cores", str(max(1, self.cores // self.processes))]
         command += ["--memory", str(self.memory // self.processes)]
-        command += ["--death-timeout", f"{self.death_timeout:g}"]
+        command += ["--death-timeout", str(_DEATH_TIMEOUT)]
         options = {
             "--folder": folder,
-            "--interface": self.interface,
-            "--worker-ports": self.worker_ports,
-            "--nanny-ports": self.nanny_ports,
+            "--interface": self.site.interface,
+            "--worker-ports": self.site.worker_ports,
+            "--nanny-ports": self.site.nanny_ports,
         }
         for option, value in options.items():
             command += [option, str(value)] if value is not None else []
@@ -130,43 +100,44 @@ class Plan:
 
 def job_options(plan: Plan, log_directory: str | None) -> dict[str, Any]:
     """Return the keywords of dask-jobqueue's job class for a plan."""
+    site = plan.site
     megabytes = plan.memory // 2**20
-    directives = list(plan.directives)
     options: dict[str, Any] = {
+        "queue": plan.partition,
         "cores": plan.cores,
         "processes": plan.processes,
         "memory": f"{plan.memory} B",
-        "walltime": plan.walltime,
+        "walltime": site.walltime,
         "log_directory": log_directory,
-        "job_script_prologue": [*_import_path(), *plan.prologue],
+        "job_script_prologue": [*_import_path(), *site.prologue],
+        # The output of SLURM's jobs is named after it: `acme-JOB.out`.
         "job_name": "acme",
         "python": sys.executable,
-        "interface": plan.interface,
+        "interface": site.interface,
+        "job_extra_directives": list(plan.directives),
     }
-    if plan.system == "slurm":
-        # To the megabyte: dask-jobqueue would round up, beyond a limit that the job was made to
-        # fit.
-        options |= {"job_mem": f"{megabytes}M", "job_cpu": plan.cores, "account": plan.account}
-        if plan.walltime is None:
+    # The systems call what is charged for a job by two names, and take memory in several forms.
+    options["account" if site.system in ("slurm", "pbs", "moab") else "project"] = site.account
+    if site.system == "slurm":
+        # Without `job_mem`, dask-jobqueue rounds up to whole gigabytes (7900 MB becomes 8 GB), and
+        # a job above the limit of its QoS waits for ever.
+        options |= {"job_mem": f"{megabytes}M", "job_cpu": plan.cores}
+        if site.walltime is None:
             # dask-jobqueue's own default of half an hour; without it the partition's holds.
             options["job_directives_skip"] = ["-t 00:30:00"]
-    elif plan.system in ("pbs", "moab"):
-        options["account"] = plan.account
+    elif site.system in ("pbs", "moab"):
         options["resource_spec"] = f"select=1:ncpus={plan.cores}:mem={megabytes}mb"
-    elif plan.system == "sge":
-        options["project"] = plan.account
+    elif site.system == "sge":
+        # Grid Engine multiplies h_vmem by the slots of a job.
         options["resource_spec"] = f"h_vmem={megabytes // plan.cores}M"
-    else:
-        options["project"] = plan.account
-    if plan.system == "lsf":
+    elif site.system == "lsf":
         options |= {"mem": plan.memory, "ncpus": plan.cores}
-    options["queue"] = plan.partition
-    options["job_extra_directives"] = directives
     return options
 
 
 def _import_path() -> list[str]:
-    # Where this package is used from a folder that only this process knows, jobs have to be told.
+    """Return the lines that make this package importable in a job, if it is not installed."""
+    # sbatch passes this process's environment on, PYTHONPATH included, but no change of sys.path.
     here = str(Path(__file__).resolve().parents[2])
     known = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     if "site-packages" in here or "dist-packages" in here or here in known:
@@ -175,7 +146,7 @@ def _import_path() -> list[str]:
 
 
 class _BatchJob:
-    """What our jobs have in addition to dask-jobqueue's, whatever the batch system."""
+    """Additions to dask-jobqueue's job class, the same for all batch systems."""
 
     status: Any
     job_id: str | None
@@ -184,27 +155,35 @@ class _BatchJob:
         plan: Plan = options.pop("plan")
         folder: Path | None = options.pop("folder", None)
         self.gate: Gate = options.pop("gate", None) or Gate()
-        for handled_by_us in ("protocol", "security"):
-            options.pop(handled_by_us, None)
+        # From these dask-jobqueue would make options of `dask worker`, which our command is not.
+        for replaced in ("protocol", "security"):
+            options.pop(replaced, None)
         super().__init__(scheduler, name, **options)  # type: ignore[call-arg]
+        # dask-jobqueue's slot for the last line of the job script.
         self._command_template = plan.worker_command(str(scheduler), str(name), folder)
+        # Monotonic time when a worker of this job was first seen; 0.0 for never.
         self.seen_online = 0.0
 
     async def start(self) -> None:
-        """Submit the job. A refusal is noted, for whoever waits for the workers."""
+        """Submit the job. The gate records a refusal, which ends the waiting for workers."""
         try:
             await self.gate.submit(super().start())  # type: ignore[misc]
         except (OSError, ValueError, RuntimeError) as error:
+            # The first refusal is enough: the jobs of a plan are alike.
             if self.gate.open and self.gate.refusal is None:
                 self.gate.refusal = str(error)
+            # distributed's ProcessInterface asserts this status after a start.
             self.status = Status.running
 
     @staticmethod
     async def _call(cmd: Sequence[str], *, shell: bool = False, **_options: object) -> str:
+        # dask-jobqueue runs all commands through this hook. Its own would hand down the variables
+        # of a surrounding job, and has no timeout.
         return await call(["sh", "-c", " ".join(cmd)] if shell else cmd)
 
     @classmethod
     async def _close_job(cls, job_id: str | None, cancel_command: str) -> None:
+        # Cancelling a job that has ended fails; that is no error here.
         if job_id:
             with contextlib.suppress(OSError):
                 await call([*shlex.split(cancel_command), job_id])
@@ -216,9 +195,9 @@ def jobqueue(system: str, kind: str) -> tuple[str, Any]:
     Parameters
     ----------
     system : str
-        A key of `SYSTEMS`.
-    kind : str
-        "Job" or "Cluster".
+        A key of `BATCH_SYSTEMS`.
+    kind : {"Job", "Cluster"}
+        Which of its classes.
 
     Returns
     -------
@@ -227,15 +206,16 @@ def jobqueue(system: str, kind: str) -> tuple[str, Any]:
     cls : type
         The class.
     """
-    module, prefix = SYSTEMS[system]
+    prefix = BATCH_SYSTEMS[system]
     with _handlers_untouched():
-        return prefix, getattr(importlib.import_module(f"dask_jobqueue.{module}"), prefix + kind)
+        return prefix, getattr(importlib.import_module(f"dask_jobqueue.{system}"), prefix + kind)
 
 
 @contextlib.contextmanager
 def _handlers_untouched() -> Iterator[None]:
-    # dask-jobqueue 0.9 sets a handler for Ctrl-C when it is imported, which takes KeyboardInterrupt
-    # from the whole program, and fails outside the main thread.
+    """Keep an import from setting signal handlers."""
+    # dask_jobqueue/runner.py (0.9) sets one for SIGINT when imported: it takes KeyboardInterrupt
+    # from the whole program, and raises ValueError outside the main thread.
     original, me = signal.signal, threading.get_ident()
 
     def ignored(number: Any, handler: Any) -> Any:
@@ -256,7 +236,7 @@ def job_class(system: str) -> Any:
     Parameters
     ----------
     system : str
-        A key of `SYSTEMS`.
+        A key of `BATCH_SYSTEMS`.
 
     Returns
     -------
@@ -264,12 +244,14 @@ def job_class(system: str) -> Any:
         A subclass of dask-jobqueue's job class.
     """
     prefix, base = jobqueue(system, "Job")
+    # dask-jobqueue takes the first number in sbatch's output for the job id; `--parsable` prints
+    # nothing but the id.
     extra = {"submit_command": "sbatch --parsable"} if system == "slurm" else {}
     return type(f"{prefix}WorkerJob", (_BatchJob, base), extra)
 
 
 def job_script(plan: Plan) -> str:
-    """Return the job script of a plan without submitting or starting anything.
+    """Return the job script of a plan. Nothing is submitted or started.
 
     Parameters
     ----------
@@ -279,12 +261,15 @@ def job_script(plan: Plan) -> str:
     Returns
     -------
     str
-        As it will be submitted, but for the scheduler's address, the worker's name and the folder
+        The script, with placeholders for the scheduler's address, the worker's name and the folder
         of the cluster.
     """
-    folder = shared_base(plan.shared_directory) / "clusters" / "CLUSTER"
-    options = job_options(plan, None)
-    job = job_class(plan.system)(
-        "tls://SCHEDULER:PORT", "NAME", plan=plan, folder=folder, **options
+    base = shared_base(plan.site.path(plan.site.shared_directory))
+    job = job_class(plan.site.system)(
+        "tls://SCHEDULER:PORT",
+        "NAME",
+        plan=plan,
+        folder=base / "clusters" / "CLUSTER",
+        **job_options(plan, None),
     )
     return str(job.job_script())

@@ -1,4 +1,4 @@
-"""What users see: log messages, questions at the terminal, and the silence of dask's loggers.
+"""Console output: log messages, questions at the terminal, and silencing dask's loggers.
 
-Imports nothing else of this package.
+This room imports nothing else of this package.
 """

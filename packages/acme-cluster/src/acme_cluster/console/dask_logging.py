@@ -1,4 +1,8 @@
-"""Keeping dask's loggers silent for a while, without touching how the user configured logging."""
+"""Silencing dask's loggers for a while, without changing how the user configured logging.
+
+A filter on the handlers does it. Levels of loggers are the user's to set, and a filter on a logger
+does not see the records of its children (`distributed.core` and so on).
+"""
 
 from __future__ import annotations
 
@@ -11,18 +15,21 @@ from contextlib import contextmanager
 
 __all__ = ["silence_the_end", "silenced"]
 
+# dask's own logger and those of the libraries that it serves pages and connections with.
 DASK = ("distributed", "bokeh", "tornado")
 DASK_AND_LOOP = (*DASK, "asyncio")
 
+# Reentrant: a signal handler may log while its thread is inside.
 _lock = threading.RLock()
+# Token, level and loggers of each `silenced` block that is active now, in any thread.
 _wanted: list[tuple[object, int, tuple[str, ...]]] = []
 
 
 class _Threshold(logging.Filter):
-    """Lets records pass from a level on; on a handler it sees the records of all child loggers."""
+    """Rejects records of silenced loggers below the highest level asked for."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record may pass: only those of the named loggers are held back."""
+        """Return whether a record may pass; records of other loggers always do."""
         name = record.name.split(".")[0]
         with _lock:
             levels = [level for _, level, names in _wanted if name in names]
@@ -34,22 +41,22 @@ _threshold = _Threshold()
 
 @contextmanager
 def silenced(level: int, names: tuple[str, ...] = DASK) -> Iterator[None]:
-    """Hold back messages of other libraries below a level while inside.
+    """Suppress messages of other libraries below a level while inside.
 
     Parameters
     ----------
     level : int
-        Least level that still passes.
+        Lowest level that still passes.
     names : tuple of str, default DASK
-        Top-level loggers; `DASK_AND_LOOP` also has asyncio's, which complains about what is cut
-        short.
+        Top-level loggers. `DASK_AND_LOOP` adds asyncio's, which reports tasks that are cut short.
 
     Yields
     ------
     None
-        The highest level of everybody inside counts. Levels and handlers of loggers are never
-        changed: the handlers that print get a filter, and lose it when the last one leaves.
+        Of several active blocks the highest level counts. Loggers are not changed: handlers that
+        print get a filter, which the last block removes.
     """
+    # Compared by identity, so two blocks with equal arguments stay apart.
     token = object()
     handlers = _handlers()
     with _lock:
@@ -68,23 +75,28 @@ def silenced(level: int, names: tuple[str, ...] = DASK) -> Iterator[None]:
 
 
 def _handlers() -> list[logging.Handler]:
+    """Return the handlers that could print messages of dask."""
     handlers = list(logging.getLogger().handlers)
+    # Python's handler for loggers without one; it prints warnings to standard error.
     if logging.lastResort is not None:
         handlers.append(logging.lastResort)
     for name in list(logging.root.manager.loggerDict):
         if name.split(".")[0] in DASK_AND_LOOP:
             handlers += logging.getLogger(name).handlers
+    # distributed attaches one handler to several of its loggers.
     unique = dict.fromkeys(handlers)
     return [handler for handler in unique if isinstance(handler, logging.StreamHandler)]
 
 
 @functools.cache
 def silence_the_end() -> None:
-    """Hold back what dask says while the program ends, from when its clusters are closed.
+    """Silence dask from the moment in which the program ends and clusters are closed.
 
-    Its loops run on for a moment, and note each connection that goes. dask closes what is open in a
-    function for the end of the program; this one is registered later and therefore called before.
+    dask's event loops run on for a moment, and would log each connection that is closed.
     """
-    import distributed.deploy.spec  # noqa: F401  (registers that function)
+    # `atexit` calls the function registered last first: dask's own, which closes clusters, has to
+    # be registered before this one.
+    import distributed.deploy.spec  # noqa: F401  (registers dask's function)
 
+    # Entered and never left: the process ends.
     atexit.register(silenced(logging.CRITICAL + 1, DASK_AND_LOOP).__enter__)

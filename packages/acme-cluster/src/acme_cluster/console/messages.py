@@ -1,10 +1,10 @@
-"""Show log messages on the console for the duration of a call.
+"""Log messages on the console while a public function runs.
 
-Messages go through ordinary loggers named by module; importing this package configures none of
-them. Each user-facing call runs inside :func:`shown`, which gives the loggers a level and one
+Messages go through ordinary loggers named by module, and importing this package configures none of
+them. Each public function runs inside :func:`shown`, which gives the loggers a level and one
 console handler, and restores both at the end::
 
-    shown() -> loggers at INFO, one handler -> ... -> as before
+    shown() ─► loggers at INFO, one handler ─► the call ─► levels and handlers as before
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ OWN_LOGGER = "acme_cluster"
 
 
 class _CurrentStderr(logging.Handler):
-    """Writes to the `sys.stderr` of the moment: notebooks and test runners replace it."""
+    """Writes to the current `sys.stderr`, which notebooks and test runners replace."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record and flush, so that it stands before what is printed next."""
+        """Write one record and flush."""
+        # `StreamHandler` would keep the stream of the moment in which it was made. The flush keeps
+        # the order between messages and what the program prints.
         try:
             sys.stderr.write(self.format(record) + "\n")
             sys.stderr.flush()
@@ -33,18 +35,19 @@ class _CurrentStderr(logging.Handler):
 
 
 class _Console:
-    """The one handler, the levels wanted by all calls inside, and the levels to restore."""
+    """The console handler, the levels of all active calls, and the levels to restore."""
 
     def __init__(self) -> None:
-        # Reentrant: a signal handler may log in the middle of this.
+        # Reentrant: a signal handler may enter while its own thread is inside.
         self._lock = threading.RLock()
         self._wanted: list[tuple[object, int]] = []
         self._before: dict[str, int] = {}
         self._handler: logging.Handler | None = None
 
     def enter(self, token: object, level: int, names: Iterable[str]) -> None:
-        """Start showing messages of at least `level` on behalf of `token`."""
+        """Show messages of at least `level` until `token` leaves."""
         with self._lock:
+            # Decided once per outermost call: what the user configured does not change inside.
             if not self._wanted and not _root_writes_to_console():
                 self._handler = _CurrentStderr()
                 self._handler.setFormatter(logging.Formatter("%(message)s"))
@@ -53,8 +56,9 @@ class _Console:
             self._set_level(level)
 
     def leave(self, token: object) -> None:
-        """End what `token` asked for; the last call to leave restores everything."""
+        """Forget the level of `token`; the last to leave restores everything."""
         with self._lock:
+            # Not a stack: calls in several threads leave in any order.
             self._wanted = [entry for entry in self._wanted if entry[0] is not token]
             if self._wanted:
                 self._set_level(self._wanted[-1][1])
@@ -63,6 +67,7 @@ class _Console:
 
     def _attach(self, names: Iterable[str]) -> None:
         for name in names:
+            # An inner call may add loggers; those already attached keep their original level.
             if name not in self._before:
                 logger = logging.getLogger(name)
                 self._before[name] = logger.level
@@ -84,7 +89,7 @@ class _Console:
 
 
 def _root_writes_to_console() -> bool:
-    # Exactly StreamHandler: its subclasses write to files, or belong to a test runner.
+    # Exactly StreamHandler: subclasses write to files, or are pytest's (`LogCaptureHandler`).
     return any(type(handler) is logging.StreamHandler for handler in logging.getLogger().handlers)
 
 
@@ -98,15 +103,15 @@ def shown(level: int = logging.INFO, loggers: Iterable[str] = ()) -> Iterator[No
     Parameters
     ----------
     level : int, default logging.INFO
-        Least level to show. Of nested calls the innermost one counts.
+        Lowest level to show. Of nested calls the innermost counts.
     loggers : iterable of str, optional
         Names of further loggers, such as those of the calling package.
 
     Yields
     ------
     None
-        The outermost call restores levels and handlers, also after an exception. If the root
-        logger writes to the console already, no second handler is attached.
+        Levels and handlers are restored by the outermost call, also after an exception. If the root
+        logger already writes to the console, no second handler is attached.
     """
     token = object()
     _console.enter(token, level, (OWN_LOGGER, *loggers))
@@ -118,26 +123,26 @@ def shown(level: int = logging.INFO, loggers: Iterable[str] = ()) -> Iterator[No
 
 @contextmanager
 def shown_outside_calls() -> Iterator[None]:
-    """Show warnings from background tasks, while the user's program does something else.
+    """Show warnings of a background task, which runs while no public function does.
 
     Yields
     ------
     None
-        As from `shown`.
+        As from :func:`shown`.
     """
     with shown(logging.WARNING):
         yield
 
 
 def shortened(text: str, width: int = 200) -> str:
-    """Return a text that is cut after a word, and ends in an ellipsis, if it is too long.
+    """Return a text cut after a word, with an ellipsis, if it is too long.
 
     Parameters
     ----------
     text : str
         One line.
     width : int, default 200
-        Largest number of characters.
+        Largest number of characters, ellipsis included.
 
     Returns
     -------
@@ -147,5 +152,6 @@ def shortened(text: str, width: int = 200) -> str:
     if len(text) <= width:
         return text
     head, _, _ = text[: width - 1].rpartition(" ")
-    # `textwrap.shorten` returns nothing but the ellipsis if the first word is too long.
+    # Not `textwrap.shorten`: it returns only the ellipsis if the first word is too long, as a path
+    # or a line of base64 may be.
     return f"{head.rstrip() or text[: width - 2]} …"

@@ -1,4 +1,4 @@
-"""Asking the user, where there is one."""
+"""Questions at the terminal."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ __all__ = ["can_ask", "confirm"]
 
 
 def can_ask() -> bool:
-    """Tell whether somebody sits at a terminal.
+    """Return whether standard input is a terminal.
 
     Returns
     -------
     bool
-        True only if standard input is a terminal; in batch jobs, pipes and notebooks nobody can
-        answer.
+        False in batch jobs, pipes and notebooks, where nobody can answer.
     """
+    # Standard input is None under pythonw and in some daemons.
     try:
         return sys.stdin is not None and sys.stdin.isatty()
-    except ValueError:  # closed
+    except ValueError:  # standard input was closed
         return False
 
 
 def confirm(question: str, *, default: bool = True) -> bool:
-    """Ask a question that is answered by yes or no.
+    """Ask a yes-or-no question until it is answered.
 
     Parameters
     ----------
     question : str
-        Without the choices, which are appended.
+        The question. The choices are appended.
     default : bool, default True
-        The answer of an empty line, and of the end of the input.
+        Meaning of an empty line, and of the end of the input.
 
     Returns
     -------
     bool
-        The answer.
+        True for yes.
     """
+    # The capital letter marks the default, as in most shell programs.
     choices = "[Y/n]" if default else "[y/N]"
     while True:
         try:

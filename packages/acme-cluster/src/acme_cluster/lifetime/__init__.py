@@ -1,5 +1,5 @@
-"""What accompanies a cluster from its start to its end.
+"""Parts of a cluster's life that local and batch clusters share.
 
-Its clients, its scheduler with the dashboard, the dask configuration it runs with, the signals that
-end it, and the registry of folders to remove with it. May import `console` and `errors`.
+Clients, the scheduler with its dashboard, the dask configuration, signals that end the program, and
+the registry of folders to remove at the end. This room may import `console` and `errors`.
 """

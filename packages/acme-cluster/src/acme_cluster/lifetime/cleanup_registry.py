@@ -1,9 +1,9 @@
-"""What goes when a cluster goes, although it lies elsewhere.
+"""Registry of folders outside a cluster's private folder that are removed together with it.
 
-A run may need a folder in memory, or beside its results, that nobody else would remove if the
-client were killed. Its path is noted in the private folder of the cluster; whoever removes that
-(the client, the fork server, the last job) removes it as well. Nothing here imports more than it
-must: the fork server uses it.
+A run may keep a folder in `/dev/shm`, or beside its results, which would stay behind if the client
+were killed. Its path is listed in the private folder of the cluster. The process that removes that
+folder (client, fork server or last job) removes the listed ones as well. This module imports only
+what it must, because the fork server uses it.
 """
 
 from __future__ import annotations
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 
 __all__ = ["note", "remove_noted", "remove_with"]
 
+# File in the private folder: absolute paths, each followed by a null byte, the one character that
+# no path contains.
 _LIST = "elsewhere"
 
 
 def remove_with(client: Client, folder: str | Path) -> bool:
-    """Have a folder removed at the latest when a client's cluster is, however that ends.
+    """Register a folder for removal when a client's cluster ends, even if the client is killed.
 
     Parameters
     ----------
     client : distributed.Client
-        Its cluster decides.
+        A client of the cluster.
     folder : str or pathlib.Path
-        A folder of this user's.
+        A folder that belongs to this user. It may be removed earlier.
 
     Returns
     -------
     bool
-        Whether it will be; clusters that were not started by this package promise nothing.
+        Whether the folder will be removed; False for clusters that this package did not start.
     """
     private = getattr(client.cluster, "private_folder", None)
     if private is None:
@@ -48,19 +50,21 @@ def remove_with(client: Client, folder: str | Path) -> bool:
 
 
 def note(private: str | Path, folder: str | Path) -> None:
-    """Note a folder in the private one of a cluster.
+    """Add a folder to the list in a cluster's private folder.
 
     Raises
     ------
     OSError
-        It cannot be written to.
+        The list cannot be written: the cluster has ended.
     """
+    # One short write in append mode: entries of several threads do not mix.
     with open(os.path.join(private, _LIST), "a", encoding="utf-8") as file:
         file.write(f"{os.path.abspath(folder)}\0")
 
 
 def remove_noted(private: str | Path) -> None:
-    """Remove the folders that are noted in a private one; those that have gone are fine."""
+    """Remove the folders listed in a private folder; skip those that no longer exist."""
+    # Needed at the end only, by when the fork server would otherwise have paid for it at its start.
     import shutil
 
     noted = ""
@@ -72,6 +76,7 @@ def remove_noted(private: str | Path) -> None:
 
 
 def _is_own_folder(path: str) -> bool:
+    # `lstat`: a link that took the folder's place must not lead the removal elsewhere.
     try:
         found = os.lstat(path)
     except OSError:

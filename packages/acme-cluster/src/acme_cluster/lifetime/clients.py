@@ -1,4 +1,4 @@
-"""Which client is there already, and how to start one that fits this machine."""
+"""The current client: how to find it, and how to close it."""
 
 from __future__ import annotations
 
@@ -10,62 +10,37 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["close_client", "connect", "current_client", "find_client"]
+__all__ = ["close_client", "current_client", "find_client"]
 
 logger = logging.getLogger(__name__)
 
-# A scheduler on the other side of a cluster answers in milliseconds; one that takes longer is gone.
+# Seconds to wait for the answer of a scheduler; even across a cluster it takes milliseconds.
 _ANSWER_TIME = 10.0
-# Seconds for which messages to the scheduler are collected. dask's own 10 ms delay the first calls
-# of each run, since something is always said before them.
-_COLLECTING_TIME = 0.001
-
-
-def connect(cluster: Any) -> Client:
-    """Return a new client of a cluster that was started here.
-
-    Parameters
-    ----------
-    cluster : distributed.deploy.Cluster
-        A cluster of this package.
-
-    Returns
-    -------
-    distributed.Client
-        dask's current client from now on.
-    """
-    from distributed import Client
-
-    client = Client(cluster)
-    messages: Any = client.scheduler_comm
-    if messages is not None:
-        messages.interval = _COLLECTING_TIME
-    return client
 
 
 def current_client() -> Client | None:
-    """Return the client that computations on this process would use.
+    """Return the client that computations in this process would use.
 
     Returns
     -------
     distributed.Client or None
-        The current client of dask, however it was made, if it has at least one live worker (or, for
-        a cluster of a batch system that was started here, jobs that wait in the queue). One without
-        is closed and None returned. distributed is not imported for this.
+        dask's current client, however it was made, if it has at least one live worker (or, for a
+        batch cluster started here, jobs that wait in the queue). A client without is closed.
+        distributed is not imported for this.
     """
     found = find_client()
     return None if found is None else found[0]
 
 
 def find_client() -> tuple[Client, dict[str, int]] | None:
-    """Find the current client together with its workers, in one question to the scheduler.
+    """Return the current client and its workers, with a single request to the scheduler.
 
     Returns
     -------
     client : distributed.Client
-        As `current_client` returns it; None instead of both if there is none.
+        As from `current_client`; None instead of the pair if there is none.
     workers : dict of str to int
-        Addresses of the live workers, and their numbers of threads.
+        Addresses of the live workers and their thread counts.
     """
     if "distributed" not in sys.modules:
         return None
@@ -107,20 +82,19 @@ def _forget(client: Client) -> None:
 
 
 def close_client(client: Client, timeout: float = 10) -> None:
-    """Close a client and the cluster that belongs to it, without a word.
+    """Close a client and its cluster silently.
 
     Parameters
     ----------
     client : distributed.Client
-        May be closed already, and its scheduler may be dead.
+        The client; it may be closed and its scheduler dead.
     timeout : float, default 10
         Seconds for each of the two.
     """
     cluster: Any = client.cluster
     quietly = getattr(cluster, "quietly", contextlib.nullcontext)
     with quietly():
-        # What goes wrong here goes wrong with something that ends anyway: a dead scheduler, a
-        # stopped loop.
+        # Errors here come from what is ending anyway: a dead scheduler, a stopped event loop.
         with contextlib.suppress(OSError, TimeoutError, RuntimeError):
             client.close(timeout=timeout)
         if cluster is not None:

@@ -1,8 +1,8 @@
-"""dask settings with which many processes share few cores, and nodes with other people's work.
+"""dask settings for many processes on few cores, and for nodes shared with other people.
 
-By default each worker and each nanny wakes up two hundred times a second to see whether anything
-is slow. One process costs a fiftieth of a core that way; thirty-two workers with their nannies on
-a machine with two cores leave hardly any time for calls.
+By default each worker and each nanny wakes up two hundred times a second to measure delays. That
+takes 2 % of a core per process; thirty-two workers with their nannies on two cores leave hardly any
+time for calls.
 """
 
 from __future__ import annotations
@@ -14,36 +14,36 @@ import distributed  # noqa: F401  (its defaults are what is compared with)
 
 __all__ = ["WORKER_RULES", "calm"]
 
-# dask would pause a worker above 80 % of its memory, for ever if the memory does not shrink, and
-# move results to disk that are not there: calls hand their results on at once. Only the last resort
-# stays, the end of the worker.
+# Above 60 and 70 % of its memory limit dask moves results to disk, but here calls keep none; above
+# 80 % it pauses the worker, for ever if its memory does not shrink. Only the last resort stays: at
+# 95 % the nanny kills the worker.
 WORKER_RULES: dict[str, Any] = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
-    # Workers serve no pages: there is nothing to import for them.
+    # Workers serve no pages, so no modules for them are imported.
     "distributed.worker.http.routes": [],
 }
 
 _CALM = {
-    # Notes when an event loop is late; it warns from three seconds on.
+    # Measures whether the event loop is late; warnings start at three seconds.
     "distributed.admin.tick.interval": "1s",
-    # Processor and memory of each process, for the dashboard.
+    # Samples CPU and memory of each process, for the dashboard.
     "distributed.admin.system-monitor.interval": "2s",
-    # Samples of the call stack, for the dashboard's profile.
+    # Samples the call stack, for the dashboard's profile.
     "distributed.worker.profile.interval": "500ms",
-    # The nanny's look at its worker's memory.
+    # The nanny checks the memory of its worker.
     "distributed.worker.memory.monitor-interval": "200ms",
 }
 
 
 def calm() -> dict[str, Any]:
-    """Return the settings that let idle workers be idle.
+    """Return settings with which idle workers use next to no CPU.
 
     Returns
     -------
     dict of str to object
-        For `dask.config.set`; without those that the user has set to something of their own.
+        For `dask.config.set`, without those that the user has changed.
     """
     return {key: value for key, value in _CALM.items() if dask.config.get(key) == _default(key)}
 

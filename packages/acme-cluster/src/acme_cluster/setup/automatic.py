@@ -1,4 +1,4 @@
-"""Start whichever workers fit this machine."""
+"""Workers as jobs on a machine with SLURM, as local processes elsewhere."""
 
 from __future__ import annotations
 
@@ -28,42 +28,44 @@ def start_client(
     meanwhile: Callable[[], object] | None = None,
     caller: str = "start_client",
 ) -> Client:
-    """Start the workers that fit this machine and return their client.
+    """Start workers in the way that fits this machine.
 
-    On a machine with SLURM they are jobs, of the site that the machine belongs to if it is a known
-    one; elsewhere they are local processes.
+    On a machine with SLURM they are jobs, with the settings of the site that the machine belongs
+    to. Elsewhere they are local processes.
 
     Parameters
     ----------
     n_workers : int, optional
-        Number of workers; by default locally one per usable core, on a batch system up to the
-        site's limit (100 unless it says otherwise), and nowhere more than one per call.
+        Number of workers. By default one per call, at most one per usable core locally, and at
+        most the site's `max_workers` (100 by default) on SLURM.
     n_calls : int, optional
-        Number of calls that wait for them.
+        Number of calls that the workers will run, if known.
     partition : str, default "auto"
-        Of the batch system, by default the site's or SLURM's default. Local workers have none.
+        SLURM partition; "auto" is the default of the site or of SLURM. Ignored for local workers,
+        with a warning.
     mem_per_worker : str, default "auto"
         Memory of one worker, such as "8GB".
     timeout : float, default 60
-        Seconds to wait for the first workers of a batch system.
+        Seconds to wait for the first worker on SLURM.
     interactive : bool, default True
-        Whether questions may be asked at a terminal.
+        Whether to ask questions at a terminal.
     meanwhile : callable, optional
-        Called without arguments, once, while the workers start: imports, for instance, that cost
-        nothing there. An exception of it ends the start, and comes out.
+        Called once, without arguments, while the workers start; for imports, which cost no time
+        there. Its exceptions end the start and are raised unchanged.
     caller : str, default "start_client"
-        Function that the user called, for messages about its arguments.
+        Name of the calling function, for messages about its arguments.
 
     Returns
     -------
     distributed.Client
-        A new client, which is dask's current one from now on.
+        A new client, which becomes dask's current client.
 
     Raises
     ------
     TypeError, ValueError, TimeoutError, RuntimeError, OSError
         As for `local_cluster_setup` and `slurm_cluster_setup`.
     """
+    # The imports below take most of the time of a start, so each branch makes only its own.
     if not query.usable():
         return _start_here(
             n_workers, n_calls, partition, mem_per_worker, interactive, meanwhile, caller
@@ -84,7 +86,7 @@ def _start_here(
     meanwhile: Callable[[], object] | None,
     caller: str,
 ) -> Client:
-    """Start local workers for a request that may have been made for a cluster."""
+    """Start local workers for arguments that may have been written for a cluster."""
     from acme_cluster.setup.local import start_local, usable_cores
 
     if partition != "auto":
@@ -94,13 +96,14 @@ def _start_here(
             caller,
             partition,
         )
+    # A script written for 50 jobs must not start 50 processes on a laptop.
     cores = usable_cores()
     if n_workers is not None and n_workers > cores:
         logger.warning(
-            "<%s> WARNING: %d workers were asked for, this machine has %d cores: %d are started",
+            "<%s> WARNING: This machine has %d cores: of %d workers, %d are started",
             caller,
-            n_workers,
             cores,
+            n_workers,
             cores,
         )
         n_workers = cores

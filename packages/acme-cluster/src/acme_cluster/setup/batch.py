@@ -1,4 +1,4 @@
-"""Starting jobs and waiting for their workers; whatever goes wrong on the way, no job is left."""
+"""From a request to a client: plan, submit, wait. A start that fails leaves no job behind."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from acme_cluster.batch_system.cluster import start_cluster
 from acme_cluster.batch_system.jobs import Plan
 from acme_cluster.batch_system.plans import Request, make_plan
 from acme_cluster.checks import check_bool
+from acme_cluster.internals import prompt_client
+from acme_cluster.internals.preloading import import_registered
 from acme_cluster.lifetime import clients
 from acme_cluster.lifetime.clients import close_client
 from acme_cluster.lifetime.dashboard import dashboard_link, how_to_reach
-from acme_cluster.processes.preloading import import_registered
-from acme_cluster.setup.waiting import Patience, wait_for_workers
+from acme_cluster.setup.waiting import WaitOptions, wait_for_workers
 from acme_cluster.sites.catalog import Site, detect_site, generic_site
 
 if TYPE_CHECKING:
@@ -27,26 +28,28 @@ __all__ = ["set_up", "start_for_calls", "start_plan"]
 logger = logging.getLogger(__name__)
 
 
-def set_up(request: Request, site: Site, patience: Patience, want_client: bool) -> Any:
-    """Check a request, and start what it asks for unless there is a client with workers.
+def set_up(request: Request, site: Site, wait: WaitOptions, want_client: bool) -> Any:
+    """Check a request, then attach to the current client or start a cluster.
 
     Parameters
     ----------
     request : Request
-        What was asked for.
+        The user's arguments about jobs.
     site : Site
-        Where.
-    patience : Patience
-        How long to wait for how many workers.
+        The cluster to start them on.
+    wait : WaitOptions
+        The user's arguments about waiting.
     want_client : bool
         Return a client; otherwise the cluster.
 
     Returns
     -------
     distributed.Client or cluster
-        A new one, or the current one.
+        New, or that of dask's current client.
     """
-    patience.check(request.caller)
+    # Checks come first even if the current client is used: a wrong argument must not pass only
+    # because a client happens to exist.
+    wait.check(request.caller)
     check_bool(want_client, "start_client", request.caller)
     plan = make_plan(request, site)
     current = clients.current_client()
@@ -55,49 +58,52 @@ def set_up(request: Request, site: Site, patience: Patience, want_client: bool) 
             "<%s> INFO: Attaching to global parallel computing client %s", request.caller, current
         )
         return current if want_client else current.cluster
-    return start_plan(plan, patience, want_client=want_client, meanwhile=import_registered)
+    return start_plan(plan, wait, want_client=want_client, meanwhile=import_registered)
 
 
 def start_plan(
     plan: Plan,
-    patience: Patience,
+    wait: WaitOptions,
     *,
     want_client: bool = True,
     meanwhile: Callable[[], object] | None = None,
 ) -> Any:
     """Submit the jobs of a plan and wait for the first workers.
 
+    If a step fails, the cluster is closed and its jobs are cancelled.
+
     Parameters
     ----------
     plan : Plan
         The jobs.
-    patience : Patience
-        How long to wait for how many workers.
+    wait : WaitOptions
+        How long to wait, and for how many workers.
     want_client : bool, default True
         Return a client; otherwise the cluster.
     meanwhile : callable, optional
-        Called when the jobs are submitted, before they are waited for.
+        Called once the jobs are requested, before the wait for their workers.
 
     Returns
     -------
     distributed.Client or cluster
-        Whatever goes wrong on the way, no job is left behind.
+        The new client or cluster.
     """
-    patience.check(plan.caller)
+    wait.check(plan.caller)
     cluster = start_cluster(plan)
     client = None
     try:
         if meanwhile is not None:
             meanwhile()
-        wait_for_workers(cluster, plan.caller, plan.n_workers * plan.processes, patience)
+        wait_for_workers(cluster, plan.caller, plan.n_workers * plan.processes, wait)
         _announce(plan.caller, cluster)
         if not want_client:
             return cluster
-        client = clients.connect(cluster)
+        client = prompt_client.connect(cluster)
     except BaseException:
+        # Ctrl-C included: a user who stops waiting does not want the jobs.
         if client is not None:
             close_client(client)
-        # What went wrong is what counts, not what goes wrong because of it.
+        # The original error is raised, not one that follows from it.
         with contextlib.suppress(OSError, TimeoutError, RuntimeError):
             cluster.close(timeout=10)
         raise
@@ -105,6 +111,7 @@ def start_plan(
 
 
 def _announce(caller: str, cluster: Any) -> None:
+    """Log the dashboard's address in the words of the user guide, and how to reach it from afar."""
     link = dashboard_link(cluster.scheduler)
     if link is None:
         return
@@ -123,14 +130,14 @@ def start_for_calls(
     interactive: bool,
     meanwhile: Callable[[], object] | None = None,
 ) -> Client:
-    """Start workers for a known number of calls; a current client is not looked for.
+    """Start workers for a number of calls, without looking for a current client.
 
     Parameters
     ----------
     n_workers : int or None
         Number of jobs; None for one per call, up to the site's limit.
     n_calls : int or None
-        Number of calls, if known.
+        Number of calls, if known; only the default of `n_workers` depends on it.
     partition, mem_per_worker, timeout, interactive
         As for :func:`slurm_cluster_setup`.
     meanwhile : callable, optional
@@ -139,7 +146,7 @@ def start_for_calls(
     Returns
     -------
     distributed.Client
-        Client of the new cluster.
+        A client of the new cluster.
 
     Raises
     ------
@@ -152,14 +159,15 @@ def start_for_calls(
         n_workers = min(n_calls or site.max_workers, site.max_workers)
         if n_calls is not None and n_calls > n_workers:
             logger.info(
-                "<%s> INFO: Starting %d workers for %d calls, the most that %s allows unless "
-                "n_workers says otherwise",
+                "<%s> INFO: Starting %d workers for %d calls, the most that %s allows by default; "
+                "n_workers can ask for more",
                 caller, n_workers, n_calls, site.description or site.name,
             )  # fmt: skip
-    # A site that knows its partitions knows how many cores belong to their memory; elsewhere one.
+    # None takes as many cores as belong to the memory of the partition. For a site without rules
+    # that could be a whole node, of which a call would use one core.
     cores = None if site.rule(partition).memory else 1
     request = Request(caller, partition, cores, n_workers, memory=mem_per_worker)
     plan = make_plan(request, site)
-    patience = Patience(timeout=timeout, interactive=interactive)
-    client: Client = start_plan(plan, patience, meanwhile=meanwhile)
+    wait = WaitOptions(timeout=timeout, interactive=interactive)
+    client: Client = start_plan(plan, wait, meanwhile=meanwhile)
     return client

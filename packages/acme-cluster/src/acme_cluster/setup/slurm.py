@@ -1,8 +1,12 @@
-"""Workers on a SLURM cluster.
+"""Workers as jobs: on any SLURM cluster, on the ESI cluster, or at a described site.
 
-arguments ──► site (what is known of this cluster) ──► Plan (checked, capped by SLURM's own
-limits)
-          ──► batch.start_cluster ──► waiting ──► Client
+    arguments ─┬► Request      what the jobs should be ─────┐
+               ├► Site         named or detected, with the ─┼─► batch.set_up ─► plan, submit, wait
+               │               options of this call         │                        │
+               └► WaitOptions  how long for how many ───────┘                     Client
+
+The functions differ in their defaults, in how they find the site, and in what they do where there
+is no SLURM. `slurm_cluster_setup` documents the arguments that they share.
 """
 
 from __future__ import annotations
@@ -25,8 +29,8 @@ from acme_cluster.errors import (
 )
 from acme_cluster.setup.batch import set_up
 from acme_cluster.setup.local import local_cluster_setup
-from acme_cluster.setup.waiting import Patience
-from acme_cluster.sites.catalog import changed, detect_site, generic_site, site_named
+from acme_cluster.setup.waiting import WaitOptions
+from acme_cluster.sites.catalog import Site, changed, detect_site, generic_site, site_named
 from acme_cluster.slurm import query
 
 if TYPE_CHECKING:
@@ -63,23 +67,23 @@ def slurm_cluster_setup(
     Parameters
     ----------
     partition : str, default "auto"
-        Where to run; "auto" is the site's default or SLURM's, which is named in the log.
+        SLURM partition; "auto" is the default of the site or of SLURM, which is then logged.
     cores_per_worker : int, default 1
-        Cores of one job. They are for one call at a time: numerical libraries may use that many
-        threads. None for as many as belong to the memory.
+        Cores of one job, for the numerical libraries in the one call that runs at a time. None
+        takes as many as belong to the memory.
     n_workers : int, default 1
         Number of jobs.
     processes_per_worker : int, default 1
-        Worker processes in one job, which share its cores and memory; each runs one call at a time.
+        Worker processes per job. They share its cores and memory; each runs one call at a time.
     mem_per_worker : str or int, default "auto"
-        Memory of one job, such as "8GB"; "auto" is what the partition is made for. What is more
-        than the partition gives is cut to that, with a warning.
+        Memory of one job, such as "8GB". "auto" takes the default of the partition. More than the
+        partition allows is cut to its limit, with a warning.
     n_workers_startup : int, default 1
-        Workers to wait for; the others come while work is already going on.
+        Worker processes to wait for; the others join later.
     timeout : float, default 60
         Seconds to wait for them.
     interactive : bool, default True
-        Ask at the terminal, if there is one, how to go on when they did not come.
+        When the timeout is over, ask at the terminal, if there is one, whether to wait longer.
     interactive_wait : float, default 10
         Seconds to wait for the answer.
     start_client : bool, default True
@@ -89,54 +93,53 @@ def slurm_cluster_setup(
     account, walltime, qos, gres : str, optional
         As for `sbatch`.
     log_directory : str, optional
-        Where the jobs print to; by default a folder that is removed at the end unless a worker was
+        Folder for the output of the jobs. By default it is removed at the end, unless a worker was
         lost.
     interface : str, optional
-        Network interface between here and the nodes, such as "ib0".
+        Network interface between this machine and the nodes, such as "ib0".
     site : str, optional
         Name of a site; by default the one that this machine belongs to, if any.
 
     Returns
     -------
     distributed.Client or dask_jobqueue.SLURMCluster
-        A client of the new cluster; or the current client (its cluster), if it has live workers.
+        New, or dask's current client (or its cluster) if that has live workers.
 
     Raises
     ------
     TypeError, ValueError
-        An argument that cannot mean anything here. Nothing was submitted.
+        An argument is wrong. Nothing was submitted.
     TimeoutError
-        No worker came in time; the jobs were cancelled.
+        No worker was online in time. The jobs were cancelled.
     RuntimeError
-        There is no SLURM here, or it refused the jobs.
+        There is no SLURM here, SLURM refused the jobs, or the user chose to stop.
     OSError
-        A command of SLURM failed; the message has command, exit code and output.
+        A SLURM command failed; the message has the command, its exit code and its output.
 
     See Also
     --------
-    slurm_job_script : the script of the jobs, without submitting anything
+    slurm_job_script : return the job script without submitting anything
     cluster_setup : the same for any site and batch system
 
     Notes
     -----
     Connections are encrypted and authenticated with keys made for this cluster, in a folder below
-    `~/.acme` that only this user can read. Workers that vanish while work waits are replaced, not
-    for ever.
+    `~/.acme` that only this user can read. Lost workers are replaced while work waits, a limited
+    number of times.
     """
     caller = "slurm_cluster_setup"
     with shown():
         _need_slurm(caller)
-        where = site_named(site) if site is not None else detect_site() or generic_site()
         where = changed(
-            where, account=account, walltime=walltime, qos=qos, gres=gres,
+            _site_or_generic(site), account=account, walltime=walltime, qos=qos, gres=gres,
             log_directory=log_directory, interface=interface,
         )  # fmt: skip
         request = Request(
             caller, partition, cores_per_worker, n_workers, processes_per_worker, mem_per_worker,
             job_extra,
         )  # fmt: skip
-        patience = Patience(n_workers_startup, timeout, interactive, interactive_wait)
-        return set_up(request, where, patience, start_client)
+        wait = WaitOptions(n_workers_startup, timeout, interactive, interactive_wait)
+        return set_up(request, where, wait, start_client)
 
 
 def esi_cluster_setup(
@@ -158,22 +161,19 @@ def esi_cluster_setup(
     ----------
     partition : str, default "auto"
         Such as "8GBXS" or, from a POWER machine, "E880".
-    n_workers : int, default 2
-        Number of jobs.
-    mem_per_worker : str or int, default "auto"
-        Memory of one job; by default all that the partition is made for.
-    cores_per_worker : int, optional
-        Cores of one job; by default as many as belong to its memory.
-    n_workers_startup, timeout, interactive, interactive_wait, start_client, job_extra
-        As for :func:`slurm_cluster_setup`.
+    n_workers, mem_per_worker, cores_per_worker, n_workers_startup, timeout, interactive
+        As for :func:`slurm_cluster_setup`, with two jobs by default, and by default as many cores
+        as belong to the memory.
+    interactive_wait, start_client, job_extra
+        As for :func:`slurm_cluster_setup`, with two minutes to answer by default.
     **options
-        Further keywords of :func:`slurm_cluster_setup`.
+        `processes_per_worker`, and the options of :func:`cluster_setup`.
 
     Returns
     -------
     distributed.Client or dask_jobqueue.SLURMCluster
-        As for :func:`slurm_cluster_setup`. Without SLURM, or if its controller does not answer, a
-        client of local workers, provided that the user agrees at the terminal.
+        As for :func:`slurm_cluster_setup`. If there is no SLURM, or its controller does not answer,
+        a client of local workers; at a terminal the user is asked first.
 
     Raises
     ------
@@ -182,6 +182,8 @@ def esi_cluster_setup(
     """
     caller = "esi_cluster_setup"
     with shown():
+        # At ESI this function also runs on workstations, which have the commands of SLURM and no
+        # controller that answers.
         if not query.answering():
             return _local_instead(caller, n_workers, interactive)
         processes = options.pop("processes_per_worker", 1)
@@ -189,8 +191,8 @@ def esi_cluster_setup(
             caller, partition, cores_per_worker, n_workers, processes, mem_per_worker, job_extra
         )
         where = changed(site_named("esi"), **_site_options(options, caller))
-        patience = Patience(n_workers_startup, timeout, interactive, interactive_wait)
-        return set_up(request, where, patience, start_client)
+        wait = WaitOptions(n_workers_startup, timeout, interactive, interactive_wait)
+        return set_up(request, where, wait, start_client)
 
 
 def cluster_setup(
@@ -209,7 +211,7 @@ def cluster_setup(
     job_extra: Sequence[str] = (),
     **options: Any,
 ) -> Client | Any:
-    """Start workers at a site, whatever its batch system.
+    """Start workers at a site with any batch system.
 
     Parameters
     ----------
@@ -217,11 +219,12 @@ def cluster_setup(
         Name of a site, shipped or from dask's configuration; by default the one that this machine
         belongs to.
     partition, n_workers, mem_per_worker, cores_per_worker, processes_per_worker
-        As for :func:`slurm_cluster_setup`; defaults come from the site.
+        As for :func:`slurm_cluster_setup`, with the defaults of the site.
     n_workers_startup, timeout, interactive, interactive_wait, start_client, job_extra
         As for :func:`slurm_cluster_setup`.
     **options
-        `account`, `walltime`, `qos`, `gres`, `log_directory` or `interface` in place of the site's.
+        `account`, `walltime`, `qos`, `gres`, `log_directory` or `interface`, to override the
+        site's.
 
     Returns
     -------
@@ -248,8 +251,8 @@ def cluster_setup(
             job_extra,
         )  # fmt: skip
         where = changed(where, **_site_options(options, caller))
-        patience = Patience(n_workers_startup, timeout, interactive, interactive_wait)
-        return set_up(request, where, patience, start_client)
+        wait = WaitOptions(n_workers_startup, timeout, interactive, interactive_wait)
+        return set_up(request, where, wait, start_client)
 
 
 def slurm_job_script(
@@ -262,30 +265,30 @@ def slurm_job_script(
     site: str | None = None,
     **options: Any,
 ) -> str:
-    """Return the job script that a setup with these arguments would submit; nothing is started.
+    """Return the job script for these arguments. Nothing is submitted or started.
 
     Parameters
     ----------
     partition, cores_per_worker, processes_per_worker, mem_per_worker, job_extra
         As for :func:`slurm_cluster_setup`.
     site : str, optional
-        Name of a site, of any batch system.
+        Name of a site with any batch system.
     **options
         As for :func:`cluster_setup`.
 
     Returns
     -------
     str
-        Address of the scheduler, name of the worker and folder of the cluster are placeholders.
+        The script, with placeholders for the scheduler's address, the worker's name and the folder
+        of the cluster.
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, OSError
         As for :func:`slurm_cluster_setup`.
     """
     caller = "slurm_job_script"
-    where = site_named(site) if site is not None else detect_site() or generic_site()
-    where = changed(where, **_site_options(options, caller))
+    where = changed(_site_or_generic(site), **_site_options(options, caller))
     request = Request(
         caller, partition, cores_per_worker, 1, processes_per_worker, mem_per_worker, job_extra
     )
@@ -295,7 +298,14 @@ def slurm_job_script(
 # ---------------------------------------------------------------------- shared by all of them
 
 
+def _site_or_generic(name: str | None) -> Site:
+    """Return the named site, else that of this machine, else a SLURM cluster without settings."""
+    return site_named(name) if name is not None else detect_site() or generic_site()
+
+
 def _need_slurm(caller: str) -> None:
+    # `available` and not `usable`: with a controller that is down, the first command says so
+    # itself.
     if not query.available():
         raise SlurmUnavailableError(
             f"<{caller}> This machine ({socket.gethostname()}) has no SLURM: `sbatch` was not "
@@ -304,6 +314,7 @@ def _need_slurm(caller: str) -> None:
 
 
 def _local_instead(caller: str, n_workers: int, interactive: bool) -> Client:
+    """Start local workers; ask first at a terminal, else log a warning."""
     check_bool(interactive, "interactive", caller)
     host = socket.gethostname()
     lacks = f"{host} has no SLURM"
@@ -317,6 +328,8 @@ def _local_instead(caller: str, n_workers: int, interactive: bool) -> Client:
     return local_cluster_setup(n_workers=n_workers, interactive=interactive)
 
 
+# Attributes of a site that one call may override. The others describe the site itself (ports,
+# partitions, host names), and stand in its description.
 _OPTIONS = ("account", "walltime", "qos", "gres", "log_directory", "interface")
 
 
@@ -324,8 +337,8 @@ def _site_options(options: dict[str, Any], caller: str) -> dict[str, str]:
     for name, value in options.items():
         if name not in _OPTIONS:
             raise ArgumentTypeError(
-                f"<{caller}> There is no option `{name}`. There are: {', '.join(_OPTIONS)}."
+                f"<{caller}> Unknown option `{name}`. Known options: {', '.join(_OPTIONS)}."
             )
         if value is not None and not isinstance(value, str):
-            raise ArgumentTypeError(f"<{caller}> `{name}` has to be text, not {value!r}.")
+            raise ArgumentTypeError(f"<{caller}> `{name}` must be a string, not {value!r}.")
     return options

@@ -1,5 +1,5 @@
 """Institutions' clusters, described by data instead of code.
 
-`catalog` loads, recognises and chooses sites, `model` holds a checked site, `schema` reads one from
-YAML or dask's configuration. May import `sizes` and `errors`.
+`catalog` loads, recognises and chooses sites, `model` defines a checked site, and `schema` reads
+one from YAML or dask's configuration. This room may import `sizes` and `errors`.
 """

@@ -1,7 +1,7 @@
-"""Sites: institutions' clusters described by data.
+"""The known sites, and the choice of one for this machine.
 
-A site is a mapping in a YAML file. The ones that ship with the package lie beside this module; a
-user adds or changes others in dask's configuration, for example in `~/.config/dask/acme.yaml`::
+A site is a mapping in a YAML file. Shipped ones lie beside this module; a user adds others, or
+changes shipped ones, in dask's configuration, for example in `~/.config/dask/acme.yaml`::
 
     acme:
       sites:
@@ -11,7 +11,7 @@ user adds or changes others in dask's configuration, for example in `~/.config/d
             short: {memory: 16GB}
           account: physics
 
-A site that has the name of a shipped one replaces its keys one by one.
+Keys of a site with the name of a shipped one replace the shipped keys one by one.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ __all__ = [
     "site_named",
 ]
 
-# What a partition has to have above the largest measured memory: a quarter, for calls that were not
-# measured.
+# Memory of a partition over the largest measured peak. At most five calls are measured: the quarter
+# on top is for the others.
 MARGIN = 1.25
 
 
 def load_sites() -> dict[str, Site]:
-    """Return all sites: the shipped ones and those of dask's configuration.
+    """Return all sites, shipped and from dask's configuration.
 
     Returns
     -------
     dict of str to Site
-        By name; the user's own first, so that they are recognised before the shipped ones.
+        By name, the user's own first: the first that matches a machine is its site.
 
     Raises
     ------
@@ -60,15 +60,17 @@ def load_sites() -> dict[str, Site]:
     import dask
     import yaml
 
+    # Read anew each time, which takes 2 ms: the configuration may change within a session.
     shipped: dict[str, dict[str, Any]] = {}
     for file in sorted(resources.files("acme_cluster.sites").iterdir(), key=lambda item: item.name):
         if file.name.endswith(".yaml"):
             shipped |= yaml.safe_load(file.read_text(encoding="utf-8"))
     configured = dask.config.get("acme.sites", None) or {}
     if not isinstance(configured, Mapping):
-        raise SiteError(f"The configuration 'acme.sites' has to be a mapping, not {configured!r}.")
-    # dask's configuration writes `-` and `_` alike.
+        raise SiteError(f"The configuration 'acme.sites' must be a mapping, not {configured!r}.")
+    # dask's own lookup treats `-` and `_` as equal, but only in keys that it looks up itself.
     own = {str(name): _underscored(data) for name, data in configured.items()}
+    # A value that is not a mapping is passed on as it is: `read_site` has the message for it.
     merged = {
         name: {**shipped.get(name, {}), **data} if isinstance(data, Mapping) else data
         for name, data in own.items()
@@ -84,27 +86,27 @@ def _underscored(data: Any) -> Any:
 
 
 def site_named(name: str) -> Site:
-    """Return a site.
+    """Return a site by name.
 
     Parameters
     ----------
     name : str
-        Its key.
+        Key of the site.
 
     Returns
     -------
     Site
-        From the shipped files or the configuration.
+        Shipped or from the configuration.
 
     Raises
     ------
     ValueError
-        There is none of that name; the message lists those that there are.
+        No site has this name; the message lists the known ones.
     """
     sites = load_sites()
     if name not in sites:
         raise ArgumentValueError(
-            f"There is no site {name!r}; there are: {', '.join(sites)}. Describe yours in dask's "
+            f"There is no site {name!r}; known sites: {', '.join(sites)}. Describe yours in dask's "
             "configuration, for example in ~/.config/dask/acme.yaml, under the key acme.sites."
         )
     return sites[name]
@@ -116,44 +118,44 @@ def detect_site() -> Site | None:
     Returns
     -------
     Site or None
-        The first whose host names and paths fit; None if none does.
+        The first site whose host names and paths match; None if none does.
     """
     return next((site for site in load_sites().values() if site.here()), None)
 
 
 def generic_site() -> Site:
-    """Return the site of a SLURM cluster about which nothing is known.
+    """Return the site of an unknown SLURM cluster.
 
     Returns
     -------
     Site
-        Everything by default.
+        A site with all defaults: partitions and limits come from SLURM.
     """
     return Site(name="slurm", description="a SLURM cluster")
 
 
 def choose_partition(site: Site, peak_bytes: int, architecture: str | None = None) -> str | None:
-    """Choose the smallest partition that holds a worker of a measured size.
+    """Return the smallest partition with enough memory for a measured peak.
 
     Parameters
     ----------
     site : Site
-        Its `auto_partitions` are the choice.
+        The site, with its `auto_partitions`.
     peak_bytes : int
-        Largest memory that was measured, in bytes.
+        Largest measured memory of a call, in bytes.
     architecture : str, optional
-        Machine type of this machine by default; partitions of another one are left out.
+        Machine type that the nodes must have; by default that of this machine.
 
     Returns
     -------
     str or None
-        Name of the partition with the least memory that is at least `MARGIN` times the measured; of
-        equals the first that the site lists. None if the site lists none to choose from.
+        The partition with the least memory of at least 1.25 times the peak; of equal ones, the
+        first in the site's list. None if the site lists no partition for this machine type.
 
     Raises
     ------
     ValueError
-        None is large enough.
+        No partition is large enough.
 
     Examples
     --------
@@ -175,9 +177,10 @@ def choose_partition(site: Site, peak_bytes: int, architecture: str | None = Non
         largest = max(sizes, key=lambda name: sizes[name])
         raise ArgumentValueError(
             f"A call takes {format_memory(peak_bytes)}, and even {largest} has only "
-            f"{format_memory(sizes[largest])}. Name a partition and mem_per_worker yourself, "
-            "or let each call work on less."
+            f"{format_memory(sizes[largest])}. Pass partition and mem_per_worker yourself, "
+            "or give each call less data."
         )
+    # `min` returns the first of equals, as documented.
     return min(enough, key=lambda name: enough[name])
 
 
@@ -189,11 +192,11 @@ def changed(site: Site, **values: Any) -> Site:
     site : Site
         The original.
     **values
-        New values; those that are None leave the original's.
+        New values; None keeps the original value.
 
     Returns
     -------
     Site
-        A new one.
+        A new site.
     """
     return dataclasses.replace(site, **{k: v for k, v in values.items() if v is not None})

@@ -1,4 +1,8 @@
-"""What is known of a site, as values that have been checked."""
+"""A site and its partitions, as checked values.
+
+A site holds the options of every job once: a plan of jobs refers to its site instead of repeating
+them, and a setup function that overrides one works on a changed copy of the site.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +14,32 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["PartitionRule", "Site"]
+__all__ = ["BATCH_SYSTEMS", "PartitionRule", "Site"]
+
+# Batch systems that dask-jobqueue supports: the name of its module, and the prefix of its classes.
+# HTCondor is left out: its jobs are submit descriptions, not shell scripts.
+BATCH_SYSTEMS = {
+    "slurm": "SLURM",
+    "pbs": "PBS",
+    "sge": "SGE",
+    "lsf": "LSF",
+    "oar": "OAR",
+    "moab": "Moab",
+}
 
 
 @dataclass(frozen=True)
 class PartitionRule:
-    """What a site says about one of its partitions.
+    """Defaults and facts of one partition.
 
     Attributes
     ----------
     memory : int or None
-        Bytes of one worker if the user asks for nothing.
+        Bytes of one worker by default.
     cores : int or None
-        Cores of one worker if the user asks for nothing.
+        Cores of one worker by default.
     architecture : str or None
-        Machine type of its nodes, as `platform.machine()` names it.
+        Machine type of the nodes, as `platform.machine()` names it.
     """
 
     memory: int | None = None
@@ -41,37 +56,35 @@ class Site:
     name : str
         Key of the site.
     description : str
-        For people.
+        Name for people, shown in messages.
     system : str
-        Batch system, as dask-jobqueue calls it.
+        Batch system, a key of `BATCH_SYSTEMS`.
     hostnames, paths : tuple of str
-        The site is recognised where one of these patterns fits the host's name and all of these
-        paths exist.
+        A machine belongs to the site if one of the patterns matches its host name and all of the
+        paths are folders; an empty tuple demands nothing.
     partitions : mapping of str to PartitionRule
-        What is known about partitions; others of the batch system may be used as well.
+        Known partitions. Others of the batch system may be used as well.
     auto_partitions : tuple of str
-        Those from which `partition="auto"` chooses; by default none, which means the system's
+        Partitions from which `partition="auto"` chooses by measured memory. If empty, "auto" is the
         default partition.
     default_partition : str or None
-        Used if the user names none and nothing was measured.
+        Default partition; None for the batch system's own.
     account, walltime, qos, gres : str or None
         Options of every job.
     job_extra, prologue : tuple of str
-        Further options of the job script, and lines of shell before the worker.
+        Further options of the job script, and shell commands to run before the worker.
     log_directory, shared_directory : str or None
-        Where jobs print to, and where keys lie; `{user}` and `{time}` are filled in.
+        Folders of the jobs' output and of the keys; `{user}` and `{time}` are filled in.
     interface : str or None
         Network interface between client and nodes.
     scheduler_port : int
-        0 for any.
+        Port of the scheduler; 0 for any free one.
     worker_ports, nanny_ports : str or None
-        Ranges that a firewall leaves open, "10000:10099".
+        Port ranges that the firewall leaves open, such as "10000:10099".
     max_workers : int
-        Most workers that are started without being asked for by number.
-    mem_per_worker : int or None
-        Bytes of one worker where the partition says nothing.
-    cores_per_worker : int or None
-        Cores of one worker where the partition says nothing.
+        Most workers to start where the user gives no number.
+    mem_per_worker, cores_per_worker : int or None
+        Bytes and cores of one worker where the partition has no default.
     """
 
     name: str
@@ -99,15 +112,16 @@ class Site:
     cores_per_worker: int | None = None
 
     def here(self) -> bool:
-        """Tell whether this machine belongs to the site.
+        """Return whether this machine belongs to the site.
 
         Returns
         -------
         bool
-            Always False for a site that says neither host names nor paths.
+            Always False for a site without host names and paths.
         """
         if not self.hostnames and not self.paths:
             return False
+        # The cheap test first: a path may be on an automounted file system, and slow to look up.
         host = socket.gethostname()
         named = any(fnmatch.fnmatch(host, pattern) for pattern in self.hostnames)
         if self.hostnames and not named:
@@ -115,12 +129,12 @@ class Site:
         return all(os.path.isdir(path) for path in self.paths)
 
     def path(self, template: str | None) -> str | None:
-        """Fill in the user's name and the time.
+        """Fill the user's name and the current time into a path.
 
         Parameters
         ----------
         template : str or None
-            A path of the site.
+            `log_directory` or `shared_directory` of the site.
 
         Returns
         -------
@@ -133,16 +147,16 @@ class Site:
         return template.format(**values)
 
     def rule(self, partition: str | None) -> PartitionRule:
-        """Return what is known about a partition.
+        """Return the defaults of a partition.
 
         Parameters
         ----------
         partition : str or None
-            Its name.
+            Name of the partition; None for an unnamed default.
 
         Returns
         -------
         PartitionRule
-            An empty one for a partition that the site does not mention.
+            An empty rule for a partition that the site does not list.
         """
         return self.partitions.get(partition or "", PartitionRule())

@@ -1,4 +1,8 @@
-"""From what a file or dask's configuration says to a site; a schema that names the wrong key."""
+"""Conversion of a mapping from YAML or dask's configuration to a site, with precise errors.
+
+Each key has a reader, which checks a value and converts it. A reader takes the value and its place
+("site 'x', key 'y'"), with which its error message starts.
+"""
 
 from __future__ import annotations
 
@@ -7,44 +11,43 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from acme_cluster.errors import ClusterError, SiteError
-from acme_cluster.sites.model import PartitionRule, Site
+from acme_cluster.sites.model import BATCH_SYSTEMS, PartitionRule, Site
 from acme_cluster.sizes import parse_memory
 
 __all__ = ["read_site"]
 
-_SYSTEMS = ("slurm", "pbs", "sge", "lsf", "oar", "moab")
-
 
 def read_site(name: str, data: object) -> Site:
-    """Make a site of what a file or configuration says.
+    """Convert a mapping to a site.
 
     Parameters
     ----------
     name : str
-        Its key.
+        Key of the site.
     data : object
-        A mapping of the attributes of :class:`Site`.
+        A mapping with attributes of :class:`Site`.
 
     Returns
     -------
     Site
-        Checked.
+        The site, checked.
 
     Raises
     ------
     SiteError
-        Names the site, the key, and what it should be.
+        A key or value is wrong; the message has the site, the key, and a valid value.
     """
     where = f"site {name!r}"
     if not isinstance(data, Mapping):
-        raise SiteError(f"The {where} has to be a mapping of keys, not {data!r}.")
-    readers = _READERS
+        raise SiteError(f"The {where} must be a mapping of keys, not {data!r}.")
     values: dict[str, Any] = {"name": name}
     for key, value in data.items():
-        _known(key, readers, where)
+        _check_key(key, _READERS, where)
+        # `key:` without a value, None in YAML, stands for the default.
         if value is not None:
-            values[key] = readers[key](value, f"{where}, key {key!r}")
+            values[key] = _READERS[key](value, f"{where}, key {key!r}")
     site = Site(**values)
+    # The one rule about two keys; a reader sees only its own value.
     for partition in site.auto_partitions:
         if site.rule(partition).memory is None:
             raise SiteError(
@@ -54,7 +57,7 @@ def read_site(name: str, data: object) -> Site:
     return site
 
 
-def _known(key: object, allowed: Mapping[str, Any], where: str) -> None:
+def _check_key(key: object, allowed: Mapping[str, Any], where: str) -> None:
     if key in allowed:
         return
     close = difflib.get_close_matches(str(key), allowed, n=1)
@@ -65,27 +68,30 @@ def _known(key: object, allowed: Mapping[str, Any], where: str) -> None:
 
 
 def _text(value: object, where: str) -> str:
+    # Numbers are text here: YAML reads an account called 2024 as a number.
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise SiteError(f"{where} has to be text, not {value!r}.")
+        raise SiteError(f"{where} must be text, not {value!r}.")
     return str(value)
 
 
 def _texts(value: object, where: str) -> tuple[str, ...]:
+    # A string is refused instead of being taken for a list of its characters.
     if not isinstance(value, list | tuple):
-        raise SiteError(f"{where} has to be a list of texts, not {value!r}.")
+        raise SiteError(f"{where} must be a list of strings, not {value!r}.")
     return tuple(_text(item, where) for item in value)
 
 
 def _count(value: object, where: str) -> int:
+    # bool is a subclass of int.
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise SiteError(f"{where} has to be a whole number, not {value!r}.")
+        raise SiteError(f"{where} must be a whole number, not {value!r}.")
     return value
 
 
 def _positive(value: object, where: str) -> int:
     number = _count(value, where)
     if number == 0:
-        raise SiteError(f"{where} has to be at least 1.")
+        raise SiteError(f"{where} must be at least 1.")
     return number
 
 
@@ -97,31 +103,30 @@ def _size(value: object, where: str) -> int:
 
 
 def _system(value: object, where: str) -> str:
-    if value not in _SYSTEMS:
-        raise SiteError(f"{where} has to be one of {', '.join(_SYSTEMS)}, not {value!r}.")
+    if value not in BATCH_SYSTEMS:
+        raise SiteError(f"{where} must be one of {', '.join(BATCH_SYSTEMS)}, not {value!r}.")
     return str(value)
 
 
 def _ports(value: object, where: str) -> str:
     parts = str(value).split(":")
     if not all(part.isdigit() and int(part) < 65536 for part in parts) or len(parts) > 2:
-        raise SiteError(
-            f"{where} has to be a port or a range such as '10000:10099', not {value!r}."
-        )
+        raise SiteError(f"{where} must be a port or a range such as '10000:10099', not {value!r}.")
     return str(value)
 
 
 def _partitions(value: object, where: str) -> dict[str, PartitionRule]:
     if not isinstance(value, Mapping):
-        raise SiteError(f"{where} has to be a mapping of partition names, not {value!r}.")
+        raise SiteError(f"{where} must be a mapping of partition names, not {value!r}.")
     found = {}
     for name, data in value.items():
         inside = f"{where}, partition {name!r}"
+        # A partition without defaults may be listed as `name:`, which YAML reads as None.
         if not isinstance(data or {}, Mapping):
-            raise SiteError(f"{inside} has to be a mapping, not {data!r}.")
+            raise SiteError(f"{inside} must be a mapping, not {data!r}.")
         rule = {}
         for key, item in (data or {}).items():
-            _known(key, _RULE_READERS, inside)
+            _check_key(key, _RULE_READERS, inside)
             rule[key] = _RULE_READERS[key](item, f"{inside}, key {key!r}")
         found[str(name)] = PartitionRule(**rule)
     return found
@@ -132,6 +137,7 @@ _RULE_READERS: dict[str, Callable[[object, str], Any]] = {
     "cores": _positive,
     "architecture": _text,
 }
+# Every attribute of `Site` but its name: one that is missing here cannot be set.
 _READERS: dict[str, Callable[[object, str], Any]] = {
     **dict.fromkeys(
         ("description", "default_partition", "account", "walltime", "qos", "gres", "interface"),

@@ -1,6 +1,6 @@
-"""Questions to SLURM and the meaning of its answers.
+"""SLURM's commands and the meaning of their output.
 
-`query` runs SLURM's commands, `parse` reads their output, `explain` puts SLURM's words into plain
-ones, and `hint` guesses from files alone whether SLURM is installed. May import `sizes` and
-`errors`.
+`query` runs the commands, `parse` reads their output, `explain` translates reasons and states of
+jobs, and `hint` guesses from files alone whether this machine has SLURM. This room may import
+`sizes` and `errors`.
 """

@@ -1,4 +1,4 @@
-"""SLURM's words for why a job waits and how it ended, put so that a user can act on them."""
+"""Explanations of why a job waits and how it ended, in words that a user can act on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from acme_cluster.slurm.parse import Limits
 
 __all__ = ["HOPELESS", "ending", "explain"]
 
+# The common reasons of pending jobs (JOB REASON CODES in squeue(1)); others are split into words.
 _REASONS = {
     "AssocGrpCpuLimit": "your account has all the cores it may have",
     "AssocGrpMemLimit": "your account has all the memory it may have",
     "AssocMaxJobsLimit": "your account has as many jobs as it may have",
+    # Also a requeued job: SLURM holds it back for two minutes.
     "BeginTime": "it may start only later",
     "InvalidAccount": "the account is not valid here",
     "InvalidQOS": "the QoS is not valid here",
@@ -31,12 +33,15 @@ _REASONS = {
     "QOSMaxCpuPerUserLimit": "you have all the cores that one user may have here",
     "QOSMaxJobsPerUserLimit": "you have as many jobs as one user may have here",
     "QOSMaxMemoryPerUser": "you have all the memory that one user may have here",
+    # In squeue with a list of nodes behind a comma; a node may be reserved for maintenance.
     "ReqNodeNotAvail": "a node that it needs is not available (maintenance?)",
     "Reservation": "it waits for its reservation",
     "Resources": "no node has enough free cores and memory at present",
 }
 
-# Nothing that happens by itself will start a job with one of these.
+# With one of these reasons a job starts only after somebody changes the job or the cluster. sbatch
+# accepts such jobs silently, unless slurm.conf sets `EnforcePartLimits` or the QoS `DenyOnLimit`.
+# Limits per user or group are not here: they pass when other jobs end.
 HOPELESS = frozenset(
     {
         "AccountNotAllowed",
@@ -56,22 +61,23 @@ HOPELESS = frozenset(
 
 
 def explain(reason: str, limits: Limits | None = None) -> str:
-    """Put the reason of a pending job into words.
+    """Explain why a job is pending.
 
     Parameters
     ----------
     reason : str
-        SLURM's word, as from `squeue`.
+        Reason code, as from `squeue`.
     limits : Limits, optional
-        Those that hold for the job, to name the number that was passed.
+        Limits of the job, to name the one that it exceeds.
 
     Returns
     -------
     str
-        The word itself, then what it means.
+        The reason code, a colon, and its meaning.
     """
     limits = limits or Limits()
     word = reason.split(",")[0].strip("() ")
+    # Versions of SLURM differ in the ending: `QOSMaxMemoryPerJob` and `QOSMaxMemoryPerJobLimit`.
     if word.startswith("QOSMaxMemoryPerJob") and limits.memory:
         meaning = f"a job may have at most {format_memory(limits.memory)} here"
     elif word.startswith("QOSMaxCpuPerJob") and limits.cpus:
@@ -82,25 +88,27 @@ def explain(reason: str, limits: Limits | None = None) -> str:
 
 
 def _split_words(word: str) -> str:
+    # "SomethingQuiteNew" becomes "something quite new".
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", word).lower() or "no reason given"
 
 
 def ending(state: str, code: str) -> str:
-    """Put the end of a job into words.
+    """Explain how a job ended.
 
     Parameters
     ----------
     state : str
-        SLURM's word, such as "TIMEOUT"; "unknown" if it is not known.
+        Job state code, such as "TIMEOUT", or "unknown".
     code : str
         Exit code and signal, such as "0:9".
 
     Returns
     -------
     str
-        What happened, and SLURM's word for it.
+        The explanation, with the state code in parentheses.
     """
     words = {
+        # In sacct "CANCELLED by UID"; callers pass the first word.
         "CANCELLED": "the job was cancelled",
         "COMPLETED": "the job ended by itself",
         "FAILED": f"the job failed (exit code {code})",
@@ -110,7 +118,8 @@ def ending(state: str, code: str) -> str:
         "TIMEOUT": "it reached the time limit of its job",
         "unknown": "for an unknown reason",
     }
-    # SLURM without control groups kills by signal 9 what uses too much memory, and calls it failed.
+    # Without control groups SLURM polls the memory of jobs (`JobAcctGatherFrequency`) and kills
+    # with signal 9; the state is then FAILED, with exit code "0:9", and not OUT_OF_MEMORY.
     if state == "FAILED" and code.endswith(":9"):
         return f"the job was killed by signal 9, as it is when it uses too much memory ({state})"
     return f"{words.get(state, 'state')} ({state})"

@@ -1,7 +1,7 @@
-"""Whether this machine looks like part of a batch system: told by files, without asking anybody.
+"""A guess, from files alone, whether this machine belongs to a SLURM cluster.
 
-Asking takes a process and an answer; this is for those who only want to know what is worth doing
-meanwhile, and may be wrong. It imports next to nothing.
+`query.usable` knows, but it runs a command. This guess is for deciding what to start early, where
+an error costs only time. It imports next to nothing.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ _CONFIGURATIONS = (
 
 
 def looks_like_slurm() -> bool:
-    """Tell whether SLURM's commands are installed and a configuration of it is there."""
+    """Return whether SLURM's commands and a configuration of SLURM are installed."""
     sbatch = shutil.which("sbatch")
     if sbatch is None:
         return False
+    # SLURM's commands read the file that this names, in place of the default ones.
     if "SLURM_CONF" in os.environ:
         return True
+    # An installation under a prefix of its own, as with Spack or `./configure --prefix`.
     prefix = os.path.dirname(os.path.dirname(os.path.realpath(sbatch)))
     own = os.path.join(prefix, "etc", "slurm.conf")
     return any(map(os.path.exists, (*_CONFIGURATIONS, own)))

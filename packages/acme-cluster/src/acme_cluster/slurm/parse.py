@@ -1,7 +1,7 @@
-"""What SLURM's commands print, read into numbers: pure text, no command is run here.
+"""Parsers of SLURM's output. No command is run here.
 
-Sizes are bytes, times are seconds; None stands for "no limit" or "not said". Fields that are
-missing, unknown or in another order do no harm: versions of SLURM differ.
+Sizes are in bytes and times in seconds; None stands for "no limit" and "not reported". Versions of
+SLURM differ, so missing and unknown fields are tolerated, and fields may come in any order.
 """
 
 from __future__ import annotations
@@ -23,21 +23,22 @@ __all__ = [
     "parse_tres",
 ]
 
+# Spellings of "no limit" and "no value" in scontrol and sacctmgr, in upper case.
 _NO_LIMIT = ("", "UNLIMITED", "INFINITE", "NONE", "N/A", "(NULL)", "NOT_SET")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a job may have.
+    """Limits of a QoS.
 
     Attributes
     ----------
     memory : int or None
-        Bytes per job.
+        Most bytes per job.
     cpus : int or None
-        Cores per job.
+        Most cores per job.
     jobs : int or None
-        Jobs of one user at a time.
+        Most jobs of one user at a time.
     """
 
     memory: int | None = None
@@ -52,11 +53,11 @@ class Partition:
     Attributes
     ----------
     name : str
-        As `sbatch -p` wants it.
+        Name, for `sbatch -p`.
     default, up, hidden : bool
-        Whether it is SLURM's default, takes jobs, and is left out of listings.
+        Whether it is SLURM's default, accepts jobs, and is left out of listings.
     memory_per_cpu, memory_per_node : int or None
-        Bytes that a job gets if it asks for nothing; at most one of them is set.
+        Bytes of a job that asks for no amount; at most one of the two is set.
     max_memory_per_cpu, max_memory_per_node : int or None
         Most bytes that a job may ask for.
     max_cpus_per_node : int or None
@@ -64,13 +65,13 @@ class Partition:
     max_time : int or None
         Longest run time in seconds.
     nodes, cpus : int
-        Size of the partition.
+        Nodes, and cores of all nodes together.
     memory : int or None
-        Bytes of all its nodes together.
+        Bytes of all nodes together.
     qos : str or None
-        The QoS whose limits hold for its jobs.
-    accounts, not_accounts : frozenset of str or None
-        Accounts that may, and may not, use it.
+        Name of the QoS whose limits hold for all jobs of the partition.
+    accounts, not_accounts : frozenset of str
+        Accounts that may, and may not, use it, in lower case; `accounts` is None for all.
     """
 
     name: str
@@ -91,18 +92,19 @@ class Partition:
     not_accounts: frozenset[str] = field(default=frozenset())
 
     def open_to(self, accounts: Iterable[str]) -> bool:
-        """Tell whether a user of these accounts may submit here.
+        """Return whether a user with these accounts may submit here.
 
         Parameters
         ----------
         accounts : iterable of str
-            The user's accounts; none if they are not known, which excludes nothing.
+            Accounts of the user; empty if unknown.
 
         Returns
         -------
         bool
-            False only if SLURM would refuse the job for its account.
+            False only if SLURM would refuse the job because of its account.
         """
+        # In lower case, as SLURM's accounting stores names of accounts.
         mine = {account.lower() for account in accounts}
         if not mine:
             return True
@@ -118,9 +120,9 @@ class JobState:
     Attributes
     ----------
     state : str
-        SLURM's word, such as "PENDING" or "RUNNING".
+        Job state code, such as "PENDING" or "RUNNING".
     reason : str
-        SLURM's word for why it is not running; "None" if there is none.
+        Reason code of a pending job; "None" for other jobs.
     """
 
     state: str
@@ -128,19 +130,20 @@ class JobState:
 
 
 def parse_size(text: str) -> int | None:
-    """Read a memory size of SLURM's, whose unit is megabytes if none is written.
+    """Parse a memory size, in megabytes if it has no unit.
 
     Parameters
     ----------
     text : str
-        Such as "8G", "1.50T", "2000", "UNLIMITED"; a trailing "c" or "n" (per core, per node) is
-        allowed.
+        Such as "8G", "1.50T", "2000" or "UNLIMITED"; a final "c" or "n" (per core, per node) is
+        ignored.
 
     Returns
     -------
     int or None
-        Bytes; None for no limit, and for what is no size.
+        Bytes; None for no limit, and for any other text.
     """
+    # Not `sizes.parse_memory`: for a user a number without a unit is bytes, for SLURM megabytes.
     match = re.fullmatch(r"(\d+(?:\.\d+)?)([KMGTP]?)B?[cn]?", text.strip(), re.IGNORECASE)
     if match is None:
         return None
@@ -149,7 +152,7 @@ def parse_size(text: str) -> int | None:
 
 
 def parse_time(text: str) -> int | None:
-    """Read a time limit of SLURM's.
+    """Parse a time limit.
 
     Parameters
     ----------
@@ -160,13 +163,15 @@ def parse_time(text: str) -> int | None:
     Returns
     -------
     int or None
-        Seconds; None for no limit, and for what is no time.
+        Seconds; None for no limit, and for any other text.
     """
     match = re.fullmatch(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?", text.strip())
     if match is None:
         return None
     days, *parts = match.groups()
     numbers = [int(part) for part in parts if part is not None]
+    # The meaning of the first number depends on the form: hours behind days and in three numbers,
+    # else minutes.
     if days is not None:
         hours, minutes, seconds = [*numbers, 0, 0][:3]
         return ((int(days) * 24 + hours) * 60 + minutes) * 60 + seconds
@@ -176,7 +181,7 @@ def parse_time(text: str) -> int | None:
 
 
 def parse_number(text: str) -> int | None:
-    """Read a count.
+    """Parse a count.
 
     Parameters
     ----------
@@ -186,14 +191,15 @@ def parse_number(text: str) -> int | None:
     Returns
     -------
     int or None
-        The number; None for anything else.
+        The number; None for any other text.
     """
+    # `int` alone also takes "1_000" and "-1".
     digits = text.strip()
     return int(digits) if re.fullmatch(r"\d+", digits) else None
 
 
 def parse_tres(text: str) -> dict[str, str]:
-    """Split a list of trackable resources.
+    """Split a list of trackable resources (TRES).
 
     Parameters
     ----------
@@ -203,19 +209,19 @@ def parse_tres(text: str) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        By resource; entries without "=" are left out.
+        Amounts by resource, in lower case; entries without "=" are left out.
     """
     pairs = (item.split("=", 1) for item in text.split(",") if "=" in item)
     return {name.strip().lower(): value.strip() for name, value in pairs}
 
 
 def parse_partitions(text: str) -> dict[str, Partition]:
-    """Read the output of `scontrol show partition --all --oneliner`.
+    """Parse the output of `scontrol show partition --all --oneliner`.
 
     Parameters
     ----------
     text : str
-        One partition a line; fields that are missing or unknown do no harm.
+        One partition per line, as "Key=value" fields.
 
     Returns
     -------
@@ -224,6 +230,7 @@ def parse_partitions(text: str) -> dict[str, Partition]:
     """
     found = {}
     for line in text.splitlines():
+        # Split at the first "=": values such as TRES contain more. None that is used has spaces.
         fields = dict(item.split("=", 1) for item in line.split() if "=" in item)
         if "PartitionName" in fields:
             found[fields["PartitionName"]] = _partition(fields)
@@ -231,6 +238,7 @@ def parse_partitions(text: str) -> dict[str, Partition]:
 
 
 def _partition(fields: Mapping[str, str]) -> Partition:
+    # `or None` below: SLURM writes 0 for "not limited" in several of these fields.
     def get(name: str) -> str:
         value = fields.get(name, "")
         return "" if value.upper() in _NO_LIMIT else value
@@ -242,6 +250,7 @@ def _partition(fields: Mapping[str, str]) -> Partition:
     return Partition(
         name=fields["PartitionName"],
         default=get("Default").upper() == "YES",
+        # DOWN and INACTIVE start no jobs, DRAIN takes none.
         up=get("State").upper() in ("", "UP"),
         hidden=get("Hidden").upper() == "YES",
         memory_per_cpu=parse_size(get("DefMemPerCPU")) or None,
@@ -260,25 +269,29 @@ def _partition(fields: Mapping[str, str]) -> Partition:
 
 
 def parse_qos(text: str) -> dict[str, Limits]:
-    """Read the output of `sacctmgr --parsable2 show qos` with its header line.
+    """Parse the output of `sacctmgr --parsable2 show qos` with its header line.
 
     Parameters
     ----------
     text : str
-        Columns in any order; those that are missing mean no limit.
+        Columns in any order; a missing column means no limit.
 
     Returns
     -------
     dict of str to Limits
-        By name in lower case.
+        By name, in lower case.
     """
+    # All columns are requested and found by their titles: sacctmgr fails for a column that a
+    # version does not know.
     lines = [line.rstrip("|").split("|") for line in text.splitlines() if "|" in line]
     if not lines:
         return {}
     header = [title.strip().lower() for title in lines[0]]
     found = {}
     for line in lines[1:]:
+        # Not strict: `rstrip` above also takes the empty columns at the end of a row.
         row = dict(zip(header, line, strict=False))
+        # Two titles of the column of limits per job.
         tres = parse_tres(row.get("maxtres", "") or row.get("maxtrespj", ""))
         found[row.get("name", "").strip().lower()] = Limits(
             memory=parse_size(tres.get("mem", "")),
@@ -289,12 +302,12 @@ def parse_qos(text: str) -> dict[str, Limits]:
 
 
 def parse_jobs(text: str) -> dict[str, JobState]:
-    """Read the output of `squeue --noheader --format='%i|%T|%r'`.
+    """Parse the output of `squeue --noheader --format='%i|%T|%r'`.
 
     Parameters
     ----------
     text : str
-        One job a line.
+        One job per line; other lines, such as warnings, are skipped.
 
     Returns
     -------

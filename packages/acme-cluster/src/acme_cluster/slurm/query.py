@@ -1,6 +1,8 @@
-"""Asking SLURM: partitions, limits, jobs. Everything that runs a command of SLURM's is here.
+"""Questions to SLURM about partitions, limits and jobs.
 
-What the commands print is read in `slurm_text`, what it means is said in `slurm_words`.
+Each function runs one of SLURM's commands in an environment without the variables of a surrounding
+job. `slurm.parse` reads the output, `slurm.explain` explains it. Submitting jobs is in
+`batch_system.submission`.
 """
 
 from __future__ import annotations
@@ -39,121 +41,129 @@ __all__ = [
     "usable",
 ]
 
-# A controller that is busy answers within seconds; one that is down makes squeue wait for nine.
+# Seconds. A busy controller answers within a few; squeue and sbatch give up after nine if it is
+# down.
 _TIMEOUT = 30.0
 
 
 def available() -> bool:
-    """Tell whether this machine has SLURM's commands.
+    """Return whether this machine has SLURM's commands.
 
     Returns
     -------
     bool
-        True if jobs can be submitted and cancelled from here.
+        True if the commands to submit, cancel and list jobs are on the path.
     """
     return all(shutil.which(name) for name in ("sbatch", "scancel", "squeue", "scontrol"))
 
 
 class _Controller(NamedTuple):
-    """What `scontrol ping` told."""
+    """The outcome of `scontrol ping`."""
 
     answers: bool
     output: str
 
 
-# Seconds for which an answer holds: one start of workers asks several times, from several places.
+# Seconds for which an answer holds: several steps of one start ask, and a controller that hangs
+# would be waited for each time. (`scontrol ping` itself takes 3 ms.)
 _PING_HOLDS = 60.0
+# By what decides the answer: the command found on PATH, and the configuration file.
 _pings: dict[tuple[str | None, str | None], tuple[float, _Controller]] = {}
 
 
 def _ping() -> _Controller:
-    """Ask once a minute at most whether the controller is up."""
+    """Ask at most once a minute whether the controller is up."""
     where = shutil.which("scontrol"), os.environ.get("SLURM_CONF")
     asked, controller = _pings.get(where, (-math.inf, _Controller(False, "")))
     if time.monotonic() - asked > _PING_HOLDS:
         try:
             controller = _Controller(True, run("scontrol", "ping"))
         except CommandError as error:
-            controller = _Controller(False, error.output.lower())
+            # `scontrol ping` fails if one of several controllers is down; one that is up is enough.
+            output = error.output.lower()
+            controller = _Controller(bool(re.search(r"\bis up\b", output)), output)
         _pings[where] = time.monotonic(), controller
     return controller
 
 
 def usable() -> bool:
-    """Tell whether this machine belongs to a SLURM cluster.
+    """Return whether this machine belongs to a SLURM cluster.
 
     Returns
     -------
     bool
-        False without SLURM's commands, where they are installed and know of no cluster, and where
-        the controller would be this very machine and does not run. A controller elsewhere that
-        does not answer at present is no reason for False: the machine is part of a cluster all the
-        same.
+        False without SLURM's commands, without a configuration of a cluster, and if the controller
+        should run on this very machine and does not. True if a controller elsewhere does not answer
+        at present, because the machine still belongs to its cluster.
     """
     if not available():
         return False
     answers, output = _ping()
     if answers:
         return True
+    # "Could not establish a configuration source": the commands are installed, but not configured.
     if any(words in output for words in ("configuration source", "configuration file")):
         return False
+    # "Slurmctld(primary) at HOST is DOWN", in lower case by now.
     down = set(re.findall(r"\bat (\S+) is down", output))
     return not down or bool(down - {socket.gethostname().split(".")[0].lower()})
 
 
 def answering() -> bool:
-    """Tell whether this machine has SLURM's commands and a controller answers them.
+    """Return whether this machine has SLURM's commands and a controller answers.
 
     Returns
     -------
     bool
-        From an answer that is a minute old at most.
+        The answer is at most a minute old.
     """
     return available() and _ping().answers
 
 
 def clean_environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the environment without what a surrounding job says about itself.
+    """Return the environment without the variables of a surrounding job.
 
     Parameters
     ----------
     environ : mapping, optional
-        By default that of this process.
+        An environment; by default that of this process.
 
     Returns
     -------
     dict of str to str
-        Without `SBATCH_*`, `SLURM_*` and `SALLOC_*`, which `sbatch` would take for options of the
-        new job; where SLURM's configuration is (`SLURM_CONF`) stays.
+        The other variables, and `SLURM_CONF`, which names SLURM's configuration file.
     """
+    # SLURM's commands read options from such variables: in a job, `SLURM_MEM_PER_CPU` contradicts
+    # the `--mem` of a new one, and `SBATCH_PARTITION` beats the `-p` in its script.
     prefixes = ("SBATCH_", "SLURM_", "SALLOC_", "SRUN_", "SLURMD_", "SQUEUE_", "SACCT_", "SINFO_")
     return {k: v for k, v in environ.items() if k == "SLURM_CONF" or not k.startswith(prefixes)}
 
 
 def run(*command: str, timeout: float = _TIMEOUT, advice: str = "") -> str:
-    """Run a command of SLURM.
+    """Run a SLURM command.
 
     Parameters
     ----------
     *command : str
         Program and arguments.
     timeout : float, default 30
-        Seconds after which it is stopped.
+        Seconds after which the command is killed.
     advice : str, optional
-        What the user can do if it fails.
+        What to do if it fails, for the error message.
 
     Returns
     -------
     str
-        What it printed.
+        Standard output.
 
     Raises
     ------
     CommandError
-        It failed or did not answer; with command, exit code and output.
+        The command failed or did not answer; with command, exit code and output.
     SlurmUnavailableError
-        There is no such program here.
+        The program is not installed.
     """
+    # LC_ALL: the parsers read English.
     environ = {**clean_environment(), "LC_ALL": "C"}
     try:
         done = subprocess.run(
@@ -173,33 +183,38 @@ def run(*command: str, timeout: float = _TIMEOUT, advice: str = "") -> str:
     return done.stdout
 
 
-_CONTROLLER = "Look with `scontrol ping` whether SLURM's controller is up, and try again later."
+_CONTROLLER = (
+    "SLURM's commands are installed on this machine, but its controller does not answer. Check it "
+    "with `scontrol ping` and try again later, or start workers here with local_cluster_setup()."
+)
 
 
 def partitions() -> dict[str, Partition]:
-    """Ask SLURM for its partitions.
+    """Return SLURM's partitions.
 
     Returns
     -------
     dict of str to Partition
-        All of them, also those that are down, hidden or closed to this user.
+        All partitions by name, including those that are down, hidden or closed to this user.
 
     Raises
     ------
     CommandError
         `scontrol` failed.
     """
-    return parse_partitions(run("scontrol", "--all", "--oneliner", "show", "partition"))
+    # The first question of every start: where it fails, the controller is away as a rule.
+    command = ("scontrol", "--all", "--oneliner", "show", "partition")
+    return parse_partitions(run(*command, advice=_CONTROLLER))
 
 
 def qos_limits() -> dict[str, Limits]:
-    """Ask SLURM's accounting for the limits of each QoS.
+    """Return the limits of each QoS.
 
     Returns
     -------
     dict of str to Limits
-        By name in lower case; empty if there is no accounting, or it does not answer: then there is
-        nothing to cap requests by, and SLURM itself has the last word.
+        By name, in lower case; empty if there is no accounting, or it does not answer. Requests are
+        not cut then, and SLURM itself has the last word.
     """
     try:
         return parse_qos(run("sacctmgr", "--parsable2", "show", "qos"))
@@ -208,32 +223,25 @@ def qos_limits() -> dict[str, Limits]:
 
 
 def my_accounts() -> frozenset[str]:
-    """Ask SLURM's accounting for the accounts of this user.
+    """Return this user's accounts.
 
     Returns
     -------
     frozenset of str
-        In lower case; empty if they are not known.
+        In lower case; empty if there is no accounting, or it does not answer.
     """
     import getpass
 
-    command = (
-        "sacctmgr",
-        "--parsable2",
-        "--noheader",
-        "show",
-        "assoc",
-        f"user={getpass.getuser()}",
-    )
+    show = ("show", "assoc", f"user={getpass.getuser()}", "format=account")
     try:
-        text = run(*command, "format=account")
+        text = run("sacctmgr", "--parsable2", "--noheader", *show)
     except (CommandError, SlurmUnavailableError):
         return frozenset()
     return frozenset(line.strip("| ").lower() for line in text.splitlines() if line.strip("| "))
 
 
 def job_states(jobs: Sequence[str]) -> dict[str, JobState]:
-    """Ask SLURM for the state of jobs that are in its queue.
+    """Return the states of jobs in the queue.
 
     Parameters
     ----------
@@ -243,23 +251,24 @@ def job_states(jobs: Sequence[str]) -> dict[str, JobState]:
     Returns
     -------
     dict of str to JobState
-        By id; jobs that have left the queue are not in it.
+        By job id, without jobs that have left the queue.
 
     Raises
     ------
     CommandError
-        `squeue` failed. That a job is no longer known is not a failure.
+        `squeue` failed.
     """
     if not jobs:
         return {}
-    # All of the user's jobs, then chosen here: asked for ids that it has forgotten, squeue fails.
+    # All jobs of the user, selected here: given the id of a job that it has forgotten, squeue
+    # fails.
     wanted = set(jobs)
     text = run("squeue", "--all", "--noheader", "--me", "--format=%i|%T|%r")
     return {job: state for job, state in parse_jobs(text).items() if job in wanted}
 
 
 def end_of_job(job: str) -> str:
-    """Ask SLURM how a job ended.
+    """Return how a job ended.
 
     Parameters
     ----------
@@ -269,9 +278,11 @@ def end_of_job(job: str) -> str:
     Returns
     -------
     str
-        In words, for a message; "unknown" if neither the controller nor the accounting remembers
-        it.
+        An explanation for messages; "unknown" if neither the controller nor the accounting
+        remembers the job.
     """
+    # The controller first: it is up to date and needs no accounting, but forgets ended jobs after
+    # `MinJobAge`, five minutes by default.
     try:
         text = run("scontrol", "--oneliner", "show", "job", job)
         fields = dict(item.split("=", 1) for item in text.split() if "=" in item)
@@ -279,6 +290,7 @@ def end_of_job(job: str) -> str:
     except (CommandError, SlurmUnavailableError):
         pass
     try:
+        # -X without steps, -n without header, -P with "|" between columns.
         text = run("sacct", "-XnP", "-j", job, "--format=State,ExitCode")
     except (CommandError, SlurmUnavailableError):
         return "unknown"

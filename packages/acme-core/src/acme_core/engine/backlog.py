@@ -158,10 +158,13 @@ class Backlog:
 
     def _given_up(self, batch: PendingBatch, error: BaseException) -> BatchOutcome:
         """Return the failure of a call that has ended too many workers."""
+        # One sentence: the others are about logs of the worker, which is gone.
+        dask_says, _, _ = str(error).partition(". ")
         reason = WorkerDiedError(
             f"call {batch.first} ended its worker process {MOST_DEATHS + 1} times and is given up. "
             "Usual reasons are too little memory (give mem_per_worker) and crashes in compiled "
-            f"code; compute(debug=True) runs the call in this process. dask says: {error}"
+            f"code; compute(debug=True) runs the call in this process.\n"
+            f"dask says: {dask_says.rstrip('.')}."
         )
         (row,) = rows_of(batch.columns, 1)
         names = self._distribution.template.distributed_names

@@ -26,6 +26,7 @@ __all__ = [
     "combined",
     "data_checksum",
     "fits",
+    "has_checksum",
     "range_checksum",
 ]
 
@@ -110,6 +111,12 @@ def range_checksum(file: Any, offset: int, length: int, version: int) -> int:
 def checksum_of_version(data: Any, version: int) -> int:
     """Return the checksum of bytes in memory, as files of this format version carry it."""
     return range_checksum(io.BytesIO(data), 0, len(data), version)
+
+
+def has_checksum(array: Array, known: int, version: int) -> bool:
+    """Whether a large array has the checksum that files of this format version carry."""
+    own = _block_sums(array) if version < _FIRST_CRC_VERSION else checksum(as_bytes(array))
+    return own == known
 
 
 def data_checksum(arrays: Sequence[Array | None]) -> int:

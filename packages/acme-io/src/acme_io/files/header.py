@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from acme_io.errors import DamagedFileError, UnknownFileError
-from acme_io.files.checksum import LARGE, checksum, checksum_of_version, range_checksum
+from acme_io.files.checksum import checksum, range_checksum
 
 __all__ = ["FileHeader", "block_size", "read_header"]
 
@@ -95,20 +95,6 @@ class FileHeader:
     def written(self) -> bytes:
         """Write the whole user block."""
         return self.line().ljust(self.block, b"\0")
-
-    def confirms(self, content: bytes) -> bool:
-        """Whether content read from the file is as it was written, as far as the header knows.
-
-        Parameters
-        ----------
-        content : bytes
-            All of an attribute. One without a range of its own was checked with the rest of the
-            file when that was opened.
-        """
-        known = [one for _, length, one in self.data if length == len(content)]
-        if len(content) < LARGE or not known:
-            return True
-        return checksum_of_version(content, self.version) in known
 
     @property
     def checksum(self) -> int:
@@ -250,10 +236,23 @@ def check_open_file(file: Any, path: Path, check: str) -> FileHeader:
     if check != "size" and _rest(file, header.block, header.data, size) != header.rest:
         raise _damaged(path, "its content has changed since it was written")
     if check == "all":
-        for offset, length, known in header.data:
-            if range_checksum(file, offset, length, header.version) != known:
-                raise _damaged(path, f"the {length} bytes of data at byte {offset} have changed")
+        check_ranges(file, path, header, header.data)
     return header
+
+
+def check_ranges(
+    file: Any, path: Path, header: FileHeader, ranges: Iterable[tuple[int, int, int]]
+) -> None:
+    """Compare ranges of an open file with their checksums.
+
+    Raises
+    ------
+    DamagedFileError
+        One of them has changed since it was written.
+    """
+    for offset, length, known in ranges:
+        if range_checksum(file, offset, length, header.version) != known:
+            raise _damaged(path, f"the {length} bytes of data at byte {offset} have changed")
 
 
 def _damaged(path: Path, reason: str) -> DamagedFileError:

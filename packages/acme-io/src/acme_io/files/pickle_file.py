@@ -7,11 +7,17 @@ CRC-32 of everything before it, its `data` the range of record and identity with
 """
 
 import contextlib
+import copyreg
+import io
+import operator
 import os
 import pickle
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from acme_io.errors import DamagedFileError, NotStorableError, UnknownFileError
 from acme_io.files import atomic
@@ -92,7 +98,9 @@ def write_pickle(path: str | Path, value: object, call: int, record: str, stamp:
 
 def _dump(value: object, out: _Counting) -> None:
     try:
-        pickle.Pickler(out, protocol=5).dump(value)
+        pickler = pickle.Pickler(out, protocol=5)
+        pickler.dispatch_table = copyreg.dispatch_table | {memoryview: _reduced_view}
+        pickler.dump(value)
     except OSError:
         raise
     except Exception as error:  # pickling runs the value's own code: anything can come
@@ -113,9 +121,35 @@ def _pickle_by_value(value: object) -> bytes | None:
     with contextlib.suppress(Exception):
         import cloudpickle
 
-        pickled: bytes = cloudpickle.dumps(value, protocol=5)
-        return pickled
+        class Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
+            # cloudpickle itself would make bytes of a memoryview.
+            dispatch_table = cloudpickle.Pickler.dispatch_table | {memoryview: _reduced_view}
+
+        with io.BytesIO() as file:
+            Pickler(file, protocol=5).dump(value)
+            return file.getvalue()
     return None
+
+
+def _reduced_view(view: memoryview) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    """Reduce a memoryview, which pickle does not know, to what plain `pickle.load` undoes.
+
+    Content, format and shape are kept, and whether it can be written to.
+    """
+    flat = memoryview(view.tobytes() if view.readonly else bytearray(view.tobytes()))
+    if (view.format, view.shape) == (flat.format, flat.shape):
+        return memoryview, (flat.obj,)
+    # A view without elements cannot be given a shape.
+    shape = () if view.ndim == 1 else (view.shape,)
+    with contextlib.suppress(TypeError, ValueError):
+        cast = operator.methodcaller("cast", view.format, *shape)
+        if cast(flat).format == view.format:
+            return cast, (flat,)
+    # `cast` knows the native formats of one letter; whatever else has a buffer, NumPy knows.
+    array: Any = np.array(view, order="C")
+    if view.readonly:
+        return operator.methodcaller("toreadonly"), (memoryview(array),)
+    return memoryview, (array,)
 
 
 def read_pickle(path: Path) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 
 from acme_io.errors import DamagedFileError
 from acme_io.files.checksum import LARGE, as_bytes, checksum
-from acme_io.files.header import FileHeader
+from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.objects import read_column
 
 __all__ = ["checked_column", "column_ranges", "find_attribute"]
@@ -96,7 +96,7 @@ def column_ranges(file: BinaryIO, columns: Mapping[str, Array]) -> list[tuple[in
     return found
 
 
-def checked_column(root: Any, name: str, dtype: str, header: FileHeader) -> Array:
+def checked_column(checked: CheckedFile, name: str, dtype: str) -> Array:
     """Read a column and, if it is a long one, compare it with the header.
 
     Raises
@@ -104,7 +104,7 @@ def checked_column(root: Any, name: str, dtype: str, header: FileHeader) -> Arra
     DamagedFileError
         It has changed since it was written.
     """
-    column = read_column(root, name, dtype)
-    if not header.confirms(column.tobytes()):
+    column = read_column(checked.root, name, dtype)
+    if not checked.confirms(column.tobytes()):
         raise DamagedFileError(f"The column {name!r} has changed since it was written.")
     return column

@@ -10,15 +10,19 @@ import contextlib
 import io
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from h5py import h5f, h5fd, h5g, h5p
+import numpy as np
+from h5py import h5d, h5f, h5fd, h5g, h5p
 
 from acme_io.errors import DamagedFileError
-from acme_io.files.header import check_open_file
+from acme_io.files.checksum import checksum_of_version, has_checksum
+from acme_io.files.header import check_open_file, check_ranges
 from acme_io.hdf5.objects import memory_name
 
 __all__ = ["CheckedFile", "small_content"]
+
+Array = np.ndarray[Any, Any]
 
 SMALL = 256 << 10
 """Bytes up to which a file is read into memory at once."""
@@ -72,7 +76,11 @@ class CheckedFile:
             self.content = content = self._file.read() if size <= SMALL else None
             source = self._file if content is None else io.BytesIO(content)
             # A small file is in memory anyway, so its data is checked along with its structure.
-            self.header = check_open_file(source, path, check if content is None else "all")
+            check = check if content is None else "all"
+            self.header = check_open_file(source, path, check)
+            # Large datasets that nobody has compared with their checksums yet, by offset.
+            ranges = [] if check == "all" else self.header.data
+            self._unchecked = {one[0]: one for one in ranges}
             access = h5p.create(h5p.FILE_ACCESS)
             access.set_fclose_degree(h5f.CLOSE_STRONG)
             if content is None:
@@ -92,6 +100,55 @@ class CheckedFile:
             return h5f.open(memory_name(), h5f.ACC_RDONLY, access)
         except OSError as error:
             raise DamagedFileError(f"HDF5 cannot open {self.path}: {error}") from error
+
+    def check_data(self, dataset: h5d.DatasetID, array: Array) -> None:
+        """Compare a large dataset with its checksum, once while the file is open.
+
+        Smaller ones have no checksum of their own: they were checked when the file was opened.
+
+        Parameters
+        ----------
+        dataset : h5py.h5d.DatasetID
+            The dataset.
+        array : numpy.ndarray
+            What was read of it, all or a part.
+
+        Raises
+        ------
+        DamagedFileError
+            It has changed since it was written.
+        """
+        if not self._unchecked:
+            return
+        found = self._unchecked.get(dataset.get_offset())
+        if found is None:
+            return
+        # Memory is quicker than a second look at the file, which has the last word: a part of the
+        # data, or data that the library has converted, has another checksum.
+        if array.nbytes != found[1] or not has_checksum(array, found[2], self.header.version):
+            check_ranges(self._file, self.path, self.header, [found])
+        del self._unchecked[found[0]]
+
+    def confirms(self, content: bytes) -> bool:
+        """Whether an attribute is as it was written.
+
+        Parameters
+        ----------
+        content : bytes
+            All of it. One without a range of its own was checked when the file was opened.
+        """
+        ranges = [one for one in self.header.data if one[1] == len(content)]
+        if not ranges or checksum_of_version(content, self.header.version) in {
+            known for _, _, known in ranges
+        }:
+            return True
+        # Ranges do not say what lies in them: a dataset of the same length may have one.
+        found = bytearray(len(content))
+        for offset, _, _ in ranges:
+            self.read_into(memoryview(found), offset)
+            if found == content:
+                return False
+        return True
 
     def read_into(self, view: memoryview, offset: int) -> None:
         """Read bytes of the file itself, around the library."""

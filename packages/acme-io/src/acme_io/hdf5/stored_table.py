@@ -37,7 +37,7 @@ class StoredTable(CallTable):
 
     def __init__(self, checked: CheckedFile) -> None:
         self._path, self._seal = checked.path, checked.header
-        self.status = checked_column(checked.root, "status", "<u1", checked.header)
+        self.status = checked_column(checked, "status", "<u1")
         self._n_calls = len(self.status)
 
     def __getattr__(self, name: str) -> Any:
@@ -70,7 +70,7 @@ class StoredTable(CallTable):
 
     def _columns(self, checked: CheckedFile) -> dict[str, Any]:
         columns = {
-            name: checked_column(checked.root, name, dtype, checked.header)
+            name: checked_column(checked, name, dtype)
             for name, dtype in self.COLUMNS
             if name != "status"
         }

@@ -15,7 +15,7 @@ class ContainerRecords:
         self._text = read_text(checked.root, "calls")
         self._ends = read_column(checked.root, "calls_end")
         # Long records are not checked when the file is opened, but now.
-        if not checked.header.confirms(self._text.encode()):
+        if not checked.confirms(self._text.encode()):
             raise DamagedFileError(f"The records in {checked.path} have changed.")
 
     def line(self, call: int) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from h5py import h5d, h5f, h5t
+from h5py import h5d, h5t
 
 from acme_io import layout
 from acme_io.errors import AcmeIOError, DamagedFileError, MissingCallError
@@ -250,18 +250,22 @@ def own_files_present(source: Source) -> Array:
 
 
 def read_values(
-    fid: h5f.FileID, group: str, record: dict[str, Any], first: int
+    checked: CheckedFile, group: str, record: dict[str, Any], first: int
 ) -> list[tuple[Field, Array | None]]:
     """Read the values of a call from dataset `result_<first>` on."""
     names = [layout.result_name(i) for i in range(first, len(record["values"]))]
-    return [read_field(h5d.open(fid, f"{group}{name}".encode()), name) for name in names]
+    where = [h5d.open(checked.fid, f"{group}{name}".encode()) for name in names]
+    return [read_field(checked, *one) for one in zip(where, names, strict=True)]
 
 
-def read_field(dataset: h5d.DatasetID, name: str) -> tuple[Field, Array | None]:
-    """Read a dataset and what is needed to write one like it."""
+def read_field(
+    checked: CheckedFile, dataset: h5d.DatasetID, name: str
+) -> tuple[Field, Array | None]:
+    """Read and check a dataset, and what is needed to write one like it."""
     array = read_array(dataset)
     if array is None:
         return Field(name, np.dtype("u1"), None), None
+    checked.check_data(dataset, array)
     kind = dataset.get_type()
     text = isinstance(kind, h5t.TypeStringID) and kind.get_cset() == h5t.CSET_UTF8
     return Field(name, array.dtype, array.shape, text), array
@@ -271,6 +275,14 @@ def lost(path: Path, call: int) -> MissingCallError:
     """Return the error for a call whose file is gone."""
     return MissingCallError(
         f"The file of call {call} is gone: {path}. Was the container moved without its folder?"
+    )
+
+
+def data_changed(call: int, path: Path) -> DamagedFileError:
+    """Return the error for a call whose data does not have the checksum on record."""
+    return DamagedFileError(
+        f"The result of call {call} in {path} has changed since it was written. Restore the file "
+        "from a copy, or run the call again."
     )
 
 

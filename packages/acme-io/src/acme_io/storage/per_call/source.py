@@ -64,7 +64,7 @@ class PerCallSource(Source):
             try:
                 text = read_text(checked.root, "calls")
                 record = call_from_json(text)
-                found = StoredCall.of(record, read_values(checked.fid, "", record, 0))
+                found = StoredCall.of(record, read_values(checked, "", record, 0))
             except (KeyError, ValueError, RuntimeError, OSError) as error:
                 raise DamagedFileError(
                     f"{path}, the result of call {call}, is damaged: {error}"

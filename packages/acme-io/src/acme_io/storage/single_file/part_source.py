@@ -8,6 +8,7 @@ from h5py import h5d, h5g
 
 from acme_io import layout
 from acme_io.errors import AcmeIOError
+from acme_io.files.checksum import fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.objects import Field, read_column
@@ -16,7 +17,14 @@ from acme_io.records.status import DONE, PICKLED
 from acme_io.storage.container_facts import ContainerFacts
 from acme_io.storage.container_records import ContainerRecords
 from acme_io.storage.single_file.part_file import PartFile
-from acme_io.storage.source import Problem, Source, StoredCall, part_is_gone, read_field
+from acme_io.storage.source import (
+    Problem,
+    Source,
+    StoredCall,
+    data_changed,
+    part_is_gone,
+    read_field,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -48,7 +56,8 @@ class ContainerPart:
         """Read the datasets of a call."""
         group = h5g.open(self._container.fid, layout.call_group(call).encode())
         names = map(layout.result_name, range(group.get_num_objs()))
-        return [read_field(h5d.open(group, name.encode()), name) for name in names]
+        where = [(h5d.open(group, name.encode()), name) for name in names]
+        return [read_field(self._container, *one) for one in where]
 
     def close(self) -> None:
         """Close the file."""
@@ -87,7 +96,10 @@ class PartSource(Source):
 
     def load(self, call: int) -> StoredCall:
         """Read one call that is done."""
-        return StoredCall.of(self.load_record(call), self._part_of(call).datasets(call))
+        found = StoredCall.of(self.load_record(call), self._part_of(call).datasets(call))
+        if not fits(found.record["checksum"], found.arrays):
+            raise data_changed(call, layout.local(self.folder, str(self._files[call])))
+        return found
 
     def _problems_with_results(self) -> list[Problem]:
         """Check the part files whole."""

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from h5py import h5f
 
 from acme_io import layout
 from acme_io.errors import AcmeIOError, DamagedFileError
@@ -40,21 +39,22 @@ class SingleFileSource(Source):
             self._container = CheckedFile(self.path, self.check)
         return self._container
 
-    def _open(self) -> tuple[h5f.FileID, ContainerRecords]:
+    def _open(self) -> tuple[CheckedFile, ContainerRecords]:
         checked = self._opened()
         if self._records is None:
             try:
                 self._records = ContainerRecords(checked)
             except (KeyError, ValueError) as error:
                 raise DamagedFileError(f"{self.path} lacks the records: {error}") from error
-        return checked.fid, self._records
+        return checked, self._records
 
     def load(self, call: int) -> StoredCall:
         """Read one call that is done."""
-        fid, records = self._open()
+        checked, records = self._open()
         record = records[call]
         try:
-            return StoredCall.of(record, read_values(fid, f"{layout.call_group(call)}/", record, 0))
+            values = read_values(checked, f"{layout.call_group(call)}/", record, 0)
+            return StoredCall.of(record, values)
         except (KeyError, ValueError, RuntimeError, OSError) as error:
             raise DamagedFileError(f"Call {call} in {self.path} is damaged: {error}") from error
 

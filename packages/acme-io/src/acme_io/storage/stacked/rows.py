@@ -16,7 +16,14 @@ from acme_io.errors import DamagedFileError
 from acme_io.files.checksum import as_bytes, checksum
 from acme_io.files.header import FileHeader, block_size
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import Field, add_dataset, hdf5_type, read_text, write_text
+from acme_io.hdf5.objects import (
+    Field,
+    add_dataset,
+    hdf5_type,
+    read_array,
+    read_text,
+    write_text,
+)
 from acme_io.hdf5.run_file import Data, build_file, write_file
 from acme_io.records.run_record import RunStamp
 from acme_io.values.encoding import Encoded
@@ -216,9 +223,25 @@ class StackedFile:
                 raise DamagedFileError(f"{self.path} cannot be read: {error}") from error
         return array
 
+    def checked_rows(self, calls: range) -> Array:
+        """Read rows; the first time, compare all that the file has with their checksum."""
+        rows = self.rows(calls)
+        self.checked.check_data(self._dataset, rows)
+        return rows
+
     def row(self, call: int, length: int | None = None) -> Array:
         """Read the row of one call, without the stacking axis."""
         return self.rows(range(call, call + 1), length).squeeze(self.slots.stacking_axis)
+
+    def copy_group(self, group: bytes, root: Any) -> None:
+        """Check the datasets of a group and copy it into another file's root group."""
+        where = h5g.open(self.fid, group)
+        for at in range(where.get_num_objs()):
+            dataset = h5d.open(where, where.get_objname_by_idx(at))
+            array = read_array(dataset)
+            if array is not None:
+                self.checked.check_data(dataset, array)
+        h5o.copy(self.fid, group, root, group)
 
     def close(self) -> None:
         """Close the file."""
@@ -261,8 +284,7 @@ def write_stacked(
         describe(root)
         dataset = add_dataset(root, field)
         for call, source in extras:
-            group = layout.call_group(call).encode()
-            h5o.copy(source.fid, group, root, group)
+            source.copy_group(layout.call_group(call).encode(), root)
         if not field.nbytes:
             return []
         if slots.stacking_axis:

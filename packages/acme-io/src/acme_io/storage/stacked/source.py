@@ -16,7 +16,14 @@ from acme_io.records.call_table import CallTable
 from acme_io.records.status import DONE, MISSING, PICKLED
 from acme_io.storage.container_facts import ContainerFacts
 from acme_io.storage.container_records import ContainerRecords
-from acme_io.storage.source import Problem, Source, StoredCall, part_is_gone, read_values
+from acme_io.storage.source import (
+    Problem,
+    Source,
+    StoredCall,
+    data_changed,
+    part_is_gone,
+    read_values,
+)
 from acme_io.storage.stacked.rows import StackedFile, as_given, as_stored, blank_rows, records_of
 
 __all__ = ["StackedSource"]
@@ -106,9 +113,12 @@ class StackedSource(Source):
         source = self._source_of(call)
         row = as_given(source.row(call, record.get("length")), self.slots)
         try:
-            others = read_values(source.fid, f"{layout.call_group(call)}/", record, 1)
+            others = read_values(source.checked, f"{layout.call_group(call)}/", record, 1)
         except (KeyError, ValueError, RuntimeError, OSError) as error:
             raise DamagedFileError(f"Call {call} in {source.path} is damaged: {error}") from error
+        # The row alone: the checksum of the file's dataset would need all of it.
+        if not fits(int(self.table.checksum[call]) & 0xFFFFFFFF, [as_stored(row)]):
+            raise data_changed(call, source.path)
         field = Field(layout.result_name(0), row.dtype, row.shape)
         return StoredCall.of(record, [(field, row), *others])
 
@@ -130,7 +140,8 @@ class StackedSource(Source):
             if not part:
                 continue
             try:
-                rows = self.opened(file).rows(part)
+                opened = self.opened(file)
+                rows = opened.checked_rows(part)
             except (OSError, MissingCallError) as error:
                 absent |= dict.fromkeys(part, error)
                 continue
@@ -185,11 +196,10 @@ class StackedSource(Source):
 
     def _row_is_whole(self, call: int) -> bool:
         try:
-            row = self.load(call).arrays[0]
+            self.load(call)
         except (AcmeIOError, OSError):
             return False
-        known = int(self.table.checksum[call]) & 0xFFFFFFFF
-        return row is not None and fits(known, [as_stored(row)])
+        return True
 
     def merge(self, target: Path, table: CallTable) -> bool:
         """Copy all rows into one stacked dataset."""

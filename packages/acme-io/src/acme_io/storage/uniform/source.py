@@ -9,12 +9,12 @@ from h5py import h5d, h5s, h5t
 
 from acme_io import layout
 from acme_io.errors import DamagedFileError
-from acme_io.files.checksum import as_bytes
+from acme_io.files.checksum import as_bytes, fits
 from acme_io.hdf5.objects import Field, read_text
 from acme_io.records.status import DONE
 from acme_io.storage.container_facts import ContainerFacts
 from acme_io.storage.single_file.source import SingleFileSource
-from acme_io.storage.source import StoredCall
+from acme_io.storage.source import StoredCall, data_changed
 
 Array = np.ndarray[Any, Any]
 
@@ -49,7 +49,11 @@ class UniformSource(SingleFileSource):
             array = self.read(index, range(call, call + 1)).reshape(shape)
             field = Field(layout.result_name(index), array.dtype, array.shape, text)
             datasets.append((field, array))
-        return StoredCall.of(record, datasets)
+        found = StoredCall.of(record, datasets)
+        # The rows of one call alone: the checksums of the datasets would need all of them.
+        if not fits(int(self.table.checksum[call]), found.arrays):
+            raise data_changed(call, self.path)
+        return found
 
     def read(self, index: int, calls: range) -> Array:
         """Read rows of one return value, shape `(len(calls), ...)`."""
@@ -103,6 +107,7 @@ class UniformSource(SingleFileSource):
         if index >= len(forms) or forms[index] not in (*SCALARS, "array"):
             return None
         shape = self.rows["fields"][index][1]
-        rows = self.read(index, calls)
+        rows, checked = self.read(index, calls), self._opened()
+        checked.check_data(h5d.open(checked.fid, layout.result_name(index).encode()), rows)
         scalar = forms[index] in SCALARS
         return rows if scalar else rows.reshape((len(calls), *shape))

@@ -1,20 +1,19 @@
-"""A fork server of our own, from which local workers come.
+"""A fork server for local workers.
 
-A new interpreter needs most of a second to import dask; a fork of a process that did so needs a
-hundredth::
+A new interpreter needs most of a second to import dask; a fork of a process that has done so needs
+a hundredth::
 
     client process                      fork server                     worker
     warm_up() ───── starts ────────►    imports distributed, numpy
     imports distributed (other core)    listens on a private socket
-    a nanny wants a worker ────────►    forks ────────────────────►     drops what the fork must not
-    share,
+    a nanny needs a worker ────────►    forks ────────────────────►     reseeds random numbers,
                                                                         runs distributed's worker
     ends, in whatever way               sees the pipe close, removes    sees its pipe close, ends
                                         the run folder, ends
 
 It is separate from the fork server of `multiprocessing`, whose preloads, environment and start
-method belong to the user, and it starts in a session of its own: Ctrl-C reaches the client alone,
-which then stops workers in order. This module imports nothing heavy, since it runs before
+method belong to the user. It runs in its own session, so that Ctrl-C reaches the client alone,
+which then stops the workers in order. This module imports nothing heavy, because it runs before
 everything else.
 """
 
@@ -31,18 +30,21 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
+from acme_cluster.internals import preloading
 from acme_cluster.lifetime.cleanup_registry import remove_noted
-from acme_cluster.processes import preloading
 
 __all__ = ["ForkServer", "available", "running", "thread_limits", "warm_up"]
 
+SWITCH = "acme.local.fork-server"
+"""Key in dask's configuration; false leaves the making of processes to distributed."""
+
 _SOCKET = "fork"
 
-# Seconds that a server without workers may take to end.
+# Seconds to wait for a server without workers to end; it takes a few milliseconds.
 _PATIENCE = 2.0
 
-# Libraries read these when they are loaded, which in a fork has already happened: they must be in
-# the environment of the fork server itself.
+# Libraries read these variables when they are loaded, which in a fork has already happened: they
+# must be in the environment of the fork server itself.
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -54,14 +56,14 @@ THREAD_VARIABLES = (
 
 
 class ForkServer:
-    """What the client keeps of a running fork server.
+    """A running fork server, as its client sees it.
 
     Parameters
     ----------
     pid : int
-        Process of the server, a child of this process.
+        Process id of the server, a child of this process.
     alive_fd : int
-        Write end of a pipe; the server ends when nobody holds one any more.
+        Write end of a pipe; the server ends when the last copy of it is closed.
     folder : str
         Private folder (mode 0700) of this client's workers; the server removes it when it ends.
     """
@@ -75,16 +77,16 @@ class ForkServer:
 
     @property
     def address(self) -> str:
-        """Path of the socket on which the server takes requests."""
+        """Path of the socket that takes requests."""
         return os.path.join(self.folder, _SOCKET)
 
     @property
     def mine(self) -> bool:
-        """Whether this process started it; a fork of this process only has a copy of the record."""
+        """Whether this process started it: a fork of this process inherits the object."""
         return self.owner == os.getpid()
 
     def ended(self) -> bool:
-        """Tell whether the server has ended, without waiting."""
+        """Return whether the server has ended, without waiting."""
         if not self._ended:
             try:
                 self._ended = os.waitpid(self.pid, os.WNOHANG)[0] != 0
@@ -93,7 +95,7 @@ class ForkServer:
         return self._ended
 
     def let_go(self) -> None:
-        """Allow the server to end, and wait for it unless workers are still alive."""
+        """Let the server end, and wait for it unless workers are still alive."""
         os.close(self.alive_fd)
         deadline = time.monotonic() + _PATIENCE
         while not self.ended() and time.monotonic() < deadline:
@@ -107,19 +109,29 @@ _current: ForkServer | None = None
 
 
 def available() -> bool:
-    """Tell whether workers can come from a fork server here.
+    """Return whether workers can come from a fork server here.
 
     Returns
     -------
     bool
-        True on Linux. Elsewhere system libraries do not survive a fork (macOS) or there is none
-        (Windows), and workers are spawned.
+        True on Linux unless switched off. macOS's system libraries do not survive a fork and
+        Windows has none: there, workers are spawned.
     """
-    return sys.platform == "linux" and bool(sys.executable)
+    return sys.platform == "linux" and bool(sys.executable) and not _switched_off()
+
+
+def _switched_off() -> bool:
+    # Importing dask to read its configuration takes as long as a tenth of a first run, and the
+    # server exists to start before that. Until dask is loaded only the environment counts; a
+    # server that a configuration file forbids is stopped when the workers start.
+    config = sys.modules.get("dask.config")
+    if config is not None and hasattr(config, "get"):
+        return not config.get(SWITCH, True)
+    return os.environ.get("DASK_ACME__LOCAL__FORK_SERVER", "").lower() in ("false", "0")
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """Return the environment variables that limit the threads of numerical libraries.
+    """Return environment variables that limit the threads of numerical libraries.
 
     Parameters
     ----------
@@ -135,24 +147,24 @@ def thread_limits(threads: int) -> dict[str, str]:
 
 
 def warm_up(preload: Sequence[str] = ()) -> None:
-    """Start the fork server, if there is none yet, and return at once.
+    """Start the fork server if none is running, and return at once.
 
-    Call it before anything imports distributed: the server then does its imports on another core
-    while this process does the same imports. Calling it again costs nothing, leaving it out costs
-    time only.
+    Call it before anything imports distributed: the server then imports on another core while this
+    process does the same. A second call does nothing; without a call the first workers start
+    later.
 
     Parameters
     ----------
     preload : sequence of str, optional
-        Further modules that workers will need. They count only in the call that starts the server;
-        one that cannot be imported is left out.
+        Further modules that workers will need; only the call that starts the server uses them.
+        Modules that cannot be imported are skipped.
     """
     if available():
         running(preload)
 
 
 def running(preload: Sequence[str] = ()) -> ForkServer:
-    """Return the fork server of this process, started now if there is none that lives.
+    """Return the fork server of this process; start it if none is alive.
 
     Parameters
     ----------
@@ -162,12 +174,12 @@ def running(preload: Sequence[str] = ()) -> ForkServer:
     Returns
     -------
     ForkServer
-        A server that was alive a moment ago; it may still be importing, requests wait for it.
+        A server that was alive a moment ago. Requests wait until its imports are done.
 
     Raises
     ------
     OSError
-        No folder in the system's temp folder, or no process, could be made.
+        If no folder can be made in the system's temp folder, or no process started.
     """
     global _current
     with _lock:
@@ -180,14 +192,14 @@ def running(preload: Sequence[str] = ()) -> ForkServer:
 
 
 def fork_here(folder: str, threads: int, preload: Sequence[str] = ()) -> None:
-    """Make the fork server a fork of this process, after it has imported everything once for both.
+    """Import everything here, then fork this process to be the fork server.
 
-    For a process that does nothing but look after workers, before it has threads.
+    For a process that only looks after workers, and before it has threads.
 
     Parameters
     ----------
     folder : str
-        Private folder of this process; the server puts its socket there and removes it at the end.
+        Private folder of this process: the place of the socket. The server removes it at the end.
     threads : int
         Cores of one worker.
     preload : sequence of str, optional
@@ -213,7 +225,7 @@ def fork_here(folder: str, threads: int, preload: Sequence[str] = ()) -> None:
 
 
 def stop() -> None:
-    """Let go of the fork server; it ends with its last worker, and takes its folder with it."""
+    """Release the fork server; it ends with its last worker and removes its folder."""
     global _current
     with _lock:
         if _current is not None and _current.mine:
@@ -222,9 +234,10 @@ def stop() -> None:
 
 
 def _at_exit() -> None:
-    # dask closes its clusters at the end as well, but after this if it was imported before this.
-    # The server would then be waited for in vain: it ends with its last worker.
-    local = sys.modules.get("acme_cluster.setup.local")
+    # dask closes its clusters in an exit handler as well, but handlers run in reverse order: if
+    # dask was imported first, its handler comes after this one, and waiting for the server here
+    # would be in vain, since it ends with its last worker.
+    local = sys.modules.get("acme_cluster.internals.live_clusters")
     if local is not None:
         local.close_all()
     stop()
@@ -271,10 +284,10 @@ def _above_standard_streams(descriptor: int) -> int:
 def _make_folder() -> str:
     import tempfile
 
-    # Mode 0700: nobody else reaches the socket in it.
+    # mkdtemp makes it with mode 0700: no other user reaches the socket inside.
     folder = tempfile.mkdtemp(prefix="acme-")
-    # The address of a unix socket may have about a hundred characters, folders of jobs have more at
-    # times.
+    # Linux limits the path of a unix socket to 107 bytes (`sun_path` in unix(7)); temp folders of
+    # batch jobs can be longer.
     if len(os.fsencode(folder)) > 90:
         os.rmdir(folder)
         folder = tempfile.mkdtemp(prefix="acme-", dir="/tmp")
@@ -282,18 +295,18 @@ def _make_folder() -> str:
 
 
 def _launch(listener: int, alive: int, folder: str, preload: Sequence[str]) -> int:
-    # The path of the client replaces the server's before anything but the standard library is
-    # imported: the same modules are found as in the client, wherever they were added from.
+    # The server takes over the client's sys.path before it imports anything outside of the standard
+    # library, so that it finds the same modules.
     path = [entry or os.getcwd() for entry in sys.path]
     modules = [*preloading.PRELOAD, *preload]
     code = (
         f"import sys; sys.path[:] = {path!r}; "
-        "from acme_cluster.processes.fork_server import serve; "
+        "from acme_cluster.internals.fork_server import serve; "
         f"serve({listener}, {alive}, {folder!r}, {modules!r}, {not preload})"
     )
     for descriptor in (listener, alive):
         os.set_inheritable(descriptor, True)
-    # Not through `subprocess`, whose import alone takes as long as all else here.
+    # Without `subprocess`, whose import alone takes as long as everything else here.
     return os.posix_spawn(
         sys.executable,
         [sys.executable, *_interpreter_flags(), "-c", code],
@@ -320,8 +333,8 @@ def _remove(folder: str) -> None:
 
 
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
-    # The hash seed is the one that dask's nannies use, so that workers of several machines agree on
-    # hashes.
+    # dask's nannies use this hash seed, so that workers on several machines agree on hashes
+    # (`distributed.nanny.pre-spawn-environ`).
     defaults = {"PYTHONHASHSEED": "6640", "MALLOC_TRIM_THRESHOLD_": "65536"}
     return {**defaults, **environ, **thread_limits(1)}
 
@@ -332,20 +345,20 @@ def _environment(environ: Mapping[str, str]) -> dict[str, str]:
 def serve(
     listener: int, alive: int, folder: str, preload: Sequence[str], also_registered: bool
 ) -> None:
-    """Be the fork server: import, then fork a worker for each request, until all have gone.
+    """Run as the fork server: import, then fork a worker for each request.
 
     Parameters
     ----------
     listener : int
         File descriptor of the listening socket.
     alive : int
-        File descriptor that reads end-of-file when no client and no worker lives.
+        File descriptor that reads end-of-file when neither client nor worker is alive.
     folder : str
         Removed at the end.
     preload : sequence of str
         Modules to import first.
     also_registered : bool
-        Whether to import what installed packages have registered, too.
+        Whether to import the modules registered by installed packages as well.
     """
     _close_others({0, 1, 2, listener, alive})
     preloading.preload([*preload, *(preloading.registered() if also_registered else ())])
@@ -358,22 +371,21 @@ def _fork_requests(listener: int, alive: int, folder: str) -> NoReturn:
     try:
         forkserver.main(listener, alive, [])
     finally:
-        # Only the server comes here: its forks leave through os._exit. So does the server, whose
-        # imports have registered much for the end of a process, none of it its business.
+        # Only the server comes here, because its forks leave through os._exit. So does the server:
+        # exit handlers that its imports registered are meant for the client and the workers.
         _remove(folder)
         os._exit(0)
 
 
 def _close_others(keep: set[int]) -> None:
-    # Files and pipes of the client that were not meant for this process, and would be kept open by
-    # it.
+    # Inherited files and pipes of the client would stay open as long as this process lives.
     for descriptor in {int(name) for name in os.listdir("/proc/self/fd")} - keep:
         with contextlib.suppress(OSError):
             os.close(descriptor)
 
 
 def reseed() -> None:
-    """Give this fork random numbers of its own; NumPy's global state is a copy of the server's."""
+    """Reseed the global generators of this fork, which are copies of the server's."""
     import random
 
     random.seed()

@@ -1,4 +1,4 @@
-"""Where worker processes come from: our fork server, or a spawned interpreter.
+"""A `multiprocessing` context whose processes come from our fork server, or are spawned.
 
 Either way a new process never imports the user's main module, and the user's own settings of
 `multiprocessing` (start method, main module) are left as they are.
@@ -19,17 +19,17 @@ from multiprocessing import spawn
 from multiprocessing.context import BaseContext, set_spawning_popen
 from typing import Any, ClassVar
 
-from acme_cluster.processes import fork_server
+from acme_cluster.internals import fork_server
 
-__all__ = ["CONTEXT", "preparation"]
+__all__ = ["CONTEXT", "guard_free", "preparation"]
 
 
 def preparation(name: str) -> dict[str, Any]:
-    """Return what a new process is told before it unpickles its work.
+    """Return the data from which a new process sets itself up before it unpickles its work.
 
-    As `multiprocessing.spawn.get_preparation_data`, without the user's main module: workers must
-    not run it, and functions that live there travel by value. Asking for the start method must not
-    settle it for the user.
+    Like `multiprocessing.spawn.get_preparation_data`, without the user's main module: workers must
+    not run it, and functions defined there travel by value. The start method is not asked for,
+    because `multiprocessing.get_start_method` would fix it for the rest of the user's program.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def _current_directory() -> str:
 
 
 class _WorkerOSProcess(mp_process.BaseProcess):
-    """A process that comes from our fork server, or is spawned without the user's main module."""
+    """A process from our fork server, or one spawned without the user's main module."""
 
     _start_method = "spawn"
 
@@ -104,7 +104,7 @@ def _forked(process_obj: Any) -> Any:
             finally:
                 set_spawning_popen(None)
             self.sentinel, write_end = _request_fork(self._fds)
-            # A second write end tells the child that its parent lives.
+            # The child sees its parent alive as long as this second write end is open.
             parent_alive = os.dup(write_end)
             self.finalizer = util.Finalize(self, util.close_fds, (parent_alive, self.sentinel))
             with open(write_end, "wb", closefd=True) as pipe:
@@ -122,8 +122,8 @@ def _request_fork(fds: list[int]) -> tuple[int, int]:
         connection.connect(server.address)
         parent_read, child_write = os.pipe()
         child_read, parent_write = os.pipe()
-        # In the place of the resource tracker: a worker starts one for itself should it ever need
-        # it.
+        # forkserver.main expects a resource tracker's descriptor here (CPython 3.11 to 3.13). A
+        # worker starts a tracker of its own if it ever needs one.
         no_tracker = os.open(os.devnull, os.O_WRONLY)
         try:
             reduction.sendfds(
@@ -154,7 +154,7 @@ def _without_main_module() -> Iterator[None]:
     original, me = spawn.get_preparation_data, threading.get_ident()
 
     def prepared(name: str) -> dict[str, Any]:
-        # Processes that the user starts meanwhile in another thread get what they always get.
+        # The user may start processes in other threads meanwhile; theirs stay as they are.
         return preparation(name) if threading.get_ident() == me else original(name)
 
     spawn.get_preparation_data = prepared
@@ -177,3 +177,36 @@ def _thread_limited_environment() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+# How distributed names the processes of its nannies (`WorkerProcess.start`, 2025.1 to 2026.8).
+_DASK_WORKER = "Dask Worker process"
+
+_guards = 0
+_guard_lock = threading.Lock()
+_plain_preparation = spawn.get_preparation_data
+
+
+@contextmanager
+def guard_free() -> Iterator[None]:
+    """Keep distributed's own nannies from running the user's main module in their workers.
+
+    Spawned processes import it, so that a script without ``if __name__ == "__main__":`` would run
+    again in each worker. Nannies start processes at any time and from threads of their own, hence
+    the decision is not made by thread, as elsewhere, but by the name of the process.
+    """
+    global _guards
+    with _guard_lock:
+        _guards += 1
+        spawn.get_preparation_data = _guarded_preparation
+    try:
+        yield
+    finally:
+        with _guard_lock:
+            _guards -= 1
+            if not _guards:
+                spawn.get_preparation_data = _plain_preparation
+
+
+def _guarded_preparation(name: str) -> dict[str, Any]:
+    return preparation(name) if name.startswith(_DASK_WORKER) else _plain_preparation(name)

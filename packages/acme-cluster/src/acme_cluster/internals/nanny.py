@@ -1,8 +1,8 @@
-"""Local workers: distributed's nanny and worker, with processes that come from our own fork server.
+"""distributed's nanny and worker, with processes from our own fork server.
 
-A nanny lives in the client process and watches one worker process. What differs from distributed:
-where the process comes from; that it never imports the user's script; that the client's environment
-stays untouched; and that neither of them serves web pages.
+A nanny lives in the client process and watches one worker process. Differences from distributed:
+the process is forked (or spawned) by us, it never imports the user's script, the environment of the
+client stays untouched, and neither nanny nor worker serves web pages.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from distributed.process import AsyncProcess, _asyncprocess_finalizer
 from distributed.worker import Worker
 
 from acme_cluster.console.dask_logging import silenced
-from acme_cluster.processes import fork_server
-from acme_cluster.processes.context import CONTEXT
-from acme_cluster.processes.fast_imports import quick_yaml
-from acme_cluster.security.tls import lighten_accepting
+from acme_cluster.internals import fork_server
+from acme_cluster.internals.context import CONTEXT
+from acme_cluster.internals.fast_imports import quick_yaml
+from acme_cluster.internals.tls import lighten_accepting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,22 +37,24 @@ __all__ = ["LocalNanny", "SilentWorker"]
 
 
 class SilentWorker(Worker):
-    """A worker without an HTTP server, which does not wait for calls that nobody waits for."""
+    """A worker without an HTTP server, which closes at once when its scheduler has gone."""
 
     async def close(self, *args: Any, **kwargs: Any) -> Any:
-        """Close; at once if the scheduler has gone, and with it whoever wanted the results.
+        """Close, without waiting for running calls if the scheduler has gone.
 
         Returns
         -------
         object
-            As distributed's.
+            Result of `distributed.Worker.close`.
         """
+        # `Worker.handle_scheduler` closes with this reason when the connection breaks; there is
+        # nobody left to take the results of calls that still run.
         if "connection-broken" in str(kwargs.get("reason", "")):
             kwargs |= {"executor_wait": False, "timeout": 1}
         return await super().close(*args, **kwargs)
 
     def start_http_server(self, *args: object, **kwargs: object) -> None:
-        """Serve nothing: what a worker shows is on the scheduler's dashboard."""
+        """Serve no pages: the scheduler's dashboard shows the workers."""
 
 
 class LocalNanny(Nanny):
@@ -76,7 +78,7 @@ class LocalNanny(Nanny):
         Returns
         -------
         distributed.core.Status
-            `Status.running` when all went well.
+            `Status.running` on success.
         """
         if self.process is None:
             self.process = self._new_process()
@@ -101,7 +103,7 @@ class LocalNanny(Nanny):
             "contact_address": self.contact_address,
             **self.worker_kwargs,
         }
-        # Under this name whoever limits threads anew, call by call, finds how many there may be.
+        # acme-core limits the threads of each call anew and reads the number of cores here.
         cores = {"ACME_WORKER_CORES": str(self.cores)}
         environ = {**self.env, **fork_server.thread_limits(self.cores), **cores}
         return _LocalWorkerProcess(  # type: ignore[no-untyped-call]
@@ -148,7 +150,7 @@ class _LocalWorkerProcess(WorkerProcess):
     def _target(self, uid: str) -> Callable[[], None]:
         return functools.partial(
             _run_worker,
-            # The environment as it is now: the fork server has the one from when it was started.
+            # The fork server was started earlier, possibly with another environment.
             environ={**os.environ, **self.env, "__DASK_PARENT_PID": str(os.getpid())},
             silence_logs=self.silence_logs,
             init_result_q=self.init_result_q,
@@ -162,7 +164,7 @@ class _LocalWorkerProcess(WorkerProcess):
         try:
             message: dict[str, Any] | None
             waiting: Any = self._wait_until_connected
-            # Before version 2026.8 it has no parameter for the queue.
+            # distributed 2026.8 added a parameter for the queue.
             given = (uid, init_queue)[: len(inspect.signature(waiting).parameters)]
             message = await waiting(*given)
         except Exception:
@@ -175,10 +177,10 @@ class _LocalWorkerProcess(WorkerProcess):
 
 
 class _PipeQueue:
-    """What nanny and worker need of a `multiprocessing.Queue`, on a bare pipe.
+    """The part of `multiprocessing.Queue` that nanny and worker use, on a bare pipe.
 
-    A real queue has semaphores, for which Python starts one more process, and a thread. Here each
-    message is small and has one writer and one reader.
+    A real queue needs a thread, and semaphores for which Python starts a further process. Here
+    messages are small, and there is one writer and one reader.
     """
 
     def __init__(self) -> None:
@@ -198,21 +200,21 @@ class _PipeQueue:
             if self._reader.poll():
                 return self._reader.recv()
         except (EOFError, OSError):
-            # The worker died before it had said anything. That it did is noticed by itself, and it
-            # is replaced; an exception from here would make the nanny give up instead.
+            # The worker died before its first message. Its end is noticed elsewhere and it is
+            # replaced; an exception here would make the nanny give up instead.
             pass
         raise Empty
 
     def close(self) -> None:
-        # The pipe itself goes with the object: a thread may still be reading from it.
+        # The pipe stays open until this object is collected: a thread may still read from it.
         self._closed = True
 
     def join_thread(self) -> None:
-        """Return at once: there is no thread."""
+        """Return at once, as there is no thread."""
 
 
 class _LocalAsyncProcess(AsyncProcess):
-    """Replaces the process that distributed prepared by the same one in our context."""
+    """Replaces the process that distributed prepared with one in our context."""
 
     def _start_threads(self) -> None:
         prepared: Any = self._process
@@ -224,7 +226,7 @@ class _LocalAsyncProcess(AsyncProcess):
 
 
 def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
-    """Be a worker: the first function of ours that runs in the new process."""
+    """Run a worker: the first function of this package in the new process."""
     os.environ.clear()
     os.environ.update(environ)
     fork_server.reseed()
@@ -236,7 +238,7 @@ def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
 
 
 def _refresh_quickly() -> None:
-    """Let distributed read dask's configuration anew, as it does next, with the quick parser."""
+    """Make the next `dask.config.refresh`, which distributed is about to call, use the C parser."""
     refresh = dask.config.refresh
 
     def once(*args: Any, **kwargs: Any) -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import acme_cluster
-from acme_cluster.processes.fast_imports import not_installed, quick_imports
+from acme_cluster.internals.fast_imports import not_installed, quick_imports
 
 VARIABLE = "OPENBLAS_THREAD_TIMEOUT"
 
@@ -45,7 +45,7 @@ def test_nothing_is_set_for_an_openblas_that_is_loaded(monkeypatch):
 
 def test_numpy_still_has_all_its_threads():
     script = """
-from acme_cluster.processes.fast_imports import quick_imports
+from acme_cluster.internals.fast_imports import quick_imports
 with quick_imports():
     import numpy
 import os

@@ -10,9 +10,9 @@ from distributed import Client
 from distributed.security import Security
 
 import acme_cluster
-from acme_cluster.processes import fork_server
-from acme_cluster.security.keys import make_keys
-from acme_cluster.security.tls import cluster_security
+from acme_cluster.internals import fork_server
+from acme_cluster.internals.tls import cluster_security
+from acme_cluster.keys import make_keys
 
 
 def test_keys_are_different_each_time_and_not_shown() -> None:

@@ -1,9 +1,8 @@
-"""Keys for one cluster: encryption, and proof that a connection belongs to it.
+"""TLS settings of one cluster: encryption, and mutual authentication of every connection.
 
 Scheduler, workers, nannies and clients of a cluster share one key pair that was made for it. Each
-of them shows it and asks for it, in both directions, so that a user of the same machine or network
-who knows an address can do nothing with it. Keys travel as text in memory; no file is written
-unless a batch job has to find them.
+presents it and demands it, so that another user of the machine or network who knows an address
+cannot connect. Keys stay in memory as text; a file is written only where batch jobs need one.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any
 
 from distributed.security import Security
 
-from acme_cluster.security.keys import KeyPair
+from acme_cluster.keys import KeyPair
 
 __all__ = ["MemorySecurity", "cluster_security", "lighten_accepting"]
 
@@ -28,12 +27,12 @@ def cluster_security(keys: KeyPair) -> MemorySecurity:
     Parameters
     ----------
     keys : KeyPair
-        Used for every role.
+        Key and certificate, used for every role.
 
     Returns
     -------
     MemorySecurity
-        Encryption and authentication required, TLS 1.3 only (both ends are ours).
+        Encryption and authentication required, TLS 1.3 only.
     """
     roles = {}
     for role in ("client", "scheduler", "worker"):
@@ -52,10 +51,10 @@ _contexts_lock = threading.Lock()
 
 
 class MemorySecurity(Security):
-    """distributed's `Security`, with keys that never touch a disk and contexts that are made once.
+    """distributed's `Security`, with keys that never touch a disk and contexts made once.
 
-    OpenSSL reads keys from files only, for which distributed writes them into the temp folder for a
-    moment; a process killed then leaves its key behind. Linux has files that live in memory.
+    OpenSSL reads keys from files only. distributed therefore writes them to the temp folder for a
+    moment, where a process killed just then leaves its key. On Linux a memfd takes their place.
     """
 
     tls_min_version: ssl.TLSVersion
@@ -68,7 +67,7 @@ class MemorySecurity(Security):
         key = (*parts, purpose, self.tls_min_version, self.tls_max_version)
         with _contexts_lock:
             if key not in _contexts:
-                # One cluster at a time is the rule; the keys of earlier ones are of no use.
+                # Programs have one cluster at a time; contexts of earlier ones are of no use.
                 if len(_contexts) > 8:
                     _contexts.clear()
                 _contexts[key] = self._make_context(*parts, purpose)
@@ -84,12 +83,12 @@ class MemorySecurity(Security):
         with _file_in_memory(certificate + key) as path:
             context.load_cert_chain(path)
         context.verify_mode = ssl.CERT_REQUIRED
-        # The one certificate is the authority, and its holders are known by it, not by their host's
-        # name.
+        # The certificate is its own authority and identifies its holders; it names no host. Python
+        # 3.13 made VERIFY_X509_STRICT a default, which asks for extensions that it does not have.
         context.check_hostname = False
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if purpose is ssl.Purpose.CLIENT_AUTH:
-            # Nobody resumes a session here, and tickets for it are a quarter of a handshake.
+            # No session is resumed here, and its tickets take a quarter of a handshake.
             context.num_tickets = 0
         if ciphers:
             context.set_ciphers(ciphers)
@@ -97,12 +96,11 @@ class MemorySecurity(Security):
 
 
 def lighten_accepting() -> None:
-    """Spare this process a context that it would make for nothing when it first accepts.
+    """Make accepted TLS connections skip a default context that they do not use.
 
-    tornado gives every encrypted stream a default context with all certificates of the system,
-    which takes 50 ms, before it looks at whether the stream has one already; an accepted stream
-    always has. Streams that tornado accepts get an empty one instead; streams that connect to
-    somewhere are not touched.
+    tornado (6.4 to 6.6) creates a default context with all certificates of the system for every TLS
+    stream, which takes 50 ms, and then finds that an accepted stream has one already. Accepted
+    streams get an empty context instead; outgoing streams are untouched.
     """
     from tornado import tcpserver
 
@@ -119,7 +117,7 @@ def lighten_accepting() -> None:
 
 
 class _Accepted:
-    """Marks the class that :func:`lighten_accepting` puts in place."""
+    """Marks the class installed by :func:`lighten_accepting`."""
 
 
 @contextlib.contextmanager

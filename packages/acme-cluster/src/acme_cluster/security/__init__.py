@@ -1,1 +1,0 @@
-"""Keys and TLS settings of one cluster. Imports nothing else of this package."""
