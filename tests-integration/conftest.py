@@ -1,4 +1,4 @@
-"""What the tests of all packages together share: folders of their own, and a look at processes."""
+"""Fixtures for the tests of all packages together."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-# Several tests run at the same time: each cluster takes whatever port is free. dask reads this when
-# it is imported, here and in the processes that tests start.
+# Tests run in parallel, so every dashboard takes any free port. dask reads this variable on import,
+# here and in processes started by tests.
 os.environ["DASK_ACME__DASHBOARD_PORT"] = "0"
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,14 +21,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True)
 def no_batch_system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside of the SLURM tests, a batch system that this machine happens to have is not found."""
+    """Hide any batch system on this machine from all tests but those on SLURM."""
     if "slurm" not in request.path.relative_to(ROOT).parts:
         monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
 
 
 @pytest.fixture
 def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder, which is the current directory of the test."""
+    """Provide an empty folder as the current directory."""
     folder = tmp_path / "workdir"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -37,7 +37,7 @@ def workdir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def no_client() -> Iterator[None]:
-    """No dask client before the test, and none left after it."""
+    """Ensure that no dask client exists before and after the test."""
     from acme import cluster_cleanup
 
     cluster_cleanup()
@@ -47,7 +47,7 @@ def no_client() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[object]:
-    """Two local workers that the tests of one module share."""
+    """Provide two local workers, shared by the tests of a module."""
     from acme import cluster_cleanup, local_cluster_setup
 
     cluster_cleanup()
@@ -57,7 +57,7 @@ def client() -> Iterator[object]:
 
 
 def listing(folder: Path) -> dict[str, tuple[bytes | None, int]]:
-    """Everything below `folder`: its content (None for a folder) and its mode."""
+    """Return content (`None` for a folder) and mode of everything below `folder`."""
     return {
         str(path.relative_to(folder)): (
             path.read_bytes() if path.is_file() else None,
@@ -69,7 +69,7 @@ def listing(folder: Path) -> dict[str, tuple[bytes | None, int]]:
 
 @pytest.fixture
 def untouched(workdir: Path, no_client: None) -> Callable[[], AbstractContextManager[None]]:
-    """A block that may neither start a process nor leave anything in the current directory."""
+    """Return a context manager that fails if a process starts or the folder changes."""
 
     @contextmanager
     def block() -> Iterator[None]:
@@ -84,7 +84,7 @@ def untouched(workdir: Path, no_client: None) -> Callable[[], AbstractContextMan
 
 @pytest.fixture
 def run_python(workdir: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Run this Python in a process of its own, in the test's folder; its end is waited for."""
+    """Return a function that runs Python in a new process in the test's folder and waits."""
 
     def run(
         *arguments: str, stdin: str = "", check: bool = True, timeout: float = 120

@@ -1,4 +1,4 @@
-"""Mistakes that users make: errors that say what to do, before anything is started or written."""
+"""User mistakes raise helpful errors before anything is started or written."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from acme import ComputeError, ParallelMap
 from acme_cluster import current_client
 
-# As an ordinary user, also where the tests run as the superuser, who may write anywhere: a folder
-# that belongs to somebody else, below one that everybody may enter.
+# Root may write anywhere, so a test run as root switches to an ordinary user (65534, "nobody"). The
+# folder belongs to root, below one that everybody may enter.
 UNWRITABLE = """\
 import os, sys, tempfile
 from acme import ParallelMap
@@ -78,12 +78,12 @@ def test_nothing_to_distribute(untouched):
 
 
 @pytest.mark.parametrize("n_inputs", [0, -1, 3.6, "three", "4"])
-def test_number_of_calls_that_is_none(untouched, n_inputs):
+def test_invalid_number_of_calls(untouched, n_inputs):
     with untouched(), pytest.raises(ValueError, match="n_inputs"):
         ParallelMap(f, [2, 4, 6, 8], 4, n_inputs=n_inputs)
 
 
-def test_number_of_calls_that_no_argument_has(untouched):
+def test_number_of_calls_that_matches_no_argument(untouched):
     with untouched(), pytest.raises(ValueError) as caught:  # noqa: PT011, the text is compared
         ParallelMap(f, [2, 4, 6, 8], 4, n_inputs=3)
     first = str(caught.value).splitlines()[0]
@@ -107,14 +107,14 @@ class TestOutputDir:
             ParallelMap(f, [2, 4], 4, output_dir=workdir / "notes.txt" / "results")
 
     @pytest.mark.parametrize("below", ["", "results"])
-    def test_cannot_be_written(self, run_python, below):
+    def test_is_not_writable(self, run_python, below):
         first, *listing = run_python("-c", UNWRITABLE, below).stdout.splitlines()
         assert first.startswith("True ")
         assert "locked" in first
         assert listing == ["[]"]
 
-    def test_cannot_be_written_by_anybody(self, no_client, workdir):
-        # The kernel's own folder: looks writable to the superuser, and is not.
+    def test_cannot_be_written_even_by_root(self, no_client, workdir):
+        # procfs: access checks as root pass, creating a folder fails.
         with pytest.raises(OSError, match="/proc/results"):
             ParallelMap(f, [2, 4], 4, output_dir="/proc/results").compute()
         assert current_client() is None
@@ -126,7 +126,7 @@ class TestOutputDir:
             ParallelMap(f, [6, 8], 4, output_dir=workdir / "out").compute()
         assert "output_dir" in str(caught.value)
 
-    def test_second_run_of_the_same_object_is_refused(self, untouched, workdir):
+    def test_second_run_of_the_same_object_is_an_error(self, untouched, workdir):
         with ParallelMap(f, [2, 4], 4, output_dir=workdir / "out") as pmap:
             pmap.compute(debug=True)
             with untouched(), pytest.raises(OSError, match="resume=True"):
@@ -181,12 +181,12 @@ def test_other_options(untouched, option, value, error):
         ParallelMap(f, [2, 4], 4, **{option: value})
 
 
-def test_amount_of_memory(untouched):
+def test_invalid_memory_size(untouched):
     with untouched(), pytest.raises(ValueError, match=r"'lots'.*8GB"):
         ParallelMap(f, [2, 4], 4, mem_per_worker="lots")
 
 
-def test_single_file_of_pickles(untouched):
+def test_single_file_with_write_pickle(untouched):
     with untouched(), pytest.raises(ValueError, match="single_file"):
         ParallelMap(f, [2, 4], 4, single_file=True, write_pickle=True)
 
@@ -211,7 +211,7 @@ def test_argument_that_cannot_be_pickled(no_client, workdir):
     assert list(workdir.iterdir()) == []
 
 
-def test_result_that_fits_nowhere(workdir, client):
+def test_result_that_cannot_be_stored(workdir, client):
     def stuck(x):
         return threading.Lock() if x == 1 else x
 

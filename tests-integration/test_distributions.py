@@ -1,7 +1,7 @@
-"""The four distributions that are installed are those of this tree.
+"""The four installed distributions come from this repository.
 
-On the public package index the name `acme` belongs to another project: an installation that asked
-the index for it would get something else altogether.
+On the public package index, the name `acme` belongs to another project, so a requirement on `acme`
+would install the wrong package.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ PACKAGES = {
 
 
 def project(distribution: str) -> dict:
-    """The [project] table of a package of this tree."""
+    """Return the [project] table of a package in this repository."""
     path = ROOT / "packages" / distribution / "pyproject.toml"
     return tomllib.loads(path.read_text())["project"]
 
 
-def test_packages_of_the_tree_are_these():
+def test_list_of_packages_is_complete():
     assert {path.parent.name for path in (ROOT / "packages").glob("*/pyproject.toml")} == set(
         PACKAGES
     )
@@ -46,7 +46,7 @@ def test_installed_from_this_tree(distribution, package):
 
 
 @pytest.mark.parametrize("distribution", PACKAGES)
-def test_nothing_depends_on_a_distribution_called_acme(distribution):
+def test_no_package_depends_on_a_distribution_called_acme(distribution):
     tables = project(distribution)
     requirements = [*tables["dependencies"]]
     for extra in tables.get("optional-dependencies", {}).values():
@@ -55,7 +55,7 @@ def test_nothing_depends_on_a_distribution_called_acme(distribution):
     assert "acme" not in names
 
 
-def test_nothing_installed_depends_on_a_distribution_called_acme():
+def test_no_installed_distribution_depends_on_acme():
     for distribution in metadata.distributions():
         for requirement in distribution.requires or []:
             name = re.match(r"[\w.-]+", requirement)[0].lower()

@@ -1,4 +1,4 @@
-"""The examples, as the README tells to run them."""
+"""The examples run as the README shows."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_fmri(run_python, workdir):
     np.testing.assert_allclose(coherence, coherence.T, atol=1e-12)
     np.testing.assert_allclose(np.diag(coherence), 1)
     assert (p_values > 0).all()
-    # Anatomy is the ground truth here: a region's twin in the other hemisphere is its best match.
-    twins = [coherence[region, region + 14] for region in range(14)]
-    assert np.mean(twins) > 2 * np.mean(coherence[np.triu_indices(28, k=1)])
+    # Ground truth from anatomy: homologous regions of both hemispheres are the most coherent.
+    homologous = [coherence[region, region + 14] for region in range(14)]
+    assert np.mean(homologous) > 2 * np.mean(coherence[np.triu_indices(28, k=1)])
 
-    # What it says about opening the results is true.
+    # The printed commands open the results.
     commands = [line for line in done.stdout.splitlines() if " -c " in line]
     assert len(commands) == 2
     for command in commands:
@@ -42,7 +42,7 @@ def test_fmri(run_python, workdir):
         assert opened.stdout.strip()
 
 
-def test_fmri_is_repeatable(run_python, workdir):
+def test_fmri_is_reproducible(run_python, workdir):
     found = []
     for name in ("one", "two"):
         run_python(

@@ -1,4 +1,4 @@
-"""Importing the packages loads nothing that is not used yet, and costs next to nothing."""
+"""Importing the packages loads no heavy dependency and configures nothing."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ print(acme.open_results("out", allow_pickle=True)[0].values, "dask" in sys.modul
     assert run_python("-c", code).stdout.strip() == "{'a': 1} False"
 
 
-def test_all_checks_are_done_before_anything_heavy_is_imported(run_python, workdir):
-    """Only then can workers and client do their imports at the same time."""
+def test_checks_import_nothing_heavy(run_python, workdir):
+    """Otherwise client and workers could not import heavy packages at the same time."""
     (workdir / "out").mkdir()
     (workdir / "out" / "f.h5").touch()
     code = """

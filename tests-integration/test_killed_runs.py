@@ -1,7 +1,7 @@
-"""SIGKILL of workers and of the client while a run writes: nothing that was finished is lost.
+"""SIGKILL of workers and of the client while a run writes: no finished call is lost.
 
-Each run is a script of its own. Its workers note when they hand a value to be stored and when that
-is done, so that the tests can show that kills hit during writes.
+Each run is a separate script. Its calls record when they return a value to be stored, so the tests
+can time kills to hit writes, and temporary files show that they did.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ import acme_io
 from acme_io.files.header import read_header
 from acme_io.layout import parse_payload_name
 
-KILLS = 17  # of processes, for each of the three ways: 51 in all
+KILLS = 17  # processes per storage layout; three layouts, 51 in total
 N_CALLS = 60
-LENGTH = {"one file a call": 300_000, "stacked": 100_000, "single file": 100_000}  # of an array
+# Elements of a result. Large enough for a write to take a noticeable time.
+LENGTH = {"one file per call": 300_000, "stacked": 100_000, "single file": 100_000}
 
 WAYS = {
-    "one file a call": {},
+    "one file per call": {},
     "stacked": {"result_shape": (None, 100_000)},
     "single file": {"single_file": True},
 }
@@ -58,7 +59,7 @@ print("finished", flush=True)
 
 @contextlib.contextmanager
 def started(folder: Path, way: str, mode: str) -> Iterator[subprocess.Popen[str]]:
-    """Run the script; whatever it leaves behind is ended."""
+    """Run the script; kill it and its descendants at the end."""
     source = SCRIPT % (LENGTH[way], N_CALLS, WAYS[way], N_CALLS)
     (folder / "script.py").write_text(source)
     process = subprocess.Popen(
@@ -83,23 +84,23 @@ def started(folder: Path, way: str, mode: str) -> Iterator[subprocess.Popen[str]
 
 
 def notes(folder: Path) -> list[str]:
-    """Process ids of the workers, one entry for each value that was handed over."""
+    """Return the worker's process id of each value returned so far."""
     with contextlib.suppress(FileNotFoundError):
         return (folder / "notes").read_text().split()
     return []
 
 
 def wait_for_calls(folder: Path, more: int, process: subprocess.Popen[str]) -> list[str]:
-    """Wait until so many more values were handed over, or the run is at its end."""
+    """Wait for `more` further return values or the end of the run."""
     goal, deadline = len(notes(folder)) + more, time.monotonic() + 30
     while len(found := notes(folder)) < goal and process.poll() is None:
-        assert time.monotonic() < deadline, "the run does not go on"
+        assert time.monotonic() < deadline, "the run makes no progress"
         time.sleep(0.0005)
     return found
 
 
 def temporary_files(folder: Path) -> list[str]:
-    """Files of workers that somebody is writing, or was when he was killed."""
+    """Return temporary files of workers: being written, or left by a killed worker."""
     found = []
     for place in ("f_payload", ".f_parts"):
         with contextlib.suppress(FileNotFoundError):
@@ -108,14 +109,14 @@ def temporary_files(folder: Path) -> list[str]:
 
 
 def wait_for_a_write(folder: Path, seconds: float) -> None:
-    """Wait until a file is being written, but not longer than that."""
+    """Wait until a file is being written, for at most `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and not temporary_files(folder):
         pass
 
 
 def finished_calls(folder: Path, length: int) -> set[int]:
-    """Check every file that has its final name; return the calls that they hold."""
+    """Check every file with its final name; return the finished calls."""
     out = folder / "out"
     files = [
         path for path in out.rglob("*.h5") if not any(part.endswith(".tmp") for part in path.parts)
@@ -134,9 +135,9 @@ def finished_calls(folder: Path, length: int) -> set[int]:
 
 @pytest.fixture(autouse=True)
 def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let programs keep their temporary files where they go when the test ends.
+    """Put temporary files of killed programs into a folder that the test removes.
 
-    Who is killed cannot tidy up. Names of sockets are short, so pytest's own folder is no place.
+    pytest's own folder is too deep: a socket's path has at most 107 characters (unix(7)).
     """
     with tempfile.TemporaryDirectory(prefix="kill-", ignore_cleanup_errors=True) as folder:
         monkeypatch.setenv("TMPDIR", folder)
@@ -144,7 +145,7 @@ def temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_nothing_finished_is_lost(tmp_path: Path, way: str) -> None:
+def test_no_finished_call_is_lost(tmp_path: Path, way: str) -> None:
     rng = random.Random(way)
     kills = hits = number = 0
     while kills < KILLS:
@@ -152,7 +153,7 @@ def test_nothing_finished_is_lost(tmp_path: Path, way: str) -> None:
         folder.mkdir()
         number += 1
         mode, before = "begin", set()
-        for _ in range(3):  # a run that is killed, resumed, killed again
+        for _ in range(3):  # kill a run, resume it, kill it again
             with started(folder, way, mode) as process:
                 for victim in ("worker", "client"):
                     seen = wait_for_calls(folder, rng.randrange(4, 14), process)
@@ -177,5 +178,5 @@ def test_nothing_finished_is_lost(tmp_path: Path, way: str) -> None:
                 output, _ = process.communicate(timeout=60)
                 assert "finished" in output, output
             assert finished_calls(folder, LENGTH[way]) == set(range(N_CALLS))
-            assert not list((folder / "out").rglob(".*")), "temporary files and the claim are gone"
+            assert not list((folder / "out").rglob(".*")), "temporary files or the claim are left"
     assert hits >= 3, "the kills did not hit during writes"

@@ -1,4 +1,4 @@
-"""Functions that are defined in a notebook, which has an event loop of its own running."""
+"""Functions defined in a notebook, whose kernel already runs an event loop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import nbformat
 
 
 def run(workdir, *cells: str) -> list[str]:
-    """Run the cells in a fresh kernel; what each of them prints, without its messages."""
+    """Run the cells in a new kernel; return the standard output of each."""
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     nbclient.NotebookClient(
         book, timeout=120, kernel_name="python3", resources={"metadata": {"path": str(workdir)}}

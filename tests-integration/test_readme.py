@@ -1,4 +1,4 @@
-"""The commands of the README are what CI runs and what is tested."""
+"""CI runs the commands in the README, and its links and warnings are present."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ README = (ROOT / "README.md").read_text()
 
 
 def command(name: str) -> str:
-    """The one line below the marker of a command."""
+    """Return the line below the marker of a command."""
     found = re.search(rf"<!-- command: {name} -->\n```sh\n(.*)\n```", README)
     assert found, f"README.md has no one-line command {name!r}"
     return found[1]
 
 
 @pytest.mark.parametrize(("name", "script"), [("demo", "demo"), ("tests", "all")])
-def test_command_needs_nothing_but_python_with_venv(name, script):
+def test_commands_need_only_python_with_venv(name, script):
     prepare, install, run = command(name).split(" && ")
     assert prepare == "python3 -m venv .venv"
     assert install == ".venv/bin/python -m pip install --quiet hatch"
@@ -32,16 +32,16 @@ def test_ci_runs_the_command_of_the_readme():
     assert "hatch" not in script
 
 
-def test_every_folder_it_names_is_there():
+def test_linked_paths_exist():
     for path in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / path).exists(), path
 
 
-def test_warning_about_the_name_is_there():
+def test_warns_about_the_name_on_the_package_index():
     assert "Do not `pip install acme`" in README
 
 
-def test_slurm_is_installed_by_the_line_that_it_shows():
+def test_slurm_packages_match_the_install_script():
     packages = "slurm-wlm slurmdbd munge mariadb-server"
     script = (ROOT / "tests-integration/slurm/install.sh").read_text()
     install = "apt-get install -y -qq --no-install-recommends"

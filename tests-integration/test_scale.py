@@ -1,4 +1,4 @@
-"""A million calls: what the client and the scheduler hold does not grow with them."""
+"""A million calls: the state of client and scheduler does not grow with their number."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def in_memory(func: Any, /, *args: Any, **kwargs: Any) -> list[Any]:
 
 
 def memory(name: str) -> int:
-    """`VmRSS` or its high-water mark `VmHWM` of this process, in bytes."""
+    """Return `VmRSS` or its peak `VmHWM` of this process, in bytes."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
 class Watch:
-    """What was seen while a block ran."""
+    """Samples taken while a block runs."""
 
     def __init__(self) -> None:
         self.memory = 0
-        """Bytes of this process at its highest, above what it was before."""
+        """Peak memory of this process above its initial level, in bytes."""
         self.futures: list[int] = []
-        """Futures that the client held, again and again."""
+        """Number of futures of the client, sampled repeatedly."""
         self.tasks: list[int] = []
-        """Tasks that the scheduler knew, again and again."""
+        """Number of tasks of the scheduler, sampled repeatedly."""
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def watched(client: Any) -> Iterator[Watch]:
 
     thread = threading.Thread(target=look)
     before = memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark counts from here
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     thread.start()
     try:
         yield watch
@@ -68,21 +68,21 @@ def watched(client: Any) -> Iterator[Watch]:
 def test_a_million_calls(client: Any, items: Any) -> None:
     if isinstance(items, str):
         items = each(i for i in range(MILLION))
-    in_memory(lambda x: x, range(1000))  # what is imported at the first run does not count
+    in_memory(lambda x: x, range(1000))  # imports of the first run do not count
     with watched(client) as watch:
         results = in_memory(lambda x: x, items, n_inputs=MILLION)
     assert results == list(range(MILLION))
 
     size = sys.getsizeof(results) + sum(map(sys.getsizeof, results))
     assert watch.memory <= size + 100_000_000
-    # Those that are done are forgotten a moment after their outcomes were fetched.
+    # Twice the batches in flight: finished tasks are released shortly after their outcomes arrive.
     assert len(watch.tasks) > 100
     assert 0 < max(watch.futures) <= 2 * BATCHES_IN_FLIGHT
     assert 0 < max(watch.tasks) <= 2 * BATCHES_IN_FLIGHT
 
 
-def test_an_item_is_drawn_when_there_is_room_for_its_call(client: Any, workdir: Path) -> None:
-    """Calls this long travel alone, so that the window of two batches a worker is one of calls."""
+def test_generator_items_are_drawn_on_demand(client: Any, workdir: Path) -> None:
+    """Such long calls are batches of one, so two batches per worker are two calls per worker."""
     n, marks = 24, workdir / "marks"
     marks.mkdir()
     ahead = []

@@ -1,4 +1,4 @@
-"""Programs as users write them: no `__main__` guard, started in every way that Python offers."""
+"""User scripts without a `__main__` guard, started in every way that Python offers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_script_in_a_package(run_python, workdir):
     assert run_python("-m", "lab.main").stdout == "[3, 5]\n"
 
 
-def test_worker_that_died_comes_back_without_running_the_script(run_python, workdir):
+def test_restarted_worker_does_not_run_the_script(run_python, workdir):
     (workdir / "script.py").write_text(
         "import os\n"
         "from pathlib import Path\n"
@@ -68,7 +68,7 @@ def test_worker_that_died_comes_back_without_running_the_script(run_python, work
     assert run_python("script.py").stdout == "the script runs\n[0, 1, 2, 3, 4, 5]\n"
 
 
-def test_functions_travel_by_value_with_what_they_use(run_python, workdir):
+def test_functions_are_pickled_by_value_with_their_globals(run_python, workdir):
     (workdir / "script.py").write_text(
         "from functools import partial\n"
         "from acme import ParallelMap\n"

@@ -1,4 +1,4 @@
-"""A person at a terminal: the question after a dry run, and both answers to it."""
+"""The question after a dry run at a terminal, and both answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUESTION = "Do you want to continue executing f with the provided arguments? [Y/
 
 
 def in_terminal(script: Path, answers: str) -> str:
-    """Run a script at a pseudo-terminal on which `answers` are typed; return what it shows."""
+    """Run a script at a pseudo-terminal, type `answers`, and return the terminal's output."""
     master, slave = pty.openpty()
     os.write(master, answers.encode())
     shown = b""
@@ -40,7 +40,7 @@ def in_terminal(script: Path, answers: str) -> str:
         while True:
             try:
                 piece = os.read(master, 65536)
-            except OSError:  # Linux says EIO when the last process has let go of the terminal
+            except OSError:  # Linux: EIO once the last process has closed the terminal
                 break
             if not piece:
                 break
@@ -57,7 +57,7 @@ def script(workdir):
     return path
 
 
-def test_no_ends_it_without_a_trace(script, workdir):
+def test_answering_no_leaves_no_files(script, workdir):
     shown = in_terminal(script, "n\n")
     assert QUESTION in shown
     assert (
@@ -69,7 +69,7 @@ def test_no_ends_it_without_a_trace(script, workdir):
 
 
 @pytest.mark.parametrize("answer", ["y\n", "\n"])
-def test_yes_goes_on(script, workdir, answer):
+def test_answering_yes_continues(script, workdir, answer):
     shown = in_terminal(script, answer)
     assert QUESTION in shown
     assert "results: 4 False" in shown
@@ -80,7 +80,7 @@ def test_yes_goes_on(script, workdir, answer):
 
 
 @pytest.mark.parametrize("answer", ["n\n", "y\n"])
-def test_folder_that_was_there_stays_whatever_the_answer(script, workdir, answer):
+def test_existing_folder_is_kept_for_either_answer(script, workdir, answer):
     (workdir / "mine").mkdir()
     (workdir / "mine" / "notes.txt").write_text("keep me")
     script.write_text(SCRIPT.format(options=", output_dir='mine'"))
@@ -88,13 +88,13 @@ def test_folder_that_was_there_stays_whatever_the_answer(script, workdir, answer
     assert (workdir / "mine" / "notes.txt").read_text() == "keep me"
 
 
-def test_without_terminal_nobody_is_asked(script, run_python):
+def test_no_question_without_a_terminal(script, run_python):
     done = run_python(str(script))
     assert QUESTION not in done.stdout + done.stderr
     assert "results: 4 False" in done.stdout
 
 
-def test_not_interactive_means_not_asked(script):
+def test_no_question_if_not_interactive(script):
     script.write_text(SCRIPT.format(options=", setup_interactive=False"))
     shown = in_terminal(script, "")
     assert QUESTION not in shown

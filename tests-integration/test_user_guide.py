@@ -1,4 +1,4 @@
-"""What the user guide promises, through the public API, on real local workers."""
+"""The behaviour shown in the user guide, through the public API, on local workers."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class TestResultsOnDisk:
         with open_results(tmp_path / "after") as calls:
             assert [call.values for call in calls] == [18, 24, 30, 36]
 
-    def test_one_call_that_hdf5_cannot_hold_is_pickled_and_the_others_are_not(self, capfd):
+    def test_only_the_call_that_hdf5_cannot_store_is_pickled(self, capfd):
         def odd(x):
             return {"x": x} if x == 4 else x
 
@@ -98,7 +98,7 @@ class TestResultsOnDisk:
                 _ = calls[1].values
         assert "<ParallelMap> WARNING" in capfd.readouterr().err
 
-    def test_write_pickle_writes_one_pickle_a_call(self, workdir):
+    def test_write_pickle_writes_one_pickle_per_call(self, workdir):
         with ParallelMap(f, [2, 4], 4, write_pickle=True) as pmap:
             results = pmap.compute()
 
@@ -117,7 +117,7 @@ class TestInMemory:
         assert pmap.results_container is None
         assert list(workdir.iterdir()) == []
 
-    def test_n_inputs_decides_what_is_split_up(self):
+    def test_n_inputs_selects_the_distributed_argument(self):
         y = np.ones((3,)) * 4
         with ParallelMap(f, [2, 4, 6, 8], y, n_inputs=4, write_worker_results=False) as pmap:
             results = pmap.compute()
@@ -125,11 +125,11 @@ class TestInMemory:
         for result, value in zip(results, [18.0, 24.0, 30.0, 36.0], strict=True):
             np.testing.assert_array_equal(result, np.full(3, value), strict=True)
 
-    def test_same_call_n_times(self):
+    def test_n_inputs_repeats_the_same_call(self):
         with ParallelMap(f, 2, 3, n_inputs=4, write_worker_results=False) as pmap:
             assert pmap.compute() == [15, 15, 15, 15]
 
-    def test_each_and_shared_overrule_counting(self):
+    def test_each_and_shared_override_lengths(self):
         table = np.arange(6.0).reshape(2, 3)
         with ParallelMap(
             f, each(table), shared([1, 1, 1]), z=2, write_worker_results=False
@@ -137,7 +137,7 @@ class TestInMemory:
             results = pmap.compute()
         np.testing.assert_array_equal(results, (table + 1) * 2)
 
-    def test_without_with(self, client):
+    def test_without_context_manager(self, client):
         pmap = ParallelMap(f, [2, 4, 6, 8], 4, write_worker_results=False)
         assert pmap.compute() == [18, 24, 30, 36]
         pmap.cleanup()
@@ -159,7 +159,7 @@ class TestResultShape:
     @pytest.mark.parametrize(
         ("shape", "expected"), [((None, 3), (4, 3)), ((3, None), (3, 4)), ((None, 1, 3), (4, 1, 3))]
     )
-    def test_stacking_dimension_is_where_none_is(self, shape, expected):
+    def test_none_marks_the_stacking_dimension(self, shape, expected):
         def row(x):
             return np.full([length for length in shape if length is not None], x)
 
@@ -168,7 +168,7 @@ class TestResultShape:
         assert stacked.shape == expected
         assert np.unique(np.take(stacked, 2, axis=shape.index(None))) == [3.0]
 
-    def test_other_values_follow_in_memory(self):
+    def test_further_return_values_follow_in_memory(self):
         def both(x):
             return np.full(2, x), f"call of {x}"
 
@@ -177,7 +177,7 @@ class TestResultShape:
         np.testing.assert_array_equal(stacked, [[1, 1], [2, 2]])
         assert others == [["call of 1"], ["call of 2"]]
 
-    def test_result_that_does_not_fit_fails_its_call_and_states_both_shapes(self):
+    def test_result_of_wrong_shape_fails_its_call_and_states_both_shapes(self):
         def ragged(n):
             return np.zeros(n)
 
@@ -190,7 +190,7 @@ class TestResultShape:
         with h5py.File(pmap.results_container, "r") as h5f:
             np.testing.assert_array_equal(h5f["result_0"][[0, 2]], np.zeros((2, 3)))
 
-    def test_lengths_from_the_data(self):
+    def test_varying_length_comes_from_the_data(self):
         with ParallelMap(
             np.arange, [1, 3], result_shape=(None, np.inf), write_worker_results=False
         ) as pmap:
@@ -200,7 +200,7 @@ class TestResultShape:
 
 @pytest.mark.usefixtures("no_client")
 class TestClients:
-    def test_kept_client_is_attached_to_and_left_alone(self, capfd):
+    def test_existing_client_is_reused_and_left_running(self, capfd):
         z = np.random.default_rng(1).integers(low=1, high=10, size=500, endpoint=True)
         with ParallelMap(
             f, 2, 4, z=z, n_workers=50, partition="8GBXS", stop_client=False,
@@ -226,7 +226,7 @@ class TestClients:
             assert client.status == "running"
         assert client.status == "closed"
 
-    def test_any_dask_client_will_do(self, run_python, workdir):
+    def test_any_dask_client_works(self, run_python, workdir):
         (workdir / "script.py").write_text(
             "import distributed\n"
             "from acme import ParallelMap\n"
@@ -254,7 +254,7 @@ class TestClients:
 
 class TestFailures:
     @pytest.mark.usefixtures("client")
-    def test_others_run_on_and_the_message_fits_on_a_screen(self):
+    def test_other_calls_finish_and_the_message_fits_on_a_screen(self):
         def picky(x):
             if x % 2:
                 raise KeyError(f"no odd numbers: {x}")
@@ -280,7 +280,7 @@ class TestFailures:
             assert pmap.compute(on_error="keep") == [18, 24, None]
         assert list(pmap.failures) == [2]
 
-    def test_debug_raises_what_the_function_raised(self, untouched):
+    def test_debug_raises_the_original_exception(self, untouched):
         with untouched():
             pmap = ParallelMap(f, [2, 4, 6, 8], 4, z=None)
             with pytest.raises(TypeError) as caught:
@@ -288,7 +288,7 @@ class TestFailures:
         assert str(caught.value) == "unsupported operand type(s) for *: 'int' and 'NoneType'"
         assert caught.traceback[-1].name == "f"
 
-    def test_debug_runs_here_and_writes_where_it_would(self, workdir, no_client):
+    def test_debug_runs_in_this_process_and_writes_the_usual_files(self, workdir, no_client):
         import threading
 
         here = []

@@ -1,4 +1,4 @@
-"""The wheels, in virtual environments that hold nothing else, outside of the checkout."""
+"""The wheels, installed in empty virtual environments outside the checkout."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ with h5py.File(pmap.results_container, "r") as h5f:
 
 
 def run(*command: str | Path, cwd: Path) -> str:
-    """What a command prints; its whole output in the message when it fails."""
-    # hatch tells what it runs which environment that is; the copy is a project of its own.
+    """Return the output of a command; fail with all of its output."""
+    # hatch passes its active environment on in HATCH_ENV variables; the copy is another project.
     env = {name: value for name, value in os.environ.items() if not name.startswith("HATCH_ENV")}
     done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=env, timeout=600)
     if done.returncode:
@@ -40,7 +40,7 @@ def run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """All wheels, built from a copy of the packages, so that the checkout stays as it is."""
+    """Build all wheels from a copy of the packages, which leaves the checkout unchanged."""
     copy = tmp_path_factory.mktemp("copy")
     for name in ("hatch.toml", "pyproject.toml"):
         shutil.copy(ROOT / name, copy)
@@ -53,7 +53,7 @@ def wheels(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """An empty virtual environment; its Python."""
+    """Create an empty virtual environment; return its interpreter."""
     run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
     return tmp_path / "env" / "bin" / "python"
 
@@ -84,7 +84,7 @@ def test_first_example_of_the_user_guide(wheels, environment, tmp_path):
     assert run(environment, "-m", "pip", "check", cwd=tmp_path).startswith("No broken")
 
 
-def test_the_oldest_dask_that_is_allowed(wheels, environment, tmp_path):
+def test_oldest_supported_dask(wheels, environment, tmp_path):
     text = (ROOT / "packages/acme-cluster/pyproject.toml").read_text()
     oldest = re.search(r'"distributed>=([0-9.]+)"', text)
     assert oldest

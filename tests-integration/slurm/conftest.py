@@ -1,7 +1,7 @@
-"""The test cluster for the tests in this folder, and what they look at afterwards.
+"""The test cluster for the tests in this folder, and checks that tests leave nothing behind.
 
-Without SLURM, or without the rights of root, the tests are skipped with the reason; where the
-environment says `CI=true` that is a failure instead, so that it cannot go unnoticed.
+Without SLURM or root, the tests are skipped with the reason. With `CI=true` in the environment they
+fail instead, so that a missing cluster is noticed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-# Test modules are imported without their folder being on the path.
+# With `--import-mode=importlib`, pytest does not add the folder of test modules to the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 import lab
@@ -32,7 +32,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[None]:
-    """A running test cluster; one that ran before is left running."""
+    """Start the test cluster; leave it running if it was running before."""
     lacking = lab.missing()
     if lacking:
         reason = f"the SLURM test cluster needs: {', '.join(lacking)}"
@@ -47,7 +47,7 @@ def slurm() -> Iterator[None]:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    """Wait for a condition; failing means that it never came, not that it came late."""
+    """Wait for a condition, generously: a slow machine must not fail a test."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true"
@@ -60,7 +60,7 @@ def until() -> Callable[..., None]:
 
 
 def used_by_others(name: str) -> bool:
-    """Whether something in shared memory belongs to a process that lives, and is none of ours."""
+    """Return whether an entry in /dev/shm is in use by another running process."""
     try:
         with (Path("/dev/shm") / name / "in-use").open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,11 +76,11 @@ def _default_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-class Place:
-    """Where a test's clusters keep their things, and what is left of them."""
+class Sandbox:
+    """Folders for the clusters of a test, and checks for what they leave behind."""
 
     def __init__(self) -> None:
-        self.root = Path(tempfile.mkdtemp(prefix="place"))
+        self.root = Path(tempfile.mkdtemp(prefix="sandbox"))
         self.shared = self.root / "shared"
         self.temp = self.root / "temp"
         self.work = self.root / "work"
@@ -95,7 +95,7 @@ class Place:
         }
 
     def start(self, code: str, *arguments: str, **keywords: Any) -> subprocess.Popen[str]:
-        """Start a program that heeds Ctrl-C and SIGHUP, whatever this process inherited."""
+        """Start a program with default handling of Ctrl-C and SIGHUP."""
         return subprocess.Popen(
             [sys.executable, "-c", code, *arguments],
             cwd=self.work,
@@ -115,7 +115,7 @@ class Place:
         return out, err
 
     def jobs(self, what: str = "%i %T") -> list[str]:
-        """Return the jobs that were submitted from here, in a format of squeue's."""
+        """Return the jobs submitted from this sandbox, in squeue's format `what`."""
         lines = lab.run("squeue", "-h", "-o", f"%Z|{what}", check=False).splitlines()
         rows = [line.split("|", 1) for line in lines if line.startswith(str(self.root))]
         return [row[1].strip() for row in rows]
@@ -133,8 +133,8 @@ class Place:
         return found
 
     def left(self) -> dict[str, list[str]]:
-        """What is still there: jobs, processes, keys and other files, also in shared memory."""
-        # Folders may go while they are looked at, which os.walk takes as it is.
+        """Return remaining jobs, processes and files, including shared memory."""
+        # os.walk ignores folders that disappear meanwhile.
         files = [
             os.path.join(where, name)
             for folder in (self.shared, self.temp, self.work)
@@ -155,7 +155,7 @@ class Place:
         return not any(self.left().values())
 
     def clear_after_others(self) -> None:
-        """Remove what plain dask leaves behind, once its jobs have ended."""
+        """Remove files that plain dask leaves behind, once its jobs have ended."""
         wait_until(lambda: not self.jobs() and not self.processes())
         for folder in (self.temp, self.work):
             shutil.rmtree(folder)
@@ -163,27 +163,27 @@ class Place:
 
 
 @pytest.fixture
-def place(slurm: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def sandbox(slurm: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     import dask
 
-    place = Place()
-    monkeypatch.setenv("TMPDIR", str(place.temp))
+    sandbox = Sandbox()
+    monkeypatch.setenv("TMPDIR", str(sandbox.temp))
     monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.chdir(place.work)
-    with dask.config.set({"acme.shared-directory": str(place.shared)}):
-        yield place
+    monkeypatch.chdir(sandbox.work)
+    with dask.config.set({"acme.shared-directory": str(sandbox.shared)}):
+        yield sandbox
     monkeypatch.undo()
     tempfile.tempdir = None
-    lab.run("scancel", *place.jobs("%i"), check=False)
+    lab.run("scancel", *sandbox.jobs("%i"), check=False)
     began = ended = time.monotonic()
-    while not place.empty():
-        if time.monotonic() < began + 60 and (place.jobs() or place.processes()):
+    while not sandbox.empty():
+        if time.monotonic() < began + 60 and (sandbox.jobs() or sandbox.processes()):
             ended = time.monotonic()
-        # Of files and folders there is nobody left who could remove them.
-        assert time.monotonic() < ended + 10, f"left behind: {place.left()}"
+        # Jobs and processes get 60 s to end. Nothing removes files after that, so 10 s suffice.
+        assert time.monotonic() < ended + 10, f"left behind: {sandbox.left()}"
         time.sleep(0.1)
-    for folder in (place.temp, place.work):
+    for folder in (sandbox.temp, sandbox.work):
         folder.rmdir()
-    if place.shared.exists():
-        place.shared.rmdir()
-    place.root.rmdir()
+    if sandbox.shared.exists():
+        sandbox.shared.rmdir()
+    sandbox.root.rmdir()

@@ -1,7 +1,7 @@
 #!/bin/sh
-# What the tests on SLURM need, from Debian's own packages: SLURM, its accounting, and the database
-# behind that. No daemon is started or enabled: the tests start their own. Does nothing where it is
-# all there, and nothing but say so on a machine that is not Debian or where one may not install.
+# Installs SLURM, its accounting and database from Debian packages for the SLURM tests. Starts and
+# enables no daemon: the tests start their own. Does nothing if all programs exist. Only prints a
+# message on other systems or without root.
 set -eu
 
 missing=
@@ -11,11 +11,11 @@ done
 [ -n "$missing" ] || exit 0
 
 if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-    echo "The tests on SLURM will be skipped; this machine lacks$missing, and I cannot install it." >&2
+    echo "The SLURM tests will be skipped. Missing:$missing. Installing them needs Debian and root." >&2
     [ "${CI:-}" != true ] || exit 1
     exit 0
 fi
-# Packages start their daemons when they are installed; here they must not.
+# Debian packages start their daemons on installation unless policy-rc.d returns 101.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
     trap 'rm -f "$policy"' EXIT

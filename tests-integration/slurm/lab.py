@@ -1,13 +1,13 @@
 """A SLURM cluster of four small nodes on one machine, for the tests in this folder.
 
     apt-get install --no-install-recommends slurm-wlm slurmdbd munge mariadb-server
-    python lab.py start [USER...]      # again and again; mends what tests broke
+    python lab.py start [USER...]      # repeatable; also repairs what tests broke
     python lab.py status               # exit code 0 only if everything is up
     python lab.py stop [--forget]      # --forget also removes state, accounting and configuration
 
-Everything that makes a cluster real is real: the controller, one node daemon a node (each under its
-own host name), accounting with a limit per partition, authentication. Only the sizes of the nodes
-are made up. Needs root, no systemd.
+Controller, one node daemon per node (each with its own host name), accounting with a limit per
+partition, and authentication are real; only the sizes of the nodes are made up. Needs root, but no
+systemd. Arrows point from each daemon to the one it connects to:
 
     munged ◄─── all          mariadbd ◄── slurmdbd ◄── slurmctld ◄── slurmd × 4
 """
@@ -38,13 +38,13 @@ PROGRAMS = ("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld",
 
 
 class LabError(RuntimeError):
-    """The test cluster cannot be started; the message says which part and where its log is."""
+    """The test cluster cannot be started; the message names the part and its log."""
 
 
 def missing() -> list[str]:
-    """Return what the machine lacks: programs, or the rights of root."""
+    """Return the missing requirements: programs or root."""
     lacking = [program for program in PROGRAMS if shutil.which(program, path=_path()) is None]
-    return lacking + (["the rights of root"] if os.geteuid() != 0 else [])
+    return lacking + (["root"] if os.geteuid() != 0 else [])
 
 
 def _path() -> str:
@@ -57,7 +57,7 @@ def _environment() -> dict[str, str]:
 
 
 def _daemon_environment() -> dict[str, str]:
-    # Nothing of whoever happens to start them: daemons outlive tests.
+    # Daemons outlive tests, so they must not inherit the environment of the test that starts them.
     return {
         "PATH": _path(),
         "HOME": "/root",
@@ -67,7 +67,7 @@ def _daemon_environment() -> dict[str, str]:
 
 
 def run(*command: str, check: bool = True, timeout: float = 30, text: str = "") -> str:
-    """Run a command and return what it printed."""
+    """Run a command and return its output."""
     done = subprocess.run(
         command, env=_environment(), capture_output=True, text=True, timeout=timeout, input=text
     )
@@ -85,7 +85,7 @@ def _answers(*command: str) -> bool:
 
 
 def wait_for(condition: Callable[[], object], what: str, seconds: float = 40) -> None:
-    """Wait until a condition holds."""
+    """Wait until a condition holds; raise `LabError` after `seconds`."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -93,13 +93,14 @@ def wait_for(condition: Callable[[], object], what: str, seconds: float = 40) ->
         time.sleep(0.1)
 
 
-# Daemons that this process has started outlive it, and Python warns of such that nobody refers to.
+# Keeps references to started daemons, which outlive this process: Popen warns when it is garbage
+# collected while its process is running.
 _running: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(frozen=True)
 class Daemon:
-    """One daemon: how it is started, how one sees that it works, where its pid is."""
+    """One daemon: its command, a check that it works, and its pid file."""
 
     name: str
     program: str
@@ -112,16 +113,17 @@ class Daemon:
         return HOME / "run" / f"{self.name}.pid"
 
     def pid(self) -> int | None:
-        """Return the process, if it runs and is what its file says."""
+        """Return the process id if the daemon is running."""
         try:
             pid = int(self.pid_file.read_text())
             program = Path(f"/proc/{pid}/comm").read_text().strip()
         except (OSError, ValueError):
             return None
+        # A reused pid belongs to another program. The kernel cuts names to 15 characters.
         return pid if program == self.program[:15] else None
 
     def start(self) -> None:
-        """Start it unless it runs, and wait until it works."""
+        """Start the daemon unless it is running, and wait until it works."""
         if self.pid() is None:
             log = (HOME / "log" / f"{self.name}.start").open("w")
             with log:
@@ -142,7 +144,7 @@ class Daemon:
         wait_for(self.works, self.name)
 
     def stop(self) -> None:
-        """Stop it, kindly first."""
+        """Stop the daemon with SIGTERM, and after 15 s with SIGKILL."""
         for number, patience in ((signal.SIGTERM, 15), (signal.SIGKILL, 5)):
             pid = self.pid()
             if pid is None:
@@ -163,14 +165,14 @@ def _reap() -> None:
 
 
 def _node_command(node: str) -> list[str]:
-    # A node has a host name of its own, as far as the kernel allows.
+    # Give each node its own host name in a UTS namespace, if the kernel permits.
     if _answers("unshare", "--uts", "true"):
         return ["unshare", "--uts", "sh", "-c", f"hostname {node} && exec slurmd -N {node}"]
     return ["slurmd", "-N", node]
 
 
 def daemons() -> list[Daemon]:
-    """Return all daemons in the order of starting."""
+    """Return all daemons in start order."""
     database = [
         "mariadbd", "--no-defaults", "--user=mysql", "--skip-networking",
         f"--datadir={HOME}/db/data", f"--socket={SOCKET}", f"--log-error={HOME}/log/mariadbd.log",
@@ -214,7 +216,7 @@ def _folders() -> None:
 
 def _configure() -> None:
     if CONFIG.exists() and f"ClusterName={CLUSTER}" not in CONFIG.read_text():
-        raise LabError(f"{CONFIG} belongs to another cluster; remove it first if it may go")
+        raise LabError(f"{CONFIG} belongs to another cluster; remove it first if it is not needed")
     lines = []
     for name, memory, longest, more in PARTITIONS:
         qos = f"QOS={name.lower()}" if memory else ""
@@ -307,7 +309,7 @@ def _nodes_ready() -> bool:
 
 
 def start(users: Sequence[str] = ()) -> None:
-    """Start what does not run, and mend what tests broke."""
+    """Start missing daemons and repair what tests broke."""
     lacking = missing()
     if lacking:
         raise LabError(f"The test cluster needs: {', '.join(lacking)}")
@@ -326,12 +328,12 @@ def start(users: Sequence[str] = ()) -> None:
 
 
 def is_up() -> bool:
-    """Tell whether every daemon runs and every node takes jobs."""
+    """Return whether all daemons run and all nodes accept jobs."""
     return not missing() and all(daemon.pid() for daemon in daemons()) and _nodes_ready()
 
 
 def stop(*, forget: bool = False) -> None:
-    """Cancel all jobs, then stop every daemon that was started here."""
+    """Cancel all jobs, then stop all daemons."""
     controller = next(daemon for daemon in daemons() if daemon.name == "slurmctld")
     if controller.pid():
         run("scancel", "--user=root", check=False)
@@ -350,15 +352,15 @@ def stop(*, forget: bool = False) -> None:
 
 
 def crash(node: str) -> None:
-    """Let a node vanish as in a power cut: its daemon and everything that its jobs run."""
+    """Simulate a power failure of a node: kill its daemon and all processes of its jobs."""
     daemon = next(daemon for daemon in daemons() if daemon.name == node)
     pid = daemon.pid()
     if pid is None:
-        raise LabError(f"{node} does not run")
+        raise LabError(f"{node} is not running")
     space = os.readlink(f"/proc/{pid}/ns/uts")
     if space == os.readlink("/proc/self/ns/uts"):
         raise LabError(
-            f"{node} shares its host name with this machine, its processes cannot be told"
+            f"{node} has no UTS namespace of its own, so its processes cannot be identified"
         )
     os.kill(pid, signal.SIGKILL)
     for entry in Path("/proc").glob("[0-9]*"):
@@ -371,11 +373,11 @@ def crash(node: str) -> None:
 
 
 def main() -> int:
-    """Run one command of the command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description="A SLURM cluster on this machine, for tests.")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("start").add_argument(
-        "users", nargs="*", help="may submit jobs besides root"
+        "users", nargs="*", help="users besides root who may submit jobs"
     )
     commands.add_parser("stop").add_argument("--forget", action="store_true")
     commands.add_parser("status")

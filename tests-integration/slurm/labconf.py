@@ -1,10 +1,10 @@
-"""What the test cluster looks like: its partitions, and the configuration files of its daemons."""
+"""Partitions of the test cluster, and configuration files of its daemons."""
 
 from __future__ import annotations
 
 __all__ = ["DBD_CONF", "PARTITIONS", "SLURM_CONF"]
 
-# Name, memory limit of a job in GB, longest time, further settings. The names are those of a real
+# Name, memory limit per job in GB, time limit, further settings. The names are those of a real
 # cluster.
 PARTITIONS = (
     ("8GBXS", 8, "01:00:00", "Default=YES"),
@@ -33,13 +33,13 @@ SlurmctldLogFile={home}/log/slurmctld.log
 SlurmdPidFile={home}/run/%n.pid
 SlurmdLogFile={home}/log/%n.log
 SlurmdSpoolDir={home}/%n
-# Without control groups: works in a container.
+# No control groups, so that it works in a container.
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
-# Faults are noticed within seconds.
+# Detect faults within seconds.
 SlurmctldTimeout=10
 SlurmdTimeout=10
 KillWait=5

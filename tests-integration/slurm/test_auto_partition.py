@@ -1,4 +1,4 @@
-"""`partition="auto"`: the smallest listed partition that holds what calls take."""
+"""`partition="auto"` chooses the smallest listed partition with enough memory for the calls."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ with ParallelMap(fill, [1, 2, options.pop("megabytes")], **options) as pmap:
     [
         ({"megabytes": 20}, "8GBS"),
         ({"megabytes": 600}, "16GBXS"),
-        # The smallest that is enough, not the one whose size is nearest to what was measured.
+        # 900 MB is closer to the 1 GB of 16GBXS, which is too small with the safety margin.
         ({"megabytes": 900}, "24GBS"),
     ],
 )
-def test_the_smallest_partition_that_is_large_enough(
-    place: Any, options: dict[str, Any], partition: str
+def test_smallest_partition_that_is_large_enough(
+    sandbox: Any, options: dict[str, Any], partition: str
 ) -> None:
-    out, err = place.run(SITE, json.dumps(options))
+    out, err = sandbox.run(SITE, json.dumps(options))
     assert out.split() == ["3", partition]
     assert f"Choosing partition {partition}: of 3 calls the largest took" in err
 
 
-def test_nothing_is_measured_where_the_user_says_what_is_needed(place: Any) -> None:
-    out, err = place.run(SITE, '{"megabytes": 1, "partition": "16GBXS"}')
+def test_no_measurement_if_the_partition_is_given(sandbox: Any) -> None:
+    out, err = sandbox.run(SITE, '{"megabytes": 1, "partition": "16GBXS"}')
     assert out.split() == ["3", "16GBXS"]
     assert "Measuring" not in err
 
 
-def test_no_partition_is_large_enough(place: Any) -> None:
-    process = place.start(SITE, '{"megabytes": 2600}')
+def test_no_partition_is_large_enough(sandbox: Any) -> None:
+    process = sandbox.start(SITE, '{"megabytes": 2600}')
     _, err = process.communicate(timeout=180)
     assert process.returncode != 0
     assert "even 24GBS has only 3" in err

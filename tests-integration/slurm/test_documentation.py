@@ -1,4 +1,4 @@
-"""The examples that need SLURM: the pages about clusters mark them with `py`, and here they run."""
+"""Run the documentation examples that need SLURM; pages mark them as `py` blocks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs/howto"
-# Partitions of this cluster, and fewer and smaller workers.
+# Use the partitions of the test cluster, and fewer and smaller workers.
 HERE = {
     '"short"': '"16GBXS"',
     "n_workers=50": "n_workers=2",
@@ -33,9 +33,9 @@ def blocks(page: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["slurm.md", "add-your-cluster.md"])
-def test_examples_of_a_page(place: Any, until: Any, page: str) -> None:
+def test_examples_of_a_page(sandbox: Any, until: Any, page: str) -> None:
     assert blocks(page)
-    place.run(BEFORE + "\n".join(blocks(page)))
-    until(lambda: not place.jobs())
-    for path in sorted(place.work.rglob("*"), reverse=True):
+    sandbox.run(BEFORE + "\n".join(blocks(page)))
+    until(lambda: not sandbox.jobs())
+    for path in sorted(sandbox.work.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()

@@ -1,4 +1,4 @@
-"""Workers that vanish, and clusters that are started in unusual places."""
+"""Lost workers, and clusters started from inside SLURM jobs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from acme_cluster import cluster_cleanup, slurm_cluster_setup
 
 
 def work(client: Any, numbers: range) -> list[int]:
-    """Compute with calls that are submitted again when their worker has died."""
+    """Compute `numbers`; resubmit calls whose worker died."""
 
     def slow(number: int) -> int:
-        # Defined here, it travels by value: workers cannot import the modules of tests.
+        # A local function is pickled by value; workers cannot import test modules.
         time.sleep(0.3)
         return number
 
@@ -36,7 +36,7 @@ def work(client: Any, numbers: range) -> list[int]:
     return [results[number] for number in numbers]
 
 
-def test_a_cancelled_job_is_replaced_while_work_waits(place: Any, until: Any, capsys: Any) -> None:
+def test_cancelled_job_is_replaced_while_work_waits(sandbox: Any, until: Any, capsys: Any) -> None:
     client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="600MB", n_workers_startup=2)
     try:
         first = client.cluster.job_ids()
@@ -50,11 +50,11 @@ def test_a_cancelled_job_is_replaced_while_work_waits(place: Any, until: Any, ca
         assert "cancelled" in client.cluster.deaths[0]
     finally:
         cluster_cleanup(client)
-    assert list((place.shared / "logs").rglob("*.out")), "what lost workers printed is kept"
-    shutil.rmtree(place.shared / "logs")
+    assert list((sandbox.shared / "logs").rglob("*.out")), "the output of lost workers is kept"
+    shutil.rmtree(sandbox.shared / "logs")
 
 
-def test_a_requeued_job_comes_back_by_itself(place: Any, until: Any) -> None:
+def test_requeued_job_rejoins_the_cluster(sandbox: Any, until: Any) -> None:
     client = slurm_cluster_setup("8GBXS", mem_per_worker="600MB", job_extra=["--requeue"])
     try:
         (job,) = client.cluster.job_ids()
@@ -62,9 +62,9 @@ def test_a_requeued_job_comes_back_by_itself(place: Any, until: Any) -> None:
         lab.run("scontrol", "requeue", job)
         until(lambda: not client.cluster.scheduler.workers)
         until(lambda: "PENDING" in lab.run("squeue", "-h", "-j", job, "-o", "%T"))
-        until(lambda: not any("job_worker" in process for process in place.processes()))
-        # SLURM holds a requeued job back for two minutes; a node refuses one that it killed within
-        # the same second.
+        until(lambda: not any("job_worker" in process for process in sandbox.processes()))
+        # SLURM delays a requeued job by two minutes, so set its start time. A node rejects a job
+        # that it killed within the same second, hence the 2 s.
         lab.run("scontrol", "update", f"jobid={job}", "StartTime=now+2")
         assert work(client, range(2)) == [0, 1]
         assert client.cluster.job_ids() == [job]
@@ -72,17 +72,19 @@ def test_a_requeued_job_comes_back_by_itself(place: Any, until: Any) -> None:
         cluster_cleanup(client)
 
 
-def test_jobs_that_die_before_a_worker_is_online_are_told_with_their_last_words(place: Any) -> None:
+def test_jobs_that_fail_before_a_worker_is_online_are_reported(
+    sandbox: Any,
+) -> None:
     site = {"broken": {"prologue": ["echo no such module >&2", "exit 7"]}}
     with dask.config.set({"acme.sites": site}), pytest.raises(RuntimeError) as caught:
         slurm_cluster_setup("8GBXS", mem_per_worker="600MB", site="broken", timeout=60)
     assert "all jobs ended before a worker was online" in str(caught.value)
     assert "exit code 7" in str(caught.value)
     assert "no such module" in str(caught.value)
-    shutil.rmtree(place.shared / "logs")
+    shutil.rmtree(sandbox.shared / "logs")
 
 
-def test_jobs_that_die_again_and_again_are_given_up_with_the_reason(place: Any, until: Any) -> None:
+def test_repeated_job_failures_stop_replacement_with_the_reason(sandbox: Any, until: Any) -> None:
     client = slurm_cluster_setup("8GBXS", mem_per_worker="600MB")
     cluster = client.cluster
     seen = set()
@@ -103,10 +105,10 @@ def test_jobs_that_die_again_and_again_are_given_up_with_the_reason(place: Any, 
         assert "cancelled" in cluster.refused
     finally:
         cluster_cleanup(client)
-    shutil.rmtree(place.shared / "logs")
+    shutil.rmtree(sandbox.shared / "logs")
 
 
-def test_a_node_that_goes_down_costs_nothing_but_time(place: Any, until: Any) -> None:
+def test_node_failure_loses_no_results(sandbox: Any, until: Any) -> None:
     client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="600MB", n_workers_startup=2)
     try:
         node = lab.run("squeue", "-h", "-j", client.cluster.job_ids()[0], "-o", "%N").strip()
@@ -118,27 +120,27 @@ def test_a_node_that_goes_down_costs_nothing_but_time(place: Any, until: Any) ->
     finally:
         cluster_cleanup(client)
         lab.start()
-    until(lambda: not place.jobs())
-    shutil.rmtree(place.shared / "logs", ignore_errors=True)
+    until(lambda: not sandbox.jobs())
+    shutil.rmtree(sandbox.shared / "logs", ignore_errors=True)
 
 
-def test_a_controller_that_is_away_does_not_matter_to_work(place: Any, until: Any) -> None:
+def test_work_continues_without_slurmctld(sandbox: Any, until: Any) -> None:
     client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="600MB", n_workers_startup=2)
     try:
         controller = next(daemon for daemon in lab.daemons() if daemon.name == "slurmctld")
         controller.stop()
         assert work(client, range(10)) == list(range(10))
-        # Long enough for somebody to have looked at the jobs meanwhile, in vain.
+        # Long enough for job polling to fail at least once.
         time.sleep(4)
         assert client.submit(abs, -1).result() == 1
         assert client.cluster.refused is None
         assert client.cluster.deaths == []
     finally:
-        # Nobody can cancel the jobs now: they end because their scheduler does.
+        # Without slurmctld, nothing can cancel the jobs; they end when their scheduler is gone.
         cluster_cleanup(client)
-        until(lambda: not place.processes())
+        until(lambda: not sandbox.processes())
         lab.start()
-    until(place.empty)
+    until(sandbox.empty)
 
 
 INSIDE = """
@@ -153,17 +155,17 @@ cluster_cleanup(client)
 """
 
 
-def test_inside_a_batch_job_the_same_is_submitted_as_outside(place: Any, until: Any) -> None:
-    script = place.temp / "inside.sh"
-    output = place.temp / "inside.out"
+def test_batch_job_submits_the_same_jobs_as_a_login_node(sandbox: Any, until: Any) -> None:
+    script = sandbox.temp / "inside.sh"
+    output = sandbox.temp / "inside.out"
     script.write_text(f"#!/bin/sh\nexec {sys.executable} - <<'END'\n{INSIDE}END\n")
-    lab_env = {**place.env, "SBATCH_PARTITION": "ESI"}
+    lab_env = {**sandbox.env, "SBATCH_PARTITION": "ESI"}
     subprocess.run(
         [
             "sbatch", "--wait", "-p", "16GBXS", "--mem-per-cpu=900M", "-c", "3", "-t", "5",
             "-o", str(output), str(script),
         ],
-        env=lab_env, cwd=place.work, timeout=180, capture_output=True,
+        env=lab_env, cwd=sandbox.work, timeout=180, capture_output=True,
     )  # fmt: skip
     until(output.exists)
     text = output.read_text()
@@ -173,14 +175,14 @@ def test_inside_a_batch_job_the_same_is_submitted_as_outside(place: Any, until: 
     output.unlink()
 
 
-def test_inside_an_allocation_the_same_is_submitted_as_outside(place: Any) -> None:
+def test_allocation_submits_the_same_jobs_as_a_login_node(sandbox: Any) -> None:
     done = subprocess.run(
         [
             "salloc", "-p", "16GBXS", "--mem-per-cpu=900M", "-c", "3", "-t", "5",
             sys.executable, "-c", INSIDE,
         ],
-        env={**place.env, "SLURM_PARTITION": "ESI", "SALLOC_PARTITION": "ESI"},
-        cwd=place.work, text=True, timeout=180, capture_output=True, stdin=subprocess.DEVNULL,
+        env={**sandbox.env, "SLURM_PARTITION": "ESI", "SALLOC_PARTITION": "ESI"},
+        cwd=sandbox.work, text=True, timeout=180, capture_output=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "[4, 9]" in done.stdout
@@ -203,7 +205,7 @@ except ValueError as error:
 """
 
 
-def test_the_esi_cluster_by_its_host_name(place: Any) -> None:
+def test_esi_site_is_detected_by_host_name(sandbox: Any) -> None:
     logs = Path("/cs/slurm")
     made = not logs.exists()
     logs.mkdir(parents=True, exist_ok=True)
@@ -213,7 +215,7 @@ def test_the_esi_cluster_by_its_host_name(place: Any) -> None:
                 "unshare", "--uts", "sh", "-c", 'hostname esi-svhpc1; exec "$0" -c "$1"',
                 sys.executable, ESI,
             ],
-            env=place.env, cwd=place.work, text=True, capture_output=True, timeout=180,
+            env=sandbox.env, cwd=sandbox.work, text=True, capture_output=True, timeout=180,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "[4, 9]" in done.stdout

@@ -1,4 +1,4 @@
-"""`ParallelMap` on a SLURM cluster: what it starts, what it uses, what is left."""
+"""`ParallelMap` on a SLURM cluster: workers, clients and clean-up."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from acme_cluster import cluster_cleanup, slurm_cluster_setup
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def clear(place: Any) -> None:
-    for path in sorted(place.work.rglob("*"), reverse=True):
+def clear(sandbox: Any) -> None:
+    for path in sorted(sandbox.work.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
 
 
-def test_workers_in_the_partition_that_was_asked_for(place: Any, until: Any) -> None:
+def test_workers_run_in_the_requested_partition(sandbox: Any, until: Any) -> None:
     def f(x: int, y: int, z: int = 3) -> int:
         return (x + y) * z
 
@@ -34,47 +34,47 @@ def test_workers_in_the_partition_that_was_asked_for(place: Any, until: Any) -> 
         f, 2, 4, z=z, n_workers=3, partition="16GBXS", mem_per_worker="700MB", stop_client=False
     ) as pmap:
         files = pmap.compute()
-        assert place.jobs("%P %C %m") == ["16GBXS 1 700M"] * 3
+        assert sandbox.jobs("%P %C %m") == ["16GBXS 1 700M"] * 3
     assert len(files) == 60
     with open_results(pmap.results_container) as results:
         assert [call.values for call in results] == [6 * int(value) for value in z]
-    assert len(place.jobs()) == 3
+    assert len(sandbox.jobs()) == 3
     with ParallelMap(f, 2, 4, z=z, write_worker_results=False) as again:
         assert again.compute() == [6 * int(value) for value in z]
         assert again.client is pmap.client
     cluster_cleanup(pmap.client)
-    until(lambda: not place.jobs())
-    clear(place)
+    until(lambda: not sandbox.jobs())
+    clear(sandbox)
 
 
-def test_default_partition_and_one_worker_a_call(
-    place: Any, until: Any, capsys: pytest.CaptureFixture[str]
+def test_default_partition_and_one_worker_per_call(
+    sandbox: Any, until: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with ParallelMap(pow, [2, 3, 4], 2, mem_per_worker="600MB", write_worker_results=False) as pmap:
         assert pmap.compute() == [4, 9, 16]
-        assert place.jobs("%P") == ["8GBXS"] * 3
+        assert sandbox.jobs("%P") == ["8GBXS"] * 3
     assert "Using partition 8GBXS (SLURM's default)" in capsys.readouterr().err
-    until(lambda: not place.jobs())
+    until(lambda: not sandbox.jobs())
 
 
-def test_at_most_as_many_workers_as_the_site_allows(
-    place: Any, capsys: pytest.CaptureFixture[str]
+def test_site_limits_the_number_of_workers(
+    sandbox: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sites = {
-        "small": {"description": "the small one", "paths": [str(place.work)], "max_workers": 2}
+        "small": {"description": "the small one", "paths": [str(sandbox.work)], "max_workers": 2}
     }
     with (
         dask.config.set({"acme.sites": sites}),
         ParallelMap(abs, range(50), mem_per_worker="600MB", write_worker_results=False) as pmap,
     ):
         assert pmap.compute() == list(range(50))
-        assert len(place.jobs()) == 2
+        assert len(sandbox.jobs()) == 2
     said = capsys.readouterr().err
     assert "Starting 2 workers for 50 calls, the most that the small one allows" in said
 
 
-def test_a_worker_lost_in_the_middle_costs_nothing_but_time(place: Any, until: Any) -> None:
-    """Its job is cancelled while it computes: the calls run again, on a worker in its place."""
+def test_lost_worker_loses_no_results(sandbox: Any, until: Any) -> None:
+    """Cancel a job while it computes: its calls run again on a new worker."""
 
     def slow(x: int) -> int:
         import time
@@ -83,12 +83,12 @@ def test_a_worker_lost_in_the_middle_costs_nothing_but_time(place: Any, until: A
         return x
 
     client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="600MB", n_workers_startup=2)
-    victim, marker = client.cluster.job_ids()[0], place.work / "cancelled"
+    victim, marker = client.cluster.job_ids()[0], sandbox.work / "cancelled"
 
     def cancel_soon(x: int) -> int:
         import subprocess
 
-        # Only once: with the call comes its order to cancel.
+        # Only once: the call runs again, and with it this code.
         if x == 5 and not marker.exists():
             marker.touch()
             subprocess.run(["scancel", victim], check=True)
@@ -102,12 +102,12 @@ def test_a_worker_lost_in_the_middle_costs_nothing_but_time(place: Any, until: A
     finally:
         cluster_cleanup(client)
     marker.unlink()
-    for path in sorted((place.shared / "logs").rglob("*"), reverse=True):
+    for path in sorted((sandbox.shared / "logs").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
-    (place.shared / "logs").rmdir()
+    (sandbox.shared / "logs").rmdir()
 
 
-def test_a_call_has_all_cores_of_its_worker(place: Any) -> None:
+def test_call_uses_all_cores_of_its_worker(sandbox: Any) -> None:
     def threads(_call: int) -> tuple[str, set[int], int]:
         import os
 
@@ -123,7 +123,7 @@ def test_a_call_has_all_cores_of_its_worker(place: Any) -> None:
         with ParallelMap(threads, range(3), write_worker_results=False) as pmap:
             results = pmap.compute()
         assert {variable for variable, _, _ in results} == {"4"}
-        # OpenBLAS starts no more threads than the machine has cores.
+        # OpenBLAS starts at most as many threads as the machine has cores.
         most = min(4, os.cpu_count() or 1)
         assert all(pools <= {most, 4} for _, pools, _ in results)
         assert len({pid for _, _, pid in results}) == 1
@@ -131,7 +131,7 @@ def test_a_call_has_all_cores_of_its_worker(place: Any) -> None:
         cluster_cleanup(client)
 
 
-def test_failures_come_back_from_the_nodes(place: Any) -> None:
+def test_failures_on_nodes_are_reported(sandbox: Any) -> None:
     with (
         ParallelMap(
             divmod, [1, 2], [1, 0], mem_per_worker="600MB", write_worker_results=False
@@ -141,8 +141,8 @@ def test_failures_come_back_from_the_nodes(place: Any) -> None:
         pmap.compute()
 
 
-def test_a_client_that_was_connected_by_address(place: Any, until: Any) -> None:
-    """It has no cluster object; ACME uses it and leaves it and its workers alone."""
+def test_client_connected_by_address(sandbox: Any, until: Any) -> None:
+    """ACME uses such a client, which has no cluster object, and leaves its workers running."""
     cluster = slurm_cluster_setup(
         "8GBXS", mem_per_worker="600MB", n_workers_startup=1, start_client=False
     )
@@ -153,13 +153,13 @@ def test_a_client_that_was_connected_by_address(place: Any, until: Any) -> None:
                 assert pmap.compute() == [x * x for x in range(20)]
                 assert pmap.client is client
             assert client.submit(abs, -1).result() == 1
-        assert len(place.jobs()) == 1
+        assert len(sandbox.jobs()) == 1
     finally:
         cluster.close()
 
 
-def test_a_client_of_a_foreign_scheduler_without_encryption(place: Any) -> None:
-    """`Client("tcp://...")`: not ours in any way, used as it is and left as it was."""
+def test_client_of_an_unencrypted_foreign_scheduler(sandbox: Any) -> None:
+    """ACME uses `Client("tcp://...")` and leaves it and its workers unchanged."""
     from dask_jobqueue import SLURMCluster
 
     cluster = SLURMCluster(
@@ -176,7 +176,7 @@ def test_a_client_of_a_foreign_scheduler_without_encryption(place: Any) -> None:
                 assert pmap.compute() == [x * x for x in range(20)]
                 assert pmap.client is client
             assert len(client.nthreads()) == 2
-    place.clear_after_others()
+    sandbox.clear_after_others()
 
 
 KILLED = """
@@ -193,9 +193,9 @@ with ParallelMap(f, range(1000), n_workers=2, mem_per_worker="600MB", output_dir
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_a_run_that_is_ended_keeps_what_is_done(place: Any, until: Any, number: Any) -> None:
-    process = place.start(KILLED)
-    out = place.work / "out"
+def test_interrupted_run_keeps_finished_calls(sandbox: Any, until: Any, number: Any) -> None:
+    process = sandbox.start(KILLED)
+    out = sandbox.work / "out"
     until(lambda: len(list(out.rglob("f_*.h5"))) > 10)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
@@ -203,13 +203,13 @@ def test_a_run_that_is_ended_keeps_what_is_done(place: Any, until: Any, number: 
     if number != signal.SIGKILL:
         assert "resume=True" in err
         assert (out / "f.h5").exists()
-    until(lambda: not place.jobs() and not place.processes(), 120)
-    until(lambda: not place.shared.exists() and not list(place.temp.iterdir()), 120)
+    until(lambda: not sandbox.jobs() and not sandbox.processes(), 120)
+    until(lambda: not sandbox.shared.exists() and not list(sandbox.temp.iterdir()), 120)
     with open_results(out) as results:
         done = [i for i, status in enumerate(results.status) if status == "done"]
         assert len(done) > 10
         assert all(results[i].values == i for i in done)
-    clear(place)
+    clear(sandbox)
 
 
 LARGE = """
@@ -229,23 +229,23 @@ with ParallelMap(
 """
 
 
-def test_large_arguments_go_with_a_killed_client(place: Any, until: Any) -> None:
-    """They lie where all nodes can read them, until the last worker has ended."""
-    process = place.start(LARGE)
-    out = place.work / "out"
+def test_large_arguments_of_a_killed_client_are_removed(sandbox: Any, until: Any) -> None:
+    """Large arguments are in the output directory, readable by all nodes, until all workers end."""
+    process = sandbox.start(LARGE)
+    out = sandbox.work / "out"
     until(lambda: len(list(out.rglob("f_*.h5"))) > 4)
     assert list(out.glob(".acme-*"))
     process.kill()
     process.communicate()
-    until(lambda: not place.jobs() and not place.processes(), 120)
+    until(lambda: not sandbox.jobs() and not sandbox.processes(), 120)
     until(lambda: not list(out.glob(".acme-*")), 30)
-    clear(place)
+    clear(sandbox)
 
 
-def test_the_example_of_the_cluster_package(place: Any) -> None:
+def test_cluster_example(sandbox: Any) -> None:
     program = str(ROOT / "examples/cluster/run.py")
     done = subprocess.run(
         [sys.executable, program, "--partition", "8GBXS"],
-        env=place.env, cwd=place.work, capture_output=True, text=True, timeout=120,
+        env=sandbox.env, cwd=sandbox.work, capture_output=True, text=True, timeout=120,
     )  # fmt: skip
     assert done.stdout == "pi is about 3.142\n", done.stderr

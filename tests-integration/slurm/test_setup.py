@@ -1,4 +1,4 @@
-"""Starting workers on real SLURM: what is submitted, what is refused, what the user is told."""
+"""Starting workers on SLURM: submitted jobs, rejected requests and messages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from acme_cluster import cluster_cleanup, slurm_cluster_setup, slurm_job_script
 from acme_cluster.slurm import query
 
 
-def test_partitions_as_slurm_has_them(place: Any) -> None:
+def test_partitions_and_limits_match_slurm(sandbox: Any) -> None:
     found = query.partitions()
     assert list(found) == [name for name, *_ in lab.PARTITIONS]
     assert [p.name for p in found.values() if p.default] == ["8GBXS"]
@@ -35,30 +35,30 @@ def test_partitions_as_slurm_has_them(place: Any) -> None:
     assert query.my_accounts() >= {"lab"}
 
 
-def test_workers_compute_with_the_cores_and_memory_of_their_jobs(place: Any) -> None:
+def test_workers_compute_with_the_cores_and_memory_of_their_jobs(sandbox: Any) -> None:
     client = slurm_cluster_setup("8GBS", 2, n_workers=2, mem_per_worker="1GB", n_workers_startup=2)
     try:
         assert client.gather(client.map(pow, [2, 3], [5, 2], pure=False)) == [32, 9]
         assert set(client.nthreads().values()) == {1}
         seen = client.run(lambda: (os.environ["OMP_NUM_THREADS"], os.getcwd(), os.uname().nodename))
         assert {threads for threads, _, _ in seen.values()} == {"2"}
-        assert {folder for _, folder, _ in seen.values()} == {str(place.work)}
+        assert {folder for _, folder, _ in seen.values()} == {str(sandbox.work)}
         assert {node for *_, node in seen.values()} <= set(lab.NODES)
         assert all(address.startswith("tls://") for address in seen)
         memory = {w["memory_limit"] for w in client.scheduler_info()["workers"].values()}
         assert memory == {2**30}
-        assert place.jobs("%P %C %m %T") == ["8GBS 2 1G RUNNING"] * 2
-        (keys,) = place.shared.rglob("keys.pem")
+        assert sandbox.jobs("%P %C %m %T") == ["8GBS 2 1G RUNNING"] * 2
+        (keys,) = sandbox.shared.rglob("keys.pem")
         assert stat.S_IMODE(keys.stat().st_mode) == 0o600
         assert stat.S_IMODE(keys.parent.stat().st_mode) == 0o700
     finally:
         cluster_cleanup(client)
 
 
-def test_everything_of_a_partition_by_default(place: Any, capsys: Any) -> None:
+def test_partition_defaults(sandbox: Any, capsys: Any) -> None:
     client = slurm_cluster_setup()
     try:
-        assert place.jobs("%P %C %m") == ["8GBXS 1 8G"]
+        assert sandbox.jobs("%P %C %m") == ["8GBXS 1 8G"]
         assert "Using partition 8GBXS (SLURM's default)" in capsys.readouterr().err
         assert acme_cluster.current_client() is client
         assert slurm_cluster_setup() is client
@@ -67,7 +67,7 @@ def test_everything_of_a_partition_by_default(place: Any, capsys: Any) -> None:
         cluster_cleanup(client)
 
 
-def test_cluster_without_client_and_several_processes_in_a_job(place: Any) -> None:
+def test_cluster_without_client_and_several_processes_per_job(sandbox: Any) -> None:
     cluster = slurm_cluster_setup(
         "ESI",
         2,
@@ -84,7 +84,9 @@ def test_cluster_without_client_and_several_processes_in_a_job(place: Any) -> No
         cluster.close()
 
 
-def test_too_much_is_cut_to_what_there_is(place: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_requests_are_reduced_to_partition_limits(
+    sandbox: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     script = slurm_job_script("8GBXS", 64, mem_per_worker="20GB")
     assert "--mem=8192M" in script
     assert "--cpus-per-task=8" in script
@@ -93,7 +95,7 @@ def test_too_much_is_cut_to_what_there_is(place: Any, caplog: pytest.LogCaptureF
     assert "at most 8 cores in partition 8GBXS, not 64" in text
 
 
-def test_job_script_submits_nothing(place: Any) -> None:
+def test_job_script_submits_nothing(sandbox: Any) -> None:
     script = slurm_job_script(
         "16GBXS", 2, mem_per_worker="7900MB", job_extra=["--constraint=fast"], walltime="00:20:00",
         account="lab", qos="normal", gres="gpu:1",
@@ -106,8 +108,8 @@ def test_job_script_submits_nothing(place: Any) -> None:
         assert line in script.splitlines()
     assert "\nexec " in script
     assert "KEY" not in script
-    assert place.jobs() == []
-    assert not place.shared.exists()
+    assert sandbox.jobs() == []
+    assert not sandbox.shared.exists()
 
 
 @pytest.mark.parametrize(
@@ -135,34 +137,34 @@ def test_job_script_submits_nothing(place: Any) -> None:
     ],
 )
 def test_bad_arguments_submit_nothing(
-    place: Any, arguments: dict[str, Any], error: type[Exception], text: str
+    sandbox: Any, arguments: dict[str, Any], error: type[Exception], text: str
 ) -> None:
     with pytest.raises(error, match=text):
         slurm_cluster_setup(**arguments)
-    assert place.empty()
+    assert sandbox.empty()
 
 
-def test_a_refused_job_is_told_with_what_slurm_said(place: Any) -> None:
+def test_rejected_job_raises_with_the_output_of_sbatch(sandbox: Any) -> None:
     with pytest.raises(
         RuntimeError, match=r"(?s)sbatch.*exit code 1.*nosuchaccount|[Ii]nvalid account"
     ):
         slurm_cluster_setup("8GBXS", account="nosuchaccount")
-    assert place.jobs() == []
+    assert sandbox.jobs() == []
 
 
-def test_a_job_that_can_never_start_is_told_in_words(place: Any) -> None:
+def test_job_that_can_never_start_raises_with_the_reason(sandbox: Any) -> None:
     with pytest.raises((RuntimeError, TimeoutError), match="8 GB here"):
         slurm_cluster_setup(
             "8GBXS", mem_per_worker="1GB", job_extra=["--mem=9G"], timeout=30, interactive=False
         )
 
 
-def test_no_worker_in_time_is_a_timeout_that_says_why(place: Any) -> None:
+def test_timeout_states_why_jobs_are_pending(sandbox: Any) -> None:
     with pytest.raises(TimeoutError, match=r"within 4 seconds.*BeginTime: it may start only later"):
         slurm_cluster_setup("8GBXS", job_extra=["--begin=now+1hour"], timeout=4, interactive=False)
 
 
-def test_growth_goes_on_in_the_background(place: Any, until: Any) -> None:
+def test_workers_are_added_in_the_background(sandbox: Any, until: Any) -> None:
     client = slurm_cluster_setup("8GBXS", n_workers=3, mem_per_worker="500MB", n_workers_startup=0)
     try:
         until(lambda: len(client.cluster.scheduler.workers) == 3)
@@ -170,49 +172,49 @@ def test_growth_goes_on_in_the_background(place: Any, until: Any) -> None:
         cluster_cleanup(client)
 
 
-def test_a_machine_of_no_known_site_uses_the_default_partition(place: Any) -> None:
+def test_unknown_site_uses_the_default_partition(sandbox: Any) -> None:
     client = acme_cluster.start_client(None, n_calls=2)
     try:
         assert client.gather(client.map(abs, [-1, -2], pure=False)) == [1, 2]
         assert len(client.cluster.worker_spec) == 2
-        assert set(place.jobs("%P")) == {"8GBXS"}
+        assert set(sandbox.jobs("%P")) == {"8GBXS"}
     finally:
         cluster_cleanup(client)
 
 
-def test_a_site_from_configuration_alone(place: Any) -> None:
+def test_site_from_dask_configuration(sandbox: Any) -> None:
     site = {
         "made-up": {
-            "paths": [str(place.work)],
+            "paths": [str(sandbox.work)],
             "partitions": {"16GBXS": {"memory": "3GB", "cores": 2}},
             "default-partition": "16GBXS",
             "account": "lab",
             "walltime": "00:10:00",
-            "log-directory": str(place.temp / "{user}-logs"),
+            "log-directory": str(sandbox.temp / "{user}-logs"),
         }
     }
     with dask.config.set({"acme.sites": site}):
         client = acme_cluster.cluster_setup("made-up")
         try:
-            assert place.jobs("%P %C %m %a %l") == ["16GBXS 2 3G lab 10:00"]
-            assert list((place.temp / "root-logs").iterdir())
+            assert sandbox.jobs("%P %C %m %a %l") == ["16GBXS 2 3G lab 10:00"]
+            assert list((sandbox.temp / "root-logs").iterdir())
         finally:
             cluster_cleanup(client)
-    for file in (place.temp / "root-logs").iterdir():
+    for file in (sandbox.temp / "root-logs").iterdir():
         file.unlink()
-    (place.temp / "root-logs").rmdir()
+    (sandbox.temp / "root-logs").rmdir()
 
 
-def test_the_site_of_the_documentation_as_a_file(place: Any, until: Any) -> None:
-    """`~/.config/dask/acme.yaml` as the page "add your cluster" shows it, and nothing else."""
+def test_documented_site_file(sandbox: Any, until: Any) -> None:
+    """Use only the `acme.yaml` shown on the page "Add your cluster"."""
     page = (Path(lab.__file__).parents[2] / "docs/howto/add-your-cluster.md").read_text()
     text = page.split("```yaml\n")[1].split("```")[0]
-    for written, here in (("short", "16GBXS"), ("large", "24GBS"), ("/tmp", str(place.temp))):
+    for written, here in (("short", "16GBXS"), ("large", "24GBS"), ("/tmp", str(sandbox.temp))):
         text = text.replace(written, here)
     text = text.replace('"login*", "node*"', f'"{socket.gethostname()}"')
-    (place.temp / "acme.yaml").write_text(text)
-    place.env["DASK_CONFIG"] = str(place.temp)
-    out, err = place.run(
+    (sandbox.temp / "acme.yaml").write_text(text)
+    sandbox.env["DASK_CONFIG"] = str(sandbox.temp)
+    out, err = sandbox.run(
         "from acme_cluster import cluster_cleanup, detect_site, slurm_cluster_setup\n"
         "import os\n"
         "assert detect_site().name == 'institute'\n"
@@ -224,5 +226,5 @@ def test_the_site_of_the_documentation_as_a_file(place: Any, until: Any) -> None
     assert "16GBXS 1 2G 30:00" in out
     assert "24GBS 2 6G 30:00" in out
     assert "Using partition 16GBXS (the default of institute)" in err
-    for file in sorted(place.temp.rglob("*"), reverse=True):
+    for file in sorted(sandbox.temp.rglob("*"), reverse=True):
         file.rmdir() if file.is_dir() else file.unlink()

@@ -1,6 +1,6 @@
-"""A second user of the machine, who knows the addresses, and what that is good for: nothing.
+"""Other users of the machine cannot connect to a cluster, even if they know its addresses.
 
-With TLS off the same attempts succeed; otherwise they would prove nothing.
+Without TLS the same attempts succeed, which proves that they are valid.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from acme_cluster import cluster_cleanup, slurm_cluster_setup
 
 OTHER = "acmelabother"
 
-# Without dask: the interpreter of this test cannot be run by other users. What it does is what dask
-# does first: connect, exchange greetings, and ask the server who it is.
+# Uses no dask, because other users cannot run the interpreter of this test. Imitates the start of a
+# dask connection: connect, then read the greeting of the server.
 ATTACK = """
 import json, socket, ssl, sys
 from concurrent.futures import ThreadPoolExecutor
@@ -38,7 +38,7 @@ def reached(address, encrypted):
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
                 raw = context.wrap_socket(raw)
-            # A server of dask sends its greeting, unasked, to whoever may connect.
+            # A dask server sends a greeting to every client that can connect.
             return len(raw.recv(8)) == 8
     except OSError as error:
         print(address, error, file=sys.stderr)
@@ -92,14 +92,14 @@ def attack(user: int, addresses: list[str], files: list[Path]) -> dict[str, list
     return dict(json.loads(done.stdout))
 
 
-def test_a_second_user_reaches_nothing_of_a_slurm_cluster(place: Any, other_user: int) -> None:
-    # Every user may pass through the folders above; it is the cluster's own that keeps them out.
-    for folder in (place.root, place.temp, place.work):
+def test_other_users_cannot_connect_to_a_slurm_cluster(sandbox: Any, other_user: int) -> None:
+    # Open the folders above to all users; the cluster's own folder must keep them out.
+    for folder in (sandbox.root, sandbox.temp, sandbox.work):
         folder.chmod(0o755)
     client = slurm_cluster_setup("8GBXS", n_workers=2, mem_per_worker="700MB", n_workers_startup=2)
     try:
-        place.shared.chmod(0o755)
-        keys = list(place.shared.rglob("keys.pem"))
+        sandbox.shared.chmod(0o755)
+        keys = list(sandbox.shared.rglob("keys.pem"))
         assert len(keys) == 1
         keys[0].parent.parent.chmod(0o755)
         addresses = addresses_of(client)
@@ -113,8 +113,8 @@ def test_a_second_user_reaches_nothing_of_a_slurm_cluster(place: Any, other_user
         cluster_cleanup(client)
 
 
-def test_without_encryption_a_second_user_reaches_jobs(place: Any, other_user: int) -> None:
-    """The same as jobs of plain dask-jobqueue: it is the encryption that keeps others out."""
+def test_other_users_can_connect_without_encryption(sandbox: Any, other_user: int) -> None:
+    """Jobs of plain dask-jobqueue are reachable, so it is encryption that keeps others out."""
     from dask_jobqueue import SLURMCluster
 
     cluster = SLURMCluster(
@@ -128,11 +128,11 @@ def test_without_encryption_a_second_user_reaches_jobs(place: Any, other_user: i
         assert len(addresses) == 3
         result = attack(other_user, addresses, [])
         assert result == {"encrypted": [False] * 3, "plain": [True] * 3, "files": []}
-    place.clear_after_others()
+    sandbox.clear_after_others()
 
 
 @pytest.mark.parametrize("tls", [True, False])
-def test_a_second_user_and_local_workers(place: Any, other_user: int, tls: bool) -> None:
+def test_other_users_and_local_workers(sandbox: Any, other_user: int, tls: bool) -> None:
     with dask.config.set({"acme.local.tls": tls}):
         client = acme_cluster.local_cluster_setup(2)
     try:

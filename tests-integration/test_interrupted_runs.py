@@ -1,4 +1,4 @@
-"""Runs that somebody ends: what is on disk then is in the container, and nothing else is left."""
+"""Interrupted runs: the container holds all results on disk, and no process or file is left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 import acme_io
 
 WAYS = {
-    "one file a call": {},
+    "one file per call": {},
     "stacked": {"result_shape": (None, 2)},
     "single file": {"single_file": True},
     "pickled": {"write_pickle": True},
@@ -31,7 +31,7 @@ client, number, mode = os.getpid(), int(sys.argv[1]), sys.argv[2]
 def f(x):
     time.sleep(0.02)
     if x == 13 and mode != "resume":
-        os.kill(client, number)  # and finishes, when nobody listens any more
+        os.kill(client, number)  # this call finishes while the client is stopping
     if x == 13 and mode == "twice":
         time.sleep(0.1)
         os.kill(client, number)
@@ -43,14 +43,14 @@ with ParallelMap(f, range(40), output_dir="out", n_workers=2, **%r) as pmap:
 
 
 def default_signals() -> None:
-    """Undo what `nohup` and shells that start jobs in the background hand down: signals ignored."""
+    """Restore signals that `nohup` and background jobs of a shell ignore."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
 
 
-def end(folder: Path, number: int, mode: str) -> subprocess.CompletedProcess[str]:
-    """Run the script in a session of its own; check that no process is left of it."""
+def run_until_end(folder: Path, number: int, mode: str) -> subprocess.CompletedProcess[str]:
+    """Run the script in a new session; check that it leaves no process."""
     process = subprocess.Popen(
         [sys.executable, "script.py", str(number), mode],
         cwd=folder,
@@ -71,9 +71,11 @@ def end(folder: Path, number: int, mode: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_what_was_done_is_in_the_container(tmp_path: Path, way: str, number: int) -> None:
+def test_container_holds_finished_calls_after_a_signal(
+    tmp_path: Path, way: str, number: int
+) -> None:
     (tmp_path / "script.py").write_text(SCRIPT % WAYS[way])
-    ended = end(tmp_path, int(number), "begin")
+    ended = run_until_end(tmp_path, int(number), "begin")
     assert ended.returncode != 0
     assert "resume=True" in ended.stderr, ended.stderr
     out = tmp_path / "out"
@@ -81,7 +83,7 @@ def test_what_was_done_is_in_the_container(tmp_path: Path, way: str, number: int
         done = set(range(40)) - set(before.missing)
         assert 13 in done
         assert all((before[call].values == float(call)).all() for call in done)
-    again = end(tmp_path, int(number), "resume")
+    again = run_until_end(tmp_path, int(number), "resume")
     assert again.returncode == 0, again.stderr
     with acme_io.open_results(out, allow_pickle=True) as results:
         assert not results.missing
@@ -91,14 +93,14 @@ def test_what_was_done_is_in_the_container(tmp_path: Path, way: str, number: int
 @pytest.mark.parametrize("way", WAYS)
 def test_ctrl_c_twice(tmp_path: Path, way: str) -> None:
     (tmp_path / "script.py").write_text(SCRIPT % WAYS[way])
-    ended = end(tmp_path, int(signal.SIGINT), "twice")
+    ended = run_until_end(tmp_path, int(signal.SIGINT), "twice")
     assert ended.returncode != 0
     assert "resume=True" in ended.stderr, ended.stderr
     with acme_io.open_results(tmp_path / "out", allow_pickle=True) as results:
         done = set(range(40)) - set(results.missing)
         assert len(done) > 5
         assert all((results[call].values == float(call)).all() for call in done)
-    again = end(tmp_path, int(signal.SIGINT), "resume")
+    again = run_until_end(tmp_path, int(signal.SIGINT), "resume")
     assert again.returncode == 0, again.stderr
 
 
@@ -123,7 +125,7 @@ with ParallelMap(f, np.ones((100, 100_000)), range(1000), output_dir="out", n_wo
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_killed_client_leaves_no_temporary_folder(tmp_path: Path) -> None:
+def test_killed_client_leaves_no_temporary_folder(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(KILLED)
     (tmp_path / "temporary").mkdir()
     process = subprocess.Popen(
@@ -141,5 +143,5 @@ def test_a_killed_client_leaves_no_temporary_folder(tmp_path: Path) -> None:
     process.wait(30)
     handed_over = Path((tmp_path / "where").read_text())
     while handed_over.exists() or list((tmp_path / "temporary").iterdir()):
-        assert time.monotonic() < deadline, "something is left"
+        assert time.monotonic() < deadline, "temporary files are left"
         time.sleep(0.05)

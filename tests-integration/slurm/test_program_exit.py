@@ -1,4 +1,4 @@
-"""Whatever ends a program, no job, process, key or folder of it stays."""
+"""However a program ends, none of its jobs, processes, keys or folders remain."""
 
 from __future__ import annotations
 
@@ -21,22 +21,20 @@ print("up", flush=True)
 if sys.argv[1] == "exception":
     raise KeyError("mine")
 while sys.argv[1] == "wait":
-    # Short naps: Python sees a signal that came while a thread had its lock only after the next.
+    # Short sleeps: CPython runs signal handlers only between bytecodes of the main thread.
     time.sleep(0.1)
 """
 
 
 @pytest.mark.parametrize(("how", "code"), [("end", 0), ("exception", 1)])
-def test_ends_of_programs_that_forget_to_clean_up(
-    place: Any, until: Any, how: str, code: int
-) -> None:
-    process = place.start(PROGRAM, how)
+def test_program_without_clean_up(sandbox: Any, until: Any, how: str, code: int) -> None:
+    process = sandbox.start(PROGRAM, how)
     _, err = process.communicate(timeout=120)
     assert process.returncode == code
     assert "distributed" not in err
     if how == "exception":
         assert err.rstrip().endswith("KeyError: 'mine'")
-    until(place.empty)
+    until(sandbox.empty)
 
 
 @pytest.mark.parametrize(
@@ -50,43 +48,43 @@ def test_ends_of_programs_that_forget_to_clean_up(
     ],
     ids=lambda value: "+".join(s.name for s in value) if isinstance(value, list) else None,
 )
-def test_signals(place: Any, until: Any, signals: list[signal.Signals], code: int) -> None:
-    process = place.start(PROGRAM, "wait")
+def test_signals(sandbox: Any, until: Any, signals: list[signal.Signals], code: int) -> None:
+    process = sandbox.start(PROGRAM, "wait")
     assert process.stdout.readline() == "up\n", process.communicate()[1]
     for number in signals:
         process.send_signal(number)
         time.sleep(0.1)
     process.communicate(timeout=60)
     assert process.returncode == code
-    # After SIGKILL the workers find out by themselves, which may take two minutes.
-    until(place.empty, 120)
+    # After SIGKILL of the client, workers detect its loss and end within two minutes.
+    until(sandbox.empty, 120)
 
 
-def test_client_killed_while_jobs_wait_in_the_queue(place: Any, until: Any) -> None:
+def test_client_killed_while_jobs_are_pending(sandbox: Any, until: Any) -> None:
     program = PROGRAM.replace(
         "n_workers_startup=2", "job_extra=['--begin=now+1hour'], n_workers_startup=0"
     )
-    process = place.start(program, "wait")
+    process = sandbox.start(program, "wait")
     assert process.stdout.readline() == "up\n"
-    until(lambda: len(place.jobs()) == 2)
+    until(lambda: len(sandbox.jobs()) == 2)
     process.kill()
     process.communicate()
-    # Nobody can take them out of the queue now. When their turn comes they end at once.
-    for job in place.jobs("%i"):
+    # Nothing can cancel these jobs now, but they end as soon as they start.
+    for job in sandbox.jobs("%i"):
         lab.run("scontrol", "update", f"jobid={job}", "StartTime=now")
-    until(place.empty, 120)
+    until(sandbox.empty, 120)
 
 
-def test_cleanup_twice_and_with_a_dead_scheduler(place: Any, until: Any) -> None:
+def test_cleanup_twice_and_with_a_dead_scheduler(sandbox: Any, until: Any) -> None:
     client = slurm_cluster_setup("8GBXS", mem_per_worker="600MB")
     client.cluster.sync(client.cluster.scheduler.close)
     cluster_cleanup(client)
     cluster_cleanup(client)
     cluster_cleanup()
-    until(place.empty)
+    until(sandbox.empty)
 
 
-def test_keys_of_a_killed_client_go_at_the_next_start(place: Any, until: Any) -> None:
+def test_next_start_removes_the_keys_of_a_killed_client(sandbox: Any, until: Any) -> None:
     import os
 
     from acme_cluster.batch_system.cluster_folder import ClusterFolder
@@ -94,11 +92,11 @@ def test_keys_of_a_killed_client_go_at_the_next_start(place: Any, until: Any) ->
 
     pid = os.fork()
     if pid == 0:
-        ClusterFolder.create(place.shared, make_keys())
+        ClusterFolder.create(sandbox.shared, make_keys())
         os._exit(0)
     os.waitpid(pid, 0)
-    assert list(place.shared.rglob("keys.pem"))
+    assert list(sandbox.shared.rglob("keys.pem"))
     client = slurm_cluster_setup("8GBXS", mem_per_worker="600MB", n_workers_startup=0)
-    assert len(list(place.shared.rglob("keys.pem"))) == 1
+    assert len(list(sandbox.shared.rglob("keys.pem"))) == 1
     cluster_cleanup(client)
-    until(place.empty)
+    until(sandbox.empty)

@@ -1,7 +1,7 @@
-"""Mechanisms that could break without any result being wrong, or only now and then.
+"""Invariants whose violation changes no result, or only sometimes: memory, keys, copies, threads.
 
-Held by the tests of acme-core already: a batch of a dead worker is cut up, files of large arguments
-go with their calls, futures stay within the window, runs at the same time share nothing.
+The tests of acme-core cover more: splitting the batch of a dead worker, removing files of large
+arguments, the limit on futures, and the isolation of simultaneous runs.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def status(name: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(name))
 
 
-# -- what the client holds -------------------------------------------------------------------
+# -- memory of the client --------------------------------------------------------------------
 
 
 def dicts(n: int, size: int) -> Iterator[dict[str, Any]]:
@@ -62,10 +62,10 @@ def arrays(n: int, size: int) -> Iterator[np.ndarray[Any, Any]]:
 def test_client_holds_few_items_of_a_generator(
     client: Any, items: Callable[[int, int], Iterator[Any]], n: int, size: int
 ) -> None:
-    """600 MB go through the client, by far not all of them at a time."""
-    in_memory(len, ["a", "b"])  # what is imported at the first run does not count
+    """Pass 600 MB through the client, of which it holds only a fraction at a time."""
+    in_memory(len, ["a", "b"])  # imports of the first run do not count
     before = status("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark counts from here
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
     assert len(in_memory(len, each(items(n, size)), n_inputs=n)) == n
     assert status("VmHWM") - before < 250 * MB
 
@@ -79,8 +79,8 @@ def test_rows_of_an_array_are_sent_in_small_batches(client: Any) -> None:
     assert status("VmHWM") - before < 250 * MB
 
 
-def test_workers_let_go_of_arguments(client: Any) -> None:
-    """A worker holds the arguments of the batch that it works on, and no earlier ones."""
+def test_workers_release_arguments(client: Any) -> None:
+    """A worker holds the arguments of its current batch only."""
 
     def resident(x: Any) -> int:
         lines = Path("/proc/self/status").read_text().splitlines()
@@ -95,8 +95,8 @@ def test_workers_let_go_of_arguments(client: Any) -> None:
 
 
 @pytest.mark.usefixtures("client")
-def test_equal_runs_on_one_client_are_different_runs(workdir: Path) -> None:
-    """The same function with the same arguments, again and again: every call is evaluated."""
+def test_equal_runs_on_one_client_are_all_evaluated(workdir: Path) -> None:
+    """Repeat the same function with the same arguments: every call is evaluated."""
     (workdir / "marks").mkdir()
     array = np.ones(200_000)
 
@@ -114,7 +114,7 @@ def test_equal_runs_on_one_client_are_different_runs(workdir: Path) -> None:
 
 
 class Counter:
-    """A mutable object of the user's own."""
+    """A mutable object of a user-defined class."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -122,7 +122,7 @@ class Counter:
 
 
 def spoil(x: int, value: Any) -> str:
-    """Tell whether the argument is as it was given, then change whatever can be changed."""
+    """Return whether the argument is unmodified, then modify every mutable part."""
     seen = pristine(value)
     disturb(value, x)
     return seen
@@ -200,8 +200,8 @@ SHARED: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("name", SHARED)
-def test_shared_argument_is_as_given_in_every_call(name: str) -> None:
-    """Some hundred calls, so that most share a batch with others; then another run."""
+def test_every_call_gets_an_unmodified_shared_argument(name: str) -> None:
+    """Make hundreds of calls, most of which share a batch; then run again."""
     value = SHARED[name]()
     assert in_memory(spoil, each(range(300)), shared(value)) == ["True"] * 300
     assert in_memory(spoil, each(range(3)), shared(value)) == ["True"] * 3
@@ -210,16 +210,16 @@ def test_shared_argument_is_as_given_in_every_call(name: str) -> None:
 
 @pytest.mark.usefixtures("client")
 @pytest.mark.parametrize("name", SHARED)
-def test_calls_given_one_object_each_get_their_own(name: str) -> None:
-    """The same object many times in a list: each call has one of its own."""
+def test_calls_given_the_same_object_get_separate_copies(name: str) -> None:
+    """Pass a list with the same object many times: each call gets its own copy."""
     value = SHARED[name]()
     assert in_memory(spoil, range(60), each([value] * 60)) == ["True"] * 60
     assert pristine(value) == "True"
 
 
 @pytest.mark.usefixtures("client")
-def test_large_shared_array_is_in_memory_once() -> None:
-    """Each page counts by its share (PSS): what both workers take together is one copy."""
+def test_workers_share_the_memory_of_a_large_array() -> None:
+    """By proportional set size (PSS), both workers together hold one copy."""
 
     def g(x: int, array: Any) -> tuple[int, int, int]:
         total = float(array.sum())
@@ -229,8 +229,8 @@ def test_large_shared_array_is_in_memory_once() -> None:
         return os.getpid(), time.monotonic_ns(), pss if total >= 0 else 0
 
     def together(array: Any) -> int:
-        told = sorted(in_memory(g, each(range(24)), shared(array)), key=lambda told: told[1])
-        last = {pid: pss for pid, _, pss in told}
+        reports = sorted(in_memory(g, each(range(24)), shared(array)), key=lambda report: report[1])
+        last = {pid: pss for pid, _, pss in reports}
         assert len(last) == 2
         return sum(last.values())
 
@@ -252,12 +252,12 @@ def pools(x):
     import numpy, threadpoolctl
     numpy.ones((50, 50)) @ numpy.ones((50, 50))
     found = [p["num_threads"] for p in threadpoolctl.threadpool_info() if p["user_api"] == "blas"]
-    assert found, "numpy without a BLAS that threadpoolctl knows"
-    told = [os.environ[name + "_NUM_THREADS"] for name in ("OMP", "NUMBA", "NUMEXPR")]
-    return found + [int(n) for n in told]
+    assert found, "threadpoolctl does not know numpy's BLAS"
+    set_by_acme = [os.environ[name + "_NUM_THREADS"] for name in ("OMP", "NUMBA", "NUMEXPR")]
+    return found + [int(n) for n in set_by_acme]
 
 if __name__ == "__main__":
-    # dask itself would hold them to one thread, whatever the worker has.
+    # dask sets one thread by default, regardless of the threads of the worker.
     dask.config.set({"distributed.nanny.pre-spawn-environ": {"OPENBLAS_NUM_THREADS": "7"}})
     from acme import ParallelMap
     with Client(n_workers=1, threads_per_worker=threads, dashboard_address=None) as client:
@@ -268,7 +268,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_thread_pools_fit_the_worker_of_the_users_client(
+def test_thread_pools_match_the_workers_of_a_users_client(
     run_python: Any, workdir: Path, threads: int
 ) -> None:
     (workdir / "script.py").write_text(THREADS)
@@ -311,7 +311,7 @@ def test_numbers_do_not_depend_on_batches_and_retries(
 
 
 def test_numbers_do_not_depend_on_workers_and_failures(no_client: None, workdir: Path) -> None:
-    """One worker; two; calls that fail at first; calls that end their worker at first."""
+    """Compare one worker, two workers, calls that fail once, and a call that kills its worker."""
 
     def g(x: int, trouble: str, rng: Any) -> float:
         value = float(rng.random())
