@@ -7,13 +7,11 @@ batches and others none.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-__all__ = ["LoadBalancer", "prefer_workers"]
+__all__ = ["LoadBalancer"]
 
 
 class LoadBalancer:
@@ -90,17 +88,3 @@ class LoadBalancer:
         if not given or not seconds_per_call:
             return given
         return max(0.0, given - (now - self._since[worker]) / seconds_per_call)
-
-
-@contextlib.contextmanager
-def prefer_workers(chosen: Mapping[Any, str]) -> Iterator[None]:
-    """Let dask run what is submitted meanwhile on the workers chosen for it, if they are there."""
-    if not chosen:
-        yield
-        return
-    from dask.base import annotate
-
-    # A method of a built-in class: the scheduler can unpickle it without this package.
-    workers = {key: [worker] for key, worker in chosen.items()}.get
-    with annotate(workers=workers, allow_other_workers=True):
-        yield

@@ -26,10 +26,9 @@ from acme_core.arguments.distribution import ArgumentKey
 from acme_core.engine.engine import Engine
 from acme_core.errors import ModulesChangedError, OutdatedWorkerError
 from acme_core.run.progress import Progress
-from acme_core.transport import serialization
+from acme_core.transport import dask_internals, serialization
 from acme_core.transport.large_objects import LargeObjects
 from acme_core.transport.mapped_arrays import MappedArray, is_mappable
-from acme_core.transport.outcome_events import event_topic
 from acme_core.transport.protocol import BatchOutcome, RunContext, RunTicket
 from acme_core.worker import environment
 
@@ -72,7 +71,7 @@ def dispatch(
         If workers that ACME did not start have imported modules that have changed since.
     """
     client = found.client
-    ours = started_by_acme(client)
+    ours = dask_internals.started_by_acme(client)
     if not ours:
         _refuse_outdated(client)
     folder = _shared_folder(found.workers, run.output_dir)
@@ -122,7 +121,7 @@ def dispatch(
 def _ticket(client: Client, run: Run, context: RunContext, files: LargeObjects) -> RunTicket:
     return RunTicket(
         run_id=run.info.run_id,
-        topic=event_topic(client),
+        topic=dask_internals.event_topic(client),
         cwd=os.getcwd(),
         sys_path=tuple(sys.path),
         context=files.pack(serialization.dumps(context)),
@@ -151,11 +150,6 @@ def _mapped(shared: Mapping[ArgumentKey, Any], files: LargeObjects) -> dict[Argu
         place: MappedArray(value, files.save) if is_mappable(value) else value
         for place, value in shared.items()
     }
-
-
-def started_by_acme(client: Client) -> bool:
-    """Whether acme_cluster started the workers of a client."""
-    return type(client.cluster).__module__.startswith("acme_cluster")
 
 
 def _shared_folder(workers: Iterable[str], output_dir: str | None) -> Path | None:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import pickle
 import threading
-from typing import Any
 
 from acme_core.errors import OutdatedWorkerError
-from acme_core.transport import large_objects, outcome_events, serialization
+from acme_core.transport import dask_internals, large_objects, outcome_events, serialization
 from acme_core.transport.protocol import BatchOutcome, BatchRequest, RunContext, RunTicket
 from acme_core.worker import environment
 from acme_core.worker.evaluation import BatchEvaluation
@@ -37,7 +36,7 @@ def run_batch(pickled: bytes) -> bytes:
         but those that end the process.
     """
     batch: BatchRequest = pickle.loads(pickled)
-    worker, n_threads = _this_worker()
+    worker, n_threads = dask_internals.current_worker() or ("", 1)
     try:
         order = _order_of(batch.ticket, n_threads)
         columns = serialization.loads(large_objects.unpack(batch.columns))
@@ -70,13 +69,3 @@ def _order_of(ticket: RunTicket, n_threads: int) -> RunContext:
             while len(_orders) > _KEPT_ORDERS:
                 _orders.pop(next(iter(_orders)))
         return order
-
-
-def _this_worker() -> tuple[str, int]:
-    from distributed import get_worker
-
-    try:
-        worker: Any = get_worker()
-    except ValueError:
-        return "", 1
-    return worker.address, worker.state.nthreads
