@@ -45,16 +45,17 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# One batch runs, one waits at the worker, which so never idles for the client's round trip.
+# One batch runs and one waits at the worker, which therefore never idles during a round trip. With
+# more than two tasks per thread in a group, dask holds tasks back at the scheduler
+# (`SchedulerState.is_rootish`, distributed 2026.8).
 BATCHES_PER_WORKER = 2
 # From this number of workers on, dask no longer compares how much each one has to do.
 _MANY_WORKERS = dask_internals.MANY_WORKERS
-# Seconds that many workers need to begin their first batches. Their second batches are sent after
-# that: sent at once, they kept 32 workers on two cores from beginning.
+# Seconds that many workers need to begin their first batches. Second batches follow after that:
+# sent together, both kept 32 workers on two cores waiting.
 _FIRST_BATCHES = 0.05
-# Seconds to wait for running batches when a run ends early: one lasts `BATCH_SECONDS` at most if
-# its calls are short; storing and reporting get the rest, which 0.2 s was too little for on slow
-# disks.
+# Seconds to wait for running batches when a run ends early: a batch of short calls ends within
+# `BATCH_SECONDS`, and storing its results gets the rest. 0.2 s was too little on slow disks.
 _LAST_BATCHES = BATCH_SECONDS + 0.5
 
 

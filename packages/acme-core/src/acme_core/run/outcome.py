@@ -1,4 +1,4 @@
-"""How a run ends: with its results, or with an error that says what failed and what to do next."""
+"""The end of a run: its results, or an error with the failed calls and the next steps."""
 
 from __future__ import annotations
 
@@ -19,24 +19,17 @@ logger = logging.getLogger(__name__)
 def results_or_error(run: Run, on_error: str) -> list[Any]:
     """Return the results of a finished run, or raise `ComputeError`.
 
-    Parameters
-    ----------
-    run : Run
-        The finished run.
-    on_error : {"raise", "keep", "stop"}
-        As for `ParallelMap.compute`.
-
     Raises
     ------
     ComputeError
-        If calls failed, unless their failures are kept.
+        If calls failed, unless ``on_error`` is "keep".
     """
     results, failures = run.call_states.results(), run.call_states.failures
     if not failures:
         if run.store is not None:
             logger.info(f"<ParallelMap> INFO: Results are in {run.container or run.output_dir}")
         return results
-    message = summarize(run.name, run.n_calls, failures, _how_to_go_on(run))
+    message = summarize(run.name, run.n_calls, failures, _next_steps(run))
     run.log_failures()
     if on_error == "keep":
         logger.warning(message.replace("<ParallelMap>", "<ParallelMap> WARNING:", 1))
@@ -45,7 +38,7 @@ def results_or_error(run: Run, on_error: str) -> list[Any]:
 
 
 def report_early_end(run: Run, error: BaseException) -> None:
-    """Log what is kept of a run that Ctrl-C, a signal or an error ended."""
+    """Log which results of a run are kept that Ctrl-C, a signal or an error ended."""
     done = run.call_states.n_done
     where = f" and kept in {run.output_dir}" if run.output_dir else ""
     logger.warning(
@@ -54,7 +47,7 @@ def report_early_end(run: Run, error: BaseException) -> None:
     )
 
 
-def _how_to_go_on(run: Run) -> list[str]:
+def _next_steps(run: Run) -> list[str]:
     lines = []
     if run.logfile is not None:
         lines.append(f"All messages: {run.logfile}")
@@ -63,7 +56,7 @@ def _how_to_go_on(run: Run) -> list[str]:
     else:
         lines.append("Results of the other calls: the exception's .results")
     lines.append(
-        "To look into it: compute(debug=True) runs the calls here, one after the other. "
+        "To debug: compute(debug=True) runs the calls in this process, one after the other. "
         + _how_to_resume(run)
     )
     return lines
@@ -71,29 +64,21 @@ def _how_to_go_on(run: Run) -> list[str]:
 
 def _how_to_resume(run: Run) -> str:
     if run.output_dir is None:
-        return "With results on disk a run can be resumed."
+        return "A run can be resumed if its results are on disk."
     return (
-        "To run only what is not done: the same ParallelMap(...) with "
+        "To run the remaining calls: the same ParallelMap(...) with "
         f"output_dir={run.output_dir!r}, and compute(resume=True)."
     )
 
 
 def summarize(
-    name: str, n_calls: int, failures: Mapping[int, Failure], how_to_go_on: list[str]
+    name: str, n_calls: int, failures: Mapping[int, Failure], next_steps: list[str]
 ) -> str:
-    """Return what failed, why, and what to do next, on one screen.
+    """Return a message about the failed calls that fits on one screen.
 
-    Parameters
-    ----------
-    name : str
-        Name of the function.
-    n_calls : int
-        Number of calls of the run.
-    failures : mapping of int to Failure
-        The failed calls.
-    how_to_go_on : list of str
-        Where results and messages are, and what to do next.
+    ``name`` is that of the function; ``next_steps`` are lines to append.
     """
+    # Per exception type: a million failures mostly have few reasons.
     groups: dict[str, list[int]] = defaultdict(list)
     for call in sorted(failures):
         groups[failures[call].type].append(call)
@@ -103,7 +88,7 @@ def summarize(
         lines += _shortened(failures[calls[0]].traceback)
     if len(groups) > 4:
         lines += ["", f"... and {len(groups) - 4} more exception types"]
-    return "\n".join([*lines, "", *how_to_go_on])
+    return "\n".join([*lines, "", *next_steps])
 
 
 def _calls(calls: list[int]) -> str:
@@ -113,6 +98,7 @@ def _calls(calls: list[int]) -> str:
 
 
 def _shortened(trace: str, limit: int = 12) -> list[str]:
+    # Both ends: the user's own call is at the top of a traceback, the error at the bottom.
     lines = [_cut(line) for line in trace.rstrip().splitlines()]
     if len(lines) > limit:
         half = limit // 2
