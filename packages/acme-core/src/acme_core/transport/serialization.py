@@ -17,7 +17,7 @@ import pathlib
 import pickle
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import IO, Any, NamedTuple, NoReturn
@@ -101,6 +101,11 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
             return open_h5, (str(obj.file.filename), str(obj.name))
         if isinstance(obj, memoryview):  # cloudpickle would turn it into bytes
             return _reduced_view(obj)
+        if isinstance(obj, types.CodeType):
+            # cloudpickle 3.1.3 replaces the file name by "<dynamic-code>"; the tracebacks of calls
+            # would then show neither file nor source line.
+            make, arguments = self.dispatch_table[types.CodeType](obj)
+            return _code_of_file, (obj.co_filename, make, arguments)
         if isinstance(obj, types.FunctionType | type):
             # cloudpickle pickles functions of imported modules by reference, unless the module is
             # registered.
@@ -177,6 +182,12 @@ def open_h5(filename: str, name: str) -> Any:
     # Without locks: the client has the file open, and network file systems may have none.
     file = h5py.File(filename, "r", locking=False)
     return file if name == "/" else file[name]
+
+
+def _code_of_file(
+    filename: str, make: Callable[..., types.CodeType], arguments: tuple[Any, ...]
+) -> types.CodeType:
+    return make(*arguments).replace(co_filename=filename)
 
 
 def _reduced_view(view: memoryview) -> tuple[Any, ...]:
