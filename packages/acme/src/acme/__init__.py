@@ -77,7 +77,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(importlib.import_module(_HOME[name]), name)
-    # Stored, so that Python finds it next time without calling this function.
+    # Stored: the next lookup does not call this function.
     globals()[name] = value
     return value
 

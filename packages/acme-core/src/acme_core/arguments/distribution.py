@@ -86,7 +86,7 @@ class Distribution:
 
     @property
     def reads_iterators(self) -> bool:
-        """Whether some items are read while the run goes on, in call order and only once."""
+        """Whether some items are read during the run, in call order and only once."""
         return any(isinstance(s, IteratorSource) for s in self.sources)
 
     def with_items_read(self) -> Distribution:
@@ -227,6 +227,7 @@ def _task_id_place(
 def _length(value: Any, default: Any) -> int | None:
     """Return the length of a candidate, -1 for an iterator; `None` for a shared argument."""
     if isinstance(value, EachMark):
+        # The length of an iterator is known only after reading all of it.
         return len(value.value) if is_indexable(value.value) else -1
     if isinstance(value, SharedMark):
         return None
@@ -240,6 +241,7 @@ def _looks_like(value: Any, length: int, default: Any) -> bool:
     """Whether the default of a parameter shows that a value of this kind is meant as a whole."""
     if is_array(default):
         return is_array(value)
+    # The same length as the default: a color, a pair of limits.
     if isinstance(default, list | tuple):
         return isinstance(value, list | tuple) and len(default) == length
     return False
@@ -333,6 +335,7 @@ def _refuse_writable_files(
 
 
 def _refuse_shared_generators(template: CallTemplate) -> None:
+    # Shared arguments are pickled once: every call would start from the same state.
     generators = loaded_types("numpy.random", "Generator", "RandomState")
     for place, value in template.shared.items():
         if isinstance(value, generators):

@@ -2,10 +2,10 @@
 
 Two small classes hand out items; :mod:`acme_core.arguments.distribution` chooses between them:
 
-================  ====================================================================
+================  ===========================================================
 `SequenceSource`  call ``i`` gets item ``i`` of a sequence
-`IteratorSource`  call ``i`` gets item ``i`` of an iterable, read while the run goes on
-================  ====================================================================
+`IteratorSource`  call ``i`` gets item ``i`` of an iterable, read during the run
+================  ===========================================================
 
 Every other argument is shared.
 """
@@ -206,7 +206,7 @@ class SequenceSource:
 
 
 class IteratorSource:
-    """An iterator that is read in call order while the run goes on.
+    """An iterator that is read in call order during the run.
 
     Parameters
     ----------

@@ -136,7 +136,7 @@ class Backlog:
             rest = batch.part(outcome.n_calls, batch.n_calls)
             (self._suspects if batch.suspect else self._again).append(rest)
         again = set(outcome.failures) if batch.attempt <= self._retries else set()
-        # Each retry is a batch of its own, because `attempt` counts per batch.
+        # Each retry is a separate batch, because `attempt` counts per batch.
         for place in sorted(call - batch.first for call in again):
             once_more = batch.part(
                 place, place + 1, attempt=batch.attempt + 1, suspect=False, deaths=0

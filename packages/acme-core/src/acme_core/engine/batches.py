@@ -49,6 +49,7 @@ class PendingBatch:
 
     def part(self, start: int, stop: int, **changes: Any) -> PendingBatch:
         """Return calls ``start`` to ``stop - 1``, counted from the first call of this batch."""
+        # Arrays and ranges are sliced without a copy.
         columns = tuple(column[start:stop] for column in self.columns)
         return replace(
             self, first=self.first + start, columns=columns, n_calls=stop - start, **changes

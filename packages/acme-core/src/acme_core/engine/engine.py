@@ -9,10 +9,10 @@
 
 At most two batches per worker thread are in flight; each one that comes back makes room for the
 next. The memory of client and scheduler therefore does not grow with the number of calls, and
-no step looks through all futures. Every task has its own key: dask never merges equal calls.
+no step loops over all futures. Every task has its own key: dask never merges equal calls.
 
 With many workers the engine chooses the worker for each batch (`load_balancing`). If that worker
-has gone, dask runs the batch on another one.
+is gone, dask runs the batch on another one.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Engine:
         idle = not self._in_flight
         while (room := self._room()) > 0 and self._backlog.n_calls:
             assignments = [self._next_assignment()]
-            # A suspect shrinks the window, so that what follows it must be decided anew.
+            # A suspect shrinks the window, which must be computed again before the next batch.
             while (
                 len(assignments) < room and self._backlog.n_calls and not self._backlog.has_suspects
             ):
@@ -206,19 +206,19 @@ class Engine:
     # -- receiving -------------------------------------------------------------------------
 
     def _handle_arrivals(self) -> bool:
-        """Wait for outcomes and handle them; return whether the run goes on."""
+        """Wait for outcomes and handle them; return whether the run continues."""
         wait, self._next_wait = self._next_wait, REFRESH_SECONDS
         posted, done = self._in_flight.next_arrivals(wait, linger=not self._backlog.n_calls)
-        go_on = True
+        continues = True
         for number, pickled in itertools.chain(posted.items(), self._in_flight.fetch(done)):
-            go_on &= self._handle(number, pickled)
-        if go_on:
+            continues &= self._handle(number, pickled)
+        if continues:
             for number, future in done.items():
                 if number in self._in_flight:
                     self._handle_without_outcome(number, future)
             # Last, because it takes batches out of those in flight.
             self._refresh_workers()
-        return go_on
+        return continues
 
     def _take(self, number: int) -> PendingBatch:
         """Remove a batch from those in flight and from the load of its worker."""
@@ -228,7 +228,7 @@ class Engine:
         return flight.batch
 
     def _handle(self, number: int, pickled: bytes) -> bool:
-        """Take back a batch and record its outcome; return whether the run goes on."""
+        """Take back a batch and record its outcome; return whether the run continues."""
         batch, outcome = self._unpack(number, pickled)
         if outcome is None:
             return True
@@ -249,7 +249,7 @@ class Engine:
             return batch, None
 
     def _record(self, batch: PendingBatch, outcome: BatchOutcome) -> bool:
-        """Record an outcome; return whether the run goes on."""
+        """Record an outcome; return whether the run continues."""
         self._sizer.observe(outcome.n_calls, outcome.wall_seconds, outcome.seconds)
         again = self._backlog.settle(batch, outcome)
         self._accept(outcome, again)
@@ -260,7 +260,7 @@ class Engine:
         batch = self._take(number)
         if dask_internals.is_data_lost(future):
             # The worker died after it finished the batch. dask repeats the task by itself, under
-            # the old key; the engine sends the batch anew and keeps count of it.
+            # the old key; the engine cancels that and sends the batch again under a new one.
             self._in_flight.cancel([future])
             self._backlog.put_back(batch)
             return
@@ -290,7 +290,7 @@ class Engine:
     # -- ending early ----------------------------------------------------------------------
 
     def _finish_running_batches(self) -> None:
-        """Cancel queued batches and accept the outcomes of running ones, so that none are lost.
+        """Cancel queued batches and accept the outcomes of running ones.
 
         Running batches of short calls end within `BATCH_SECONDS`. A batch of long calls holds a
         single call, which is not waited for.

@@ -39,8 +39,8 @@ class CallStates:
     """
 
     def __init__(self, n_calls: int, store: RunStore | None, slots: Slots | None) -> None:
-        # With files, the store and this class share one table: receipts enter what is stored, this
-        # class enters times and states.
+        # With files, the store and this class share one table: receipts fill in the stored results,
+        # this class fills in times and states.
         self.table = CallTable(n_calls) if store is None else store.table
         self._store = store
         self._slots = slots

@@ -28,9 +28,9 @@ _NEEDED_LATER = ("acme_core.run.dispatch",)
 
 
 def warm_up() -> None:
-    """Import what a run needs, here and in the fork server of future workers at the same time.
+    """Import the modules of a run here and in the fork server of the workers, at the same time.
 
-    Starts no process where workers may already exist, or where they may be batch jobs.
+    No process is started if workers may exist already, or may be batch jobs.
     """
     # Without distributed there is no client, so workers must be started.
     if "distributed" not in sys.modules and not _on_a_cluster():

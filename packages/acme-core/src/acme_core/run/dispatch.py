@@ -60,7 +60,7 @@ def dispatch(
     client = found.client
     ours = dask_internals.started_by_acme(client)
     # Workers check this themselves before their first batch, which costs no round trip. Workers
-    # that ACME may not restart are asked first, so that no call runs before the error.
+    # that ACME may not restart are asked first: no call runs before the error.
     if not ours:
         _refuse_outdated(client)
     folder = _shared_folder(found.workers, run.output_dir)

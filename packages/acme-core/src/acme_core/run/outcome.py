@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Together, these limits keep the message about failed calls on one screen.
+_SHOWN_TYPES = 4  # exception types, the most frequent first
+_SHOWN_CALLS = 8  # numbers of calls per type
+_SHOWN_LINES = 12  # lines per traceback
+_SHOWN_WIDTH = 300  # characters per line: a message may hold the text of a whole array
+
 
 def results_or_error(run: Run, on_error: str) -> list[Any]:
     """Return the results of a finished run, or raise `ComputeError`.
@@ -83,32 +89,32 @@ def summarize(
     for call in sorted(failures):
         groups[failures[call].type].append(call)
     lines = [f"<ParallelMap> {len(failures)} of {n_calls} calls of {name} failed."]
-    for kind, calls in sorted(groups.items(), key=lambda item: -len(item[1]))[:4]:
+    for kind, calls in sorted(groups.items(), key=lambda item: -len(item[1]))[:_SHOWN_TYPES]:
         lines += ["", f"{kind} in {_calls(calls)}; in call {calls[0]}:"]
         lines += _shortened(failures[calls[0]].traceback)
-    if len(groups) > 4:
-        lines += ["", f"... and {len(groups) - 4} more exception types"]
+    if len(groups) > _SHOWN_TYPES:
+        lines += ["", f"... and {len(groups) - _SHOWN_TYPES} more exception types"]
     return "\n".join([*lines, "", *next_steps])
 
 
 def _calls(calls: list[int]) -> str:
-    shown = ", ".join(map(str, calls[:8]))
-    more = ", ..." if len(calls) > 8 else ""
+    shown = ", ".join(map(str, calls[:_SHOWN_CALLS]))
+    more = ", ..." if len(calls) > _SHOWN_CALLS else ""
     return f"{len(calls)} call{'s' if len(calls) > 1 else ''} ({shown}{more})"
 
 
-def _shortened(trace: str, limit: int = 12) -> list[str]:
+def _shortened(trace: str) -> list[str]:
     # Both ends: the user's own call is at the top of a traceback, the error at the bottom.
     lines = [_cut(line) for line in trace.rstrip().splitlines()]
-    if len(lines) > limit:
-        half = limit // 2
-        lines = [*lines[:half], f"  ... {len(lines) - limit} lines in the log ...", *lines[-half:]]
+    hidden, half = len(lines) - _SHOWN_LINES, _SHOWN_LINES // 2
+    if hidden > 0:
+        lines = [*lines[:half], f"  ... {hidden} lines in the log ...", *lines[-half:]]
     return ["    " + line for line in lines]
 
 
-def _cut(line: str, width: int = 300) -> str:
+def _cut(line: str) -> str:
     """Cut a long line after a word, keeping its indentation (`textwrap.shorten` drops it)."""
-    if len(line) <= width:
+    if len(line) <= _SHOWN_WIDTH:
         return line
-    head, _, _ = line[: width - 1].rpartition(" ")
-    return f"{head.rstrip() or line[: width - 2]} …"
+    head, _, _ = line[: _SHOWN_WIDTH - 1].rpartition(" ")
+    return f"{head.rstrip() or line[: _SHOWN_WIDTH - 2]} …"

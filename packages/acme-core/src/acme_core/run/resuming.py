@@ -92,8 +92,8 @@ def find_resumption(
 
 def _differences(earlier: RunInfo, now: RunInfo, *, seed_given: bool) -> list[str]:
     differences = [
-        f"{what} ({old!r} there, {new!r} now)"
-        for what, old, new in (
+        f"{fact} ({old!r} there, {new!r} now)"
+        for fact, old, new in (
             ("the function", earlier.function, now.function),
             ("the number of calls", earlier.n_calls, now.n_calls),
             ("the seed", earlier.seed if seed_given else now.seed, now.seed),
@@ -132,6 +132,6 @@ def _matching_calls(records: dict[int, dict[str, Any]], distribution: Distributi
 
 
 def _plain(facts: Any) -> dict[str, Any]:
-    """Return facts as they are after a round trip through JSON, as the earlier ones were."""
+    """Return facts after a round trip through JSON, for comparison with recorded ones."""
     plain: dict[str, Any] = json.loads(json.dumps(facts, default=str))
     return plain

@@ -84,7 +84,7 @@ def submit(
     # `Client.map(workers=...)` takes one list for all tasks; only an annotation can be a callable
     # of the key. A method of a builtin class: the scheduler unpickles it without this package.
     chosen = {key: [worker] for key, worker in workers.items()}.get
-    # Without `allow_other_workers`, tasks for a worker that has gone would wait forever.
+    # Without `allow_other_workers`, tasks for a worker that is gone would wait forever.
     with annotate(workers=chosen, allow_other_workers=True):
         futures = send(func, list(arguments), key=list(keys), pure=False)
     return futures
@@ -138,11 +138,11 @@ def subscribe(client: Client, handler: Callable[[tuple[float, Any]], None]) -> N
 
 
 def post(topic: str, message: Mapping[str, Any]) -> None:
-    """Post an event from a worker; the message may hold what msgpack can."""
+    """Post an event from a worker; the message must be serializable by msgpack."""
     from distributed import get_worker
 
     worker: Any = get_worker()
-    # It shares a stream with the news that the task is done, so that it arrives first.
+    # The message that the task is done follows on the same stream, so the event arrives first.
     worker.log_event(topic, message)
 
 

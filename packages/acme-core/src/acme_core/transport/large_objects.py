@@ -111,6 +111,7 @@ class LargeObjects:
             shutil.rmtree(self._folders.popitem()[1], ignore_errors=True)
 
     def _write(self, content: memoryview) -> str:
+        # Memory first: a worker on this machine then maps or reads the file without disk access.
         in_memory = _has_room(MEMORY, content.nbytes)
         parent = self._shared_folder or (MEMORY if in_memory else None)
         path = os.path.join(self._folder_in(parent), str(next(self._numbers)))

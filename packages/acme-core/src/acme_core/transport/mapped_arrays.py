@@ -1,8 +1,8 @@
 """Large arrays: written to a file once, mapped by all workers of a machine.
 
 The workers share the pages until one writes to them; a call that changes the array gets private
-copies of these pages (copy on write). After such a call the worker maps the file anew, and the next
-call sees the array as it was given.
+copies of these pages (copy on write). After such a call the worker maps the file again, and the
+next call sees the array as it was given.
 
 Whether a call changed anything is read from ``/proc/self/pagemap``: a page that is present but no
 longer backed by the file is a private copy (bits 61 to 63, see
@@ -27,7 +27,7 @@ Save = Callable[["np.ndarray[Any, Any]"], str]
 """Write a contiguous array to a file and return the file's name."""
 
 MAP_FROM = 1_000_000
-"""Size in bytes from which an array gets a file of its own."""
+"""Size in bytes from which an array gets its own file."""
 
 # Bits of an entry in the page map: present or swapped out; backed by a file or shared memory.
 _PRESENT_OR_SWAPPED = 0b11 << 62
@@ -35,7 +35,7 @@ _FILE_BACKED = 1 << 61
 
 
 def is_mappable(value: Any) -> bool:
-    """Whether a value is an array that gets a file of its own."""
+    """Whether a value is an array that gets its own file."""
     # Exactly `ndarray`: a subclass may hold more than its data.
     if type(value) not in loaded_types("numpy", "ndarray"):
         return False
@@ -71,7 +71,7 @@ class MappedArray:
         return size
 
     def __getstate__(self) -> dict[str, Any]:
-        # A mapping belongs to one process; the file's name is what travels.
+        # A mapping belongs to one process; only the file's name travels.
         return self.__dict__ | {"_map": None, "_faults": -1}
 
     def thaw(self) -> np.ndarray[Any, Any]:
@@ -93,7 +93,7 @@ class MappedArray:
 def _page_faults() -> int:
     try:
         import resource
-    except ImportError:  # Windows: differs from every stored count, so the array is mapped anew
+    except ImportError:  # Windows: differs from every stored count, so the array is mapped again
         return -2
     # Minor faults: copying a page that is already in memory needs no disk access.
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -1,4 +1,4 @@
-"""How functions and values are pickled, and how each call gets arguments of its own.
+"""How functions and values are pickled, and how each call gets its own arguments.
 
 Functions of scripts and notebooks are pickled by value (cloudpickle). Open HDF5 files and datasets
 are pickled by name and opened for reading on the worker. Mutable values are kept as pickles, from

@@ -24,7 +24,7 @@ def pack_shared(func: Callable[..., Any], template: CallTemplate) -> dict[Argume
     Returns
     -------
     dict
-        The packed values by place. Large arrays are unchanged: they go to files of their own
+        The packed values by place. Large arrays are unchanged: they go to their own files
         once the locations of the workers are known.
 
     Raises

@@ -74,7 +74,7 @@ def _without_libraries(trace: traceback.TracebackException) -> traceback.Traceba
     return trace
 
 
-# Cached, because thousands of calls may fail alike and resolving a path asks the file system.
+# Cached: thousands of calls may fail in the same way, and resolving a path asks the file system.
 @functools.lru_cache(maxsize=1024)
 def _is_ours(filename: str) -> bool:
     return os.path.realpath(filename).startswith(_OWN)

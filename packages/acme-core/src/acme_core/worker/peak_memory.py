@@ -1,8 +1,8 @@
-"""Peak memory of this process, per call where that is cheap enough.
+"""Peak memory of this process, per call if the call is long enough.
 
 On Linux the kernel records the peak of the resident set (``VmHWM``) and resets it on request
 (``/proc/self/clear_refs``, see proc(5)). A reading takes some ten microseconds: calls of at least a
-tenth of a second get one of their own, shorter ones share the latest reading of their batch.
+tenth of a second get their own, shorter ones share the latest reading of their batch.
 """
 
 from __future__ import annotations

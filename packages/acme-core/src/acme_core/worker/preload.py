@@ -13,7 +13,7 @@ from acme_io.backend import WORKER_MODULES
 
 __all__ = ["distribution", "task"]
 
-# h5py and what stores results: acme_io knows which modules its writers import.
+# h5py and the modules that store results, as declared by acme_io.
 for _module in WORKER_MODULES:
     import_module(_module)
 
