@@ -119,6 +119,24 @@ def test_same_random_numbers_after_resuming(in_memory, tmp_path):
     assert [call.values for call in pmap.results] == in_memory(*args, compute={"seed": 5})
 
 
+def test_corrected_function_runs_on_the_same_workers(tmp_path):
+    """Workers do not use the function of the earlier run, nor dask its results."""
+
+    def make(divisor):
+        def g(x):
+            return x / (x - divisor)
+
+        return g
+
+    for number in range(10):
+        out = {"output_dir": tmp_path / str(number), "verbose": False}
+        with pytest.raises(ComputeError):
+            ParallelMap(make(0), range(8), **out).compute()
+        with ParallelMap(make(-1), range(8), **out) as pmap:
+            pmap.compute(resume=True)
+        assert [call.values for call in pmap.results] == [0.0, *[1.0] * 7]
+
+
 def test_needs_an_output_dir():
     with pytest.raises(ValueError, match="output_dir"):
         ParallelMap(f, [2, 4], 4).compute(resume=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -112,7 +113,9 @@ def dispatch(
 
 def _ticket(client: Client, run: Run, context: RunContext, files: LargeObjects) -> RunTicket:
     return RunTicket(
-        run_id=run.info.run_id,
+        # Not the id on record, which a resumed run keeps: dask would return finished tasks of the
+        # earlier run for equal keys, and workers would use its cached function.
+        run_id=secrets.token_hex(8),
         topic=dask_internals.event_topic(client),
         cwd=os.getcwd(),
         sys_path=tuple(sys.path),

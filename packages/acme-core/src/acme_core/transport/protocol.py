@@ -58,8 +58,8 @@ class RunTicket(NamedTuple):
     """How a worker loads the context of a run; travels with every batch.
 
     The context is a pickle inside this message: the worker sets its working directory and module
-    search path before it loads the function. Outcomes are posted under ``topic``; large ones are
-    left in ``outcome_folder``, if it is given.
+    search path before it loads the function. ``run_id`` is unique for each `compute`. Outcomes are
+    posted under ``topic``; large ones are left in ``outcome_folder``, if it is given.
     """
 
     run_id: str
