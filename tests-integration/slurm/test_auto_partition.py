@@ -45,7 +45,9 @@ def test_the_smallest_partition_that_is_large_enough(
 ) -> None:
     out, err = place.run(SITE, json.dumps(options))
     assert out.split() == ["3", partition]
-    assert f"Choosing partition {partition}: of 3 calls the largest took" in err
+    assert (
+        f"Choosing partition {partition}, the smallest with enough memory: the largest of 3" in err
+    )
 
 
 def test_nothing_is_measured_where_the_user_says_what_is_needed(place: Any) -> None:
