@@ -57,9 +57,7 @@ def test_esi_starts_local_workers_and_says_why(
 
 
 @pytest.mark.parametrize("host", [HERE, "another-machine"])
-def test_slurm_setup_says_that_no_controller_answers(
-    slurm: Callable[..., Path], host: str
-) -> None:
+def test_slurm_setup_says_that_no_controller_answers(slurm: Callable[..., Path], host: str) -> None:
     slurm(host)
     with pytest.raises(OSError, match="show partition") as info:
         acme_cluster.slurm_cluster_setup(n_workers=1)
