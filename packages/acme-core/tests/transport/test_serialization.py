@@ -65,6 +65,16 @@ def test_immutable_values_are_not_copied(value):
     assert serialization.freeze(value) is value
 
 
+def test_functions_keep_the_names_of_their_files():
+    namespace = {}
+    source = "def outer():\n    def inner():\n        return 1\n    return inner"
+    exec(compile(source, "/somewhere/script.py", "exec"), namespace)
+    outer = serialization.loads(serialization.dumps(namespace["outer"]))
+    assert outer.__code__.co_filename == "/somewhere/script.py"
+    assert outer()() == 1
+    assert outer().__code__.co_filename == "/somewhere/script.py"
+
+
 VIEWS = [
     memoryview(b"abc"),
     memoryview(b""),
