@@ -89,28 +89,8 @@ def is_immutable(value: Any) -> bool:
     return type(value) in (tuple, frozenset) and all(map(is_immutable, value))
 
 
-_reduce_code: Any = cloudpickle.Pickler.dispatch_table[types.CodeType]
-
-
-def _reduced_code(code: types.CodeType) -> tuple[Any, ...]:
-    """Reduce code as cloudpickle does, and keep the name of its file for tracebacks.
-
-    Since version 3.1.3 cloudpickle puts "<dynamic-code>" in its place, so that the same function
-    gives the same pickle wherever it was defined.
-    """
-    make, arguments = _reduce_code(code)
-    return _code_of_file, (code.co_filename, make, arguments)
-
-
-def _code_of_file(filename: str, make: Any, arguments: tuple[Any, ...]) -> types.CodeType:
-    made: types.CodeType = make(*arguments).replace(co_filename=filename)
-    return made
-
-
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
     """cloudpickle, with HDF5 objects by name, and by value all that workers cannot import."""
-
-    dispatch_table = cloudpickle.Pickler.dispatch_table | {types.CodeType: _reduced_code}
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
