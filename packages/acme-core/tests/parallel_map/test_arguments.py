@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from acme_core import ParallelMap, each, shared
+from acme_core import ParallelMap, UnpicklableError, each, shared
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -115,6 +115,18 @@ def test_dataset_travels_by_name(in_memory, tmp_path):
     with h5py.File(tmp_path / "in.h5", "r") as file:
         assert in_memory(lambda i, data: int(data[i]), [0, 3], file["x"]) == [0, 3]
         assert in_memory(lambda x: int(x), each(file["x"])) == [0, 1, 2, 3]
+
+
+def test_dataset_inside_another_value(in_memory, tmp_path, children):
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file["x"] = np.arange(4)
+        before = children()
+        pmap = ParallelMap(lambda i, data: data["x"][i], [0, 1], {"x": file["x"]})
+        with pytest.raises(UnpicklableError, match="`data`.*open for writing"):
+            pmap.compute()
+        assert children() == before
+    with h5py.File(tmp_path / "in.h5", "r") as file:
+        assert in_memory(lambda i, data: int(data["x"][i]), [0, 3], {"x": file["x"]}) == [0, 3]
 
 
 def test_memoryview(in_memory):

@@ -174,8 +174,10 @@ class Backlog:
         """Return the outcome of a call that ended too many workers."""
         # One sentence: dask's others point to logs of the worker, which is gone.
         dask_says, _, _ = str(error).partition(". ")
+        # dask itself repeats a task on clusters that ACME did not start (`allowed-failures`).
+        n_deaths = (MOST_DEATHS + 1) * (1 + int(getattr(error, "allowed_failures", 0)))
         reason = WorkerDiedError(
-            f"call {batch.first} ended its worker process {MOST_DEATHS + 1} times and is not tried "
+            f"call {batch.first} ended its worker process {n_deaths} times and is not tried "
             "again. Usual reasons are too little memory (set mem_per_worker) and crashes in "
             "compiled code; compute(debug=True) runs the call in this process.\n"
             f"dask says: {dask_says.rstrip('.')}."

@@ -25,6 +25,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 import cloudpickle
 
 from acme_core.arguments.lazy_types import is_array, is_h5py, loaded_types
+from acme_core.arguments.markers import unreadable_h5
 from acme_core.transport.mapped_arrays import MappedArray, Save, is_mappable
 
 # Immutable types, with their subclasses. Functions, classes and modules can be changed in
@@ -98,6 +99,9 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
 
     def reducer_override(self, obj: Any) -> Any:
         if is_h5py(obj, "File", "Group", "Dataset"):
+            # Arguments are checked before the run, but not objects inside of them.
+            if reason := unreadable_h5(obj):
+                raise ValueError(f"The HDF5 object {obj!r} {reason}")
             return open_h5, (str(obj.file.filename), str(obj.name))
         if isinstance(obj, memoryview):  # cloudpickle would turn it into bytes
             return _reduced_view(obj)
