@@ -122,7 +122,7 @@ def test_dataset_inside_another_value(in_memory, tmp_path, children):
         file["x"] = np.arange(4)
         before = children()
         pmap = ParallelMap(lambda i, data: data["x"][i], [0, 1], {"x": file["x"]})
-        with pytest.raises(UnpicklableError, match="`data`.*open for writing"):
+        with pytest.raises(UnpicklableError, match=r"`data`.*open for writing"):
             pmap.compute()
         assert children() == before
     with h5py.File(tmp_path / "in.h5", "r") as file:
