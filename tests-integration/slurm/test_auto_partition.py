@@ -45,7 +45,9 @@ def test_smallest_partition_that_is_large_enough(
 ) -> None:
     out, err = sandbox.run(SITE, json.dumps(options))
     assert out.split() == ["3", partition]
-    assert f"Choosing partition {partition}: of 3 calls the largest took" in err
+    assert (
+        f"Choosing partition {partition}, the smallest with enough memory: the largest of 3" in err
+    )
 
 
 def test_no_measurement_if_the_partition_is_given(sandbox: Any) -> None:

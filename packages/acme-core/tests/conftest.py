@@ -24,7 +24,7 @@ def _workers():
 
 @pytest.fixture
 def workers(_workers, tmp_path, monkeypatch):
-    """The client of the session, used in an empty current folder."""
+    """The client of the session, in an empty current folder."""
     monkeypatch.chdir(tmp_path)
     _workers.wait_for_workers(2, timeout=30)
     return _workers
@@ -32,14 +32,14 @@ def workers(_workers, tmp_path, monkeypatch):
 
 @pytest.fixture
 def empty_folder(tmp_path, monkeypatch):
-    """An empty current folder, and no client."""
+    """An empty current folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def children():
-    """Pids of the processes below this one."""
+    """A function that returns the process ids of this process's children."""
 
     def pids():
         found = set()
@@ -53,7 +53,7 @@ def children():
 
 @pytest.fixture
 def in_memory():
-    """Compute a function for some arguments, and return the values."""
+    """A function that computes with results in memory and returns the values."""
     from acme_core import ParallelMap
 
     def compute_in_memory(func, /, *args, compute=None, **kwargs):

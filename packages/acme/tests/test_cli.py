@@ -13,7 +13,7 @@ import acme_io.cli
 from acme import ParallelMap, cli
 
 
-def test_the_doctor_looks_at_everything(tmp_path, capsys):
+def test_doctor_checks_everything(tmp_path, capsys):
     code = cli.main(["doctor", "--folder", str(tmp_path), "--json"])
     findings = json.loads(capsys.readouterr().out)
     topics = {one["topic"] for one in findings}
@@ -22,7 +22,7 @@ def test_the_doctor_looks_at_everything(tmp_path, capsys):
     assert not os.listdir(tmp_path)
 
 
-def test_the_doctor_says_what_to_do(tmp_path, capsys):
+def test_doctor_gives_advice(tmp_path, capsys):
     missing = tmp_path / "not there"
     assert cli.main(["doctor", "--folder", str(missing)]) == 1
     said = capsys.readouterr().out
@@ -30,7 +30,7 @@ def test_the_doctor_says_what_to_do(tmp_path, capsys):
     assert "give an output_dir where you may write" in said
 
 
-def test_results_are_looked_at_as_by_acme_io(tmp_path, capsys, monkeypatch):
+def test_result_commands_are_those_of_acme_io(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pmap = ParallelMap(abs, [-1, 2], output_dir="out", verbose=False)
     with pytest.raises(RuntimeError, match=r"Call compute\(\) first"):
@@ -61,7 +61,7 @@ def commands_in(said):
     return set(re.findall(r"^    ([a-z]+) ", said, re.MULTILINE))
 
 
-def test_there_is_every_command_of_acme_io(capsys):
+def test_every_command_of_acme_io_is_listed(capsys):
     offered = []
     for main in (acme_io.cli.main, cli.main):
         with pytest.raises(SystemExit):
@@ -71,7 +71,7 @@ def test_there_is_every_command_of_acme_io(capsys):
     assert len(offered[0]) > 5
 
 
-def test_help_does_not_import_what_is_heavy():
+def test_help_imports_no_heavy_package():
     program = (
         "import sys; from acme import cli\n"
         "try: cli.main(['--help'])\n"

@@ -1,4 +1,4 @@
-"""The public face of the package: its names, where they come from, what importing it loads."""
+"""The public names of acme, their packages, and the cost of its import."""
 
 import importlib
 import re
@@ -24,12 +24,12 @@ HOME = {
 HEAVY = ("bokeh", "dask", "dask_jobqueue", "distributed", "h5py", "numpy", "tornado")
 
 
-def test_public_names_are_these_and_no_others():
+def test_public_names():
     assert sorted(acme.__all__) == sorted([*HOME, "__version__"])
 
 
 @pytest.mark.parametrize("name", sorted(HOME))
-def test_name_is_the_object_of_its_package(name):
+def test_name_is_an_object_of_its_package(name):
     assert getattr(acme, name) is getattr(importlib.import_module(HOME[name]), name)
 
 
@@ -49,7 +49,7 @@ def test_unknown_name_is_an_attribute_error_that_names_it():
         _ = acme.ParalellMap  # type: ignore[attr-defined]
 
 
-def test_import_loads_nothing_heavy():
+def test_import_loads_no_heavy_package():
     code = f"import acme, sys; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert run(code) == "[]"
 
@@ -64,6 +64,6 @@ def test_depends_on_the_three_packages_and_on_nothing_called_acme():
 
 
 def run(code: str) -> str:
-    """What `code` prints in a fresh interpreter."""
+    """Return the output of `code` in a new interpreter."""
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     return done.stdout.strip()

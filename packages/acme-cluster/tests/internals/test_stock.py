@@ -69,13 +69,17 @@ def test_a_killed_worker_is_replaced(stock: Client, until: Callable[..., None]) 
     assert stock.submit(pow, 3, 2).result() == 9
 
 
-def test_a_nanny_that_gave_up_is_replaced(stock: Client, until: Callable[..., None]) -> None:
-    nanny = min(stock.cluster.workers.values(), key=lambda nanny: str(nanny.name))
+@pytest.mark.parametrize("kind", ["stock", "client"])
+def test_a_nanny_that_gave_up_is_replaced(
+    kind: str, request: pytest.FixtureRequest, until: Callable[..., None]
+) -> None:
+    client = request.getfixturevalue(kind)
+    nanny = min(client.cluster.workers.values(), key=lambda nanny: str(nanny.name))
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "500ms"}):
-        stock.cluster.sync(nanny.close)
-        until(lambda: nanny not in stock.cluster.workers.values(), 60)
-    until(lambda: len(stock.scheduler_info()["workers"]) == 2, 60)
-    assert stock.submit(pow, 2, 5).result() == 32
+        client.cluster.sync(nanny.close)
+        until(lambda: nanny not in client.cluster.workers.values(), 60)
+    until(lambda: len(client.scheduler_info()["workers"]) == 2, 60)
+    assert client.submit(pow, 2, 5).result() == 32
 
 
 def test_nothing_is_left(switched_off: None) -> None:

@@ -58,6 +58,7 @@ def test_no_choice_without_a_list_or_for_another_architecture() -> None:
         ({"hostname": ["x"]}, "unknown key 'hostname'. Did you mean 'hostnames'"),
         ({"hostnames": "login*"}, "key 'hostnames' must be a list"),
         ({"system": "cron"}, "key 'system' must be one of slurm"),
+        ({"walltime": 43200}, "key 'walltime' must be text in quotes"),
         ({"max_workers": 0}, "key 'max_workers'"),
         ({"max_workers": "many"}, "key 'max_workers'"),
         ({"mem_per_worker": "much"}, "key 'mem_per_worker'"),

@@ -1,7 +1,10 @@
-"""Run one Python function for many inputs in parallel and find the results on disk.
+"""Run one Python function for many inputs in parallel, with the results on disk.
 
-`ParallelMap` does it; `each` and `shared` say outright which of its arguments are split up among
-the calls; `ComputeError` tells which calls failed.
+=====================  ======================================================================
+`ParallelMap`          runs a function once per element of its arguments
+`each`, `shared`       mark an argument as distributed among the calls, or shared by all
+`ComputeError`         is raised if calls fail; it names them and keeps the other results
+=====================  ======================================================================
 
 >>> from acme_core import ParallelMap
 >>> def f(x, y, z=3):
@@ -42,17 +45,19 @@ __all__ = [
     "shared",
 ]
 
+# Module of each public name that is not in `errors`.
 _HOMES = {
     "ParallelMap": "parallel_map",
     "each": "arguments.markers",
     "shared": "arguments.markers",
 }
 
+# Without a handler, `logging` would print warnings to stderr in programs that configure nothing.
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is used, when it is used."""
+    """Import a public name at its first use (PEP 562)."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(f"acme_core.{_HOMES.get(name, 'errors')}")

@@ -1,4 +1,4 @@
-"""Errors that acme_core raises; each is also the builtin error that it resembles."""
+"""Errors that acme_core raises; each one is also a subclass of a related builtin error."""
 
 from __future__ import annotations
 
@@ -7,48 +7,51 @@ from typing import Any
 
 
 class AcmeError(Exception):
-    """Base class of the errors that belong to ACME."""
+    """Base class of ACME's own errors."""
 
 
 class UnpicklableError(AcmeError, TypeError):
-    """The function or one of its arguments cannot travel to a worker.
+    """The function or one of its arguments cannot be pickled for the workers.
 
     Raised by :meth:`acme_core.ParallelMap.compute` before any worker is started.
     """
 
 
 class ModulesChangedError(AcmeError, RuntimeError):
-    """Modules that the workers of a client imported have changed on disk since.
+    """Modules that the workers have imported have changed on disk since.
 
-    Raised only for a client that ACME did not start, because restarting its workers would
-    destroy what else is kept there.
+    Raised only for a client that ACME did not start: a restart of its workers would destroy the
+    user's other data there. Call ``client.restart()`` and compute again.
     """
 
 
 class OutdatedWorkerError(AcmeError, RuntimeError):
-    """A worker imported modules that have changed on disk since; it ran no call of this run."""
+    """A worker has imported modules that have changed on disk since; it ran no call of this run.
+
+    Internal: ACME restarts its own workers, and raises `ModulesChangedError` for others.
+    """
 
 
 class WorkerDiedError(AcmeError, RuntimeError):
-    """A call ended its worker process again and again; recorded as the failure of that call."""
+    """A call ended its worker process repeatedly; recorded as the failure of that call."""
 
 
 class SharedFilesError(AcmeError, OSError):
-    """A worker cannot read the file in which large arguments were handed over."""
+    """A worker cannot read the file with large arguments, which its machine does not share."""
 
 
 class ComputeError(AcmeError, RuntimeError):
     """Some calls failed; the results of all others are kept.
 
-    Raised by :meth:`acme_core.ParallelMap.compute` once the other calls have run. The first
-    original exception is the ``__cause__``.
+    Raised by :meth:`acme_core.ParallelMap.compute` after the other calls have run. The
+    ``__cause__`` is the original exception of one of them.
 
     Attributes
     ----------
-    failures : dict of int to acme_io.record.Failure
-        For each failed call its exception type, message and traceback, all as text.
+    failures : dict of int to acme_io.backend.Failure
+        Exception type, message, traceback and arguments of each failed call.
     results : list or None
-        What ``compute`` would have returned, with ``None`` for each failed call.
+        The list that ``compute`` would have returned, with ``None`` for each failed call.
     """
 
     def __init__(
@@ -61,5 +64,6 @@ class ComputeError(AcmeError, RuntimeError):
         self.failures = dict(failures or {})
         self.results = results
 
+    # By default, exceptions are pickled with `args` only, and would lose failures and results.
     def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (str(self), self.failures, self.results))

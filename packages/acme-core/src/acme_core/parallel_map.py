@@ -2,12 +2,12 @@
 
 ::
 
-    ParallelMap(f, ...)   checks the options, distributes the arguments         starts nothing
+    ParallelMap(f, ...)   checks options, distributes arguments; starts and writes nothing
       .compute()          dry run ─▶ pickle shared arguments ─▶ open the output directory
                           ─▶ workers ─▶ engine ─▶ container ─▶ results, or ComputeError
       .cleanup()          stops the workers it started
 
-`acme_core.run` holds the steps; this module holds the interface.
+This module is the interface; `acme_core.run` holds the steps.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Level of the messages shown, by the option ``verbose``.
 _LEVELS = {None: logging.INFO, True: logging.DEBUG, False: logging.WARNING}
 
 
@@ -53,23 +54,21 @@ class ParallelMap:
         The function to call: any callable, such as functions of scripts and notebooks, lambdas,
         `functools.partial`, methods, classes and NumPy ufuncs.
     *args, **kwargs
-        Its arguments. Lists, tuples, ranges and one-dimensional arrays with as many elements as
-        there are calls are split, one element per call; everything else goes to every call whole.
-        `each` and `shared` decide this explicitly.
+        Its arguments. Lists, tuples, ranges and one-dimensional arrays with one element per call
+        are distributed among the calls; everything else goes to every call whole. `each` and
+        `shared` override this.
     n_inputs : int or "auto"
         Number of calls; by default the common length of all lists and arrays.
     n_workers : int or "auto"
-        Number of parallel worker processes: by default as many as there are cores, at most one
-        per call.
+        Number of worker processes: by default one per core, at most one per call.
     write_worker_results : bool
-        Whether each worker writes its results to disk; otherwise they return to the memory of
-        this process.
+        Whether workers write results to disk; otherwise results return to this process.
     output_dir : str or path-like, optional
         Folder for the results; by default a new one, named ``ACME_`` and the time, in the
         current folder.
     result_shape : tuple, optional
-        Shape of one dataset that collects the results. Its one entry `None` is the dimension
-        along which they are stacked, `numpy.inf` a length that the data decide.
+        Shape of one dataset that collects the results. One entry is `None`, the dimension along
+        which they are stacked; an entry `numpy.inf` takes its length from the data.
     result_dtype : dtype_like
         Data type of that dataset.
     single_file : bool
@@ -77,13 +76,13 @@ class ParallelMap:
     write_pickle : bool
         Whether results are pickled instead of written to HDF5.
     dryrun : bool
-        Whether to run one randomly picked call in this process first, and report its time and
-        memory.
+        Whether to first run one randomly picked call in this process, and report its run time
+        and memory.
     partition : str
-        Partition of a SLURM cluster for the workers. With "auto", at sites that list their
-        partitions, up to five randomly picked calls first run here, each in its own process for
-        at most half a minute, and the smallest partition with enough memory is chosen
-        (``mem_per_worker`` skips this); elsewhere "auto" is SLURM's default.
+        SLURM partition for the workers. "auto" is SLURM's default, or, at sites that list their
+        partitions, the smallest one with enough memory: up to five randomly picked calls are
+        measured first, each in its own local process for at most half a minute
+        (``mem_per_worker`` skips this).
     mem_per_worker : str
         Memory of each worker, for instance ``"8GB"``.
     setup_timeout : float
@@ -120,7 +119,7 @@ class ParallelMap:
     Raises
     ------
     TypeError, ValueError, OSError
-        If an argument is wrong. Nothing is started or written before this check.
+        If an argument is wrong. Nothing has been started or written by then.
 
     Examples
     --------
@@ -189,7 +188,7 @@ class ParallelMap:
             for warning in warnings_about(self._spec):
                 logger.warning(warning)
 
-    # -- the public methods ---------------------------------------------------------------------
+    # -- running --------------------------------------------------------------------------------
 
     def compute(
         self,
@@ -205,25 +204,25 @@ class ParallelMap:
         Parameters
         ----------
         debug : bool
-            Whether the calls run one after the other in this process, where exceptions come out
-            unchanged and debuggers work. No workers are started.
+            Whether to run the calls one after the other in this process, where exceptions
+            propagate unchanged and debuggers work. No workers are started.
         on_error : {"raise", "keep", "stop"}
-            How to treat failed calls. "raise": run the others, then raise `ComputeError`.
+            How to handle failed calls. "raise": run the others, then raise `ComputeError`.
             "keep": return `None` for them. "stop": raise `ComputeError` at once.
         retries : int
             Number of further attempts for a failed call.
         seed : int, optional
-            Seed of the generators that calls get as ``rng``; drawn and recorded by default.
+            Seed of the calls' generators, their argument ``rng``; drawn and recorded by default.
         resume : bool
-            Whether to continue an earlier run in the same ``output_dir``, running only the calls
-            without a result. Without an earlier run, all calls run.
+            Whether to continue an earlier run in the same ``output_dir``: only calls without a
+            result run. Without an earlier run, all calls run.
 
         Returns
         -------
         list or None
-            In call order, the names of the written files, or the values if results are kept in
-            memory; with ``result_shape``, the stacked array is the first element. `None` if the
-            user declines after a dry run.
+            One element per call: the name of the file, or the value for results in memory; with
+            ``result_shape``, values are stacked in the first element. `None` if the user declines
+            after a dry run.
 
         Raises
         ------
@@ -235,23 +234,19 @@ class ParallelMap:
             If the output directory already holds results of this function.
         """
         options = ComputeOptions(debug, on_error, retries, seed, resume)
-        self._check_resume(resume)
         spec = self._spec
-        if spec.distribution.exhausted:
-            raise ValueError(
-                "<ParallelMap> the items of a generator can be drawn once, and an earlier "
-                "compute() did so. To compute again pass a list."
-            )
+        execution.check_options(spec, options)
         with self._messages():
             if resume:
+                # The calls that are done must be compared with all items, before any call runs.
                 spec.distribution = spec.distribution.with_items_read()
             if spec.options.dryrun and not self._dry_run(options.seed):
                 return None
             check_results_folder(spec.options, spec.func, resume=resume)
             shared = {} if debug else pack_shared(spec.func, spec.distribution.template)
             if not (debug or resume):
-                # No check so far has imported NumPy, h5py or dask. From here on this process and
-                # the fork server of future workers import them at the same time, on two cores.
+                # No check so far has imported NumPy, h5py or dask. From here on, this process and
+                # the fork server of the workers import them at the same time, on two cores.
                 warm_up()
             run = execution.start_run(spec, options)
             try:
@@ -268,7 +263,7 @@ class ParallelMap:
                 run.close()
 
     def report(self, target: str | os.PathLike[str] | None = None) -> str:
-        """Write an HTML page about the last `compute` with results on disk.
+        """Write a self-contained HTML page about the last `compute` with results on disk.
 
         Parameters
         ----------
@@ -278,19 +273,19 @@ class ParallelMap:
         Returns
         -------
         str
-            Name of the file, which is self-contained.
+            Name of the file.
 
         Raises
         ------
         RuntimeError
-            If there is no such `compute`.
+            Before a `compute` with results on disk.
         OSError
             If the page cannot be written.
         """
         place = None if self._run is None else self._run.container or self._run.output_dir
         if place is None:
             raise RuntimeError(
-                "<ParallelMap> there is nothing to report yet: a report is about results on disk. "
+                "<ParallelMap> nothing to report yet: a report is about results on disk. "
                 "Call compute() first, without write_worker_results=False."
             )
         from acme_io import write_report
@@ -320,7 +315,7 @@ class ParallelMap:
     ) -> None:
         self.cleanup()
 
-    # -- the last compute -----------------------------------------------------------------------
+    # -- the last run ---------------------------------------------------------------------------
 
     @property
     def n_inputs(self) -> int:
@@ -354,18 +349,12 @@ class ParallelMap:
         """The results of the last `compute` on disk, open for reading."""
         return None if self._run is None else self._run.results()
 
-    # -- the steps of a run -------------------------------------------------------------------
+    # -- helpers --------------------------------------------------------------------------------
 
     def _messages(self) -> Any:
+        # Only while a public method runs: ACME leaves the user's logging configuration alone.
         level = _LEVELS[self._spec.options.verbose]
         return shown(level, loggers=("acme_core", "acme_io"))
-
-    def _check_resume(self, resume: bool) -> None:
-        if resume and self._spec.options.output_dir is None:
-            raise ValueError(
-                "<ParallelMap> resume=True needs the output_dir of the run to go on with: "
-                "ParallelMap(..., output_dir=...)."
-            )
 
     def _dry_run(self, seed: int | None) -> bool:
         from acme_core.run.dry_run import dry_run

@@ -1,4 +1,4 @@
-"""The options of `ParallelMap` and of `ParallelMap.compute`, checked when made."""
+"""The options of `ParallelMap` and of `ParallelMap.compute`, checked on creation."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class MapOptions:
-    """The options of `ParallelMap`, which describes them.
+    """The options of `ParallelMap`; its docstring describes them.
 
     Raises
     ------
     TypeError
         If an option has the wrong type, or NumPy does not know ``result_dtype``.
     ValueError
-        If the type is right, but not the value.
+        If an option has the right type but a wrong value.
     OSError
         If ``logfile`` is a folder.
     """
@@ -54,46 +54,49 @@ class MapOptions:
         _check_mem_per_worker(self.mem_per_worker)
         _check_timeout(self.setup_timeout)
         if not (isinstance(self.stop_client, bool) or self.stop_client == "auto"):
+            # Another text than "auto" is a wrong value, anything else a wrong type.
             kind = ValueError if isinstance(self.stop_client, str) else TypeError
             raise kind(_wrong("stop_client", "'auto', True or False", self.stop_client))
+        # Absolute from here on: the user may change the current folder before compute().
         _set(self, "output_dir", _absolute("output_dir", self.output_dir))
         if not isinstance(self.logfile, bool):
             _set(self, "logfile", _absolute("logfile", self.logfile))
             if self.logfile is not None and self.logfile.is_dir():
                 raise IsADirectoryError(
                     f"<ParallelMap> logfile={str(self.logfile)!r} is a folder. "
-                    "Give the name of a file in it."
+                    "Pass the name of a file in it."
                 )
         _set(self, "storage", self._checked_storage())
 
     @property
     def slots(self) -> Slots | None:
-        """Where ``result_shape`` puts each result."""
+        """The parsed ``result_shape``; `None` without one."""
         return self.storage.slots
 
     def _checked_storage(self) -> StorageOptions:
         slots = self._checked_slots()
         if self.write_pickle and self.result_shape is not None:
             raise ValueError(
-                "<ParallelMap> write_pickle=True keeps each return value as it is, result_shape "
-                "stacks them in one dataset. Leave one of the two out."
+                "<ParallelMap> write_pickle=True stores each return value unchanged, result_shape "
+                "stacks them in one dataset. Leave out one of the two."
             )
         return StorageOptions(slots=slots, single_file=self.single_file, pickle=self.write_pickle)
 
     def _checked_slots(self) -> Slots | None:
         if self.result_shape is None and _is_default_dtype(self.result_dtype):
-            return None  # the usual case does not wait for NumPy
+            return None  # the usual case does not wait for NumPy's import
         from acme_io import Slots
 
         if self.result_shape is None:
-            # Checked even without effect: a typing error should not wait for the next run.
+            # Checked even without effect, to report a misspelled dtype at once.
             Slots((None,), self.result_dtype)
             return None
         return Slots(self.result_shape, self.result_dtype)
 
     def on_record(self) -> dict[str, Any]:
-        """Options that decide what the files hold, as JSON can hold them."""
+        """Return the options that decide the content of the files, as JSON values."""
         slots = self.slots
+        # As floats, because one of them may be infinite.
         shape = None if slots is None else [None if n is None else float(n) for n in slots.shape]
         return {
             "result_shape": shape,
@@ -105,14 +108,14 @@ class MapOptions:
 
 @dataclass(frozen=True)
 class ComputeOptions:
-    """The options of `ParallelMap.compute`, which describes them.
+    """The options of `ParallelMap.compute`; its docstring describes them.
 
     Raises
     ------
     TypeError
         If an option has the wrong type.
     ValueError
-        If the type is right, but not the value.
+        If an option has the right type but a wrong value.
     """
 
     debug: bool = False
@@ -135,7 +138,9 @@ class ComputeOptions:
             object.__setattr__(self, "seed", _whole_number("seed", self.seed))
 
 
+# Options that are True or False.
 _FLAGS = ("write_worker_results", "single_file", "write_pickle", "dryrun", "setup_interactive")
+# All keywords of `ParallelMap` that are its own; other ones belong to the user's function.
 OPTION_NAMES = frozenset({"n_inputs"} | {f.name for f in fields(MapOptions) if f.init})
 
 
@@ -143,6 +148,7 @@ def _is_default_dtype(dtype: object) -> bool:
     return isinstance(dtype, str) and dtype == "float"
 
 
+# The dataclass is frozen; `object.__setattr__` is how its `__post_init__` may still set fields.
 def _set(options: MapOptions, name: str, value: Any) -> None:
     object.__setattr__(options, name, value)
 
@@ -206,6 +212,7 @@ def _absolute(name: str, value: object) -> Path | None:
 
 
 def _whole_number(name: str, value: Any) -> int:
+    # `__index__` is how integers of all libraries identify themselves, and floats do not.
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"<ParallelMap> {name} must be a whole number, not {value!r}.")
     if int(value) < 0:

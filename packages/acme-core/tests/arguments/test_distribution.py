@@ -21,7 +21,7 @@ def f(x, y, z=3):
 
 
 def calls(func, *args, n_inputs="auto", **kwargs):
-    """Arguments of all calls, as the function would get them."""
+    """Return positional and keyword arguments of all calls."""
     plan = distribute(func, args, kwargs, n_inputs)
     maker = CallArguments(RunContext(func, plan.template, plan.template.shared, seed=1))
     columns = plan.columns(0, plan.n_calls)
@@ -31,11 +31,11 @@ def calls(func, *args, n_inputs="auto", **kwargs):
 
 
 def results(func, *args, n_inputs="auto", **kwargs):
-    """What the calls return."""
+    """Return the values of all calls."""
     return [func(*a, **k) for a, k in calls(func, *args, n_inputs=n_inputs, **kwargs)]
 
 
-def test_list_is_split_and_scalar_is_shared():
+def test_list_is_distributed_and_scalar_is_shared():
     assert results(f, [2, 4, 6, 8], 4) == [18, 24, 30, 36]
 
 
@@ -55,7 +55,7 @@ def test_candidates(x):
 
 
 @pytest.mark.parametrize("x", ["abcd", b"abcd", {1: 2}, {1, 2}, np.zeros((2, 3)), np.array(3)])
-def test_never_split(x):
+def test_never_distributed(x):
     assert [a[0] is x for a, _ in calls(f, x, [1, 2, 3])] == [True] * 3
 
 
@@ -114,8 +114,8 @@ def test_empty_list():
         distribute(f, ([], 4), {})
 
 
-def test_defaults_that_are_whole():
-    def g(x, weights=np.ones(3), pair=(0, 1)):  # noqa: B008 - what the test is about
+def test_defaults_that_make_an_argument_shared():
+    def g(x, weights=np.ones(3), pair=(0, 1)):  # noqa: B008 - tested here
         return x
 
     weights = np.arange(3)
@@ -125,32 +125,32 @@ def test_defaults_that_are_whole():
         distribute(g, ([1, 2, 3, 4],), {"pair": [1, 2, 3]})
 
 
-def test_each_splits_anything():
+def test_each_distributes_anything():
     rows = np.arange(6).reshape(2, 3)
     assert [a[0].tolist() for a, _ in calls(f, each(rows), 1)] == [[0, 1, 2], [3, 4, 5]]
     assert [a[0] for a, _ in calls(f, each(i * i for i in range(4)), 1)] == [0, 1, 4, 9]
     assert [a[0] for a, _ in calls(f, each({"a": 1, "b": 2}), 1)] == ["a", "b"]
 
 
-def test_shared_is_never_split():
+def test_shared_is_never_distributed():
     got = calls(f, [1, 2, 3], shared([1, 2, 3]))
     assert got == [([i, [1, 2, 3]], {}) for i in (1, 2, 3)]
 
 
 @pytest.mark.parametrize("value", [3, None, np.array(3)])
-def test_each_of_something_without_items(value):
-    with pytest.raises(TypeError, match="iterate"):
+def test_each_needs_an_iterable(value):
+    with pytest.raises(TypeError, match="needs an iterable"):
         each(value)
 
 
 def test_marked_twice():
-    with pytest.raises(TypeError, match="marked already"):
+    with pytest.raises(TypeError, match="already marked"):
         each(shared([1]))
-    with pytest.raises(TypeError, match="marked already"):
+    with pytest.raises(TypeError, match="already marked"):
         shared(each([1]))
 
 
-def test_generator_is_drawn_as_needed():
+def test_generator_is_read_as_needed():
     drawn = []
 
     def items():
@@ -166,7 +166,7 @@ def test_generator_is_drawn_as_needed():
 
 
 @pytest.mark.parametrize(("n_items", "found"), [(3, "has 3 items"), (6, "more than 5")])
-def test_generator_of_the_wrong_length(n_items, found):
+def test_generator_of_wrong_length(n_items, found):
     plan = distribute(f, (each(iter(range(n_items))), 1), {}, 5)
     with pytest.raises(ValueError, match=f"n_inputs is 5.*{found}"):
         plan.columns(0, 5)
@@ -179,7 +179,7 @@ def test_generator_cannot_be_read_again():
         plan.columns(0, 3)
 
 
-def test_each_of_another_length_than_n_inputs():
+def test_each_whose_length_differs_from_n_inputs():
     with pytest.raises(ValueError, match=r"No object has required length of 3[^`]*`x`"):
         distribute(f, (each([1, 2]), 4), {}, 3)
 
@@ -224,7 +224,7 @@ def test_kinds_of_callables(func):
     assert len(results(func, [1, 2], 3)) == 2
 
 
-def test_no_signature_takes_positions_only():
+def test_without_signature_only_positional_arguments():
     class NoSignature:
         __signature__ = "none"
 
@@ -248,7 +248,7 @@ def test_task_id_is_the_number_of_the_call():
 
 
 @pytest.mark.parametrize("default", ["required", None])
-def test_rng_is_made_for_each_call(default):
+def test_each_call_gets_its_own_rng(default):
     if default is None:
 
         def g(x, rng=None):
@@ -264,7 +264,7 @@ def test_rng_is_made_for_each_call(default):
     assert drawn == [np.random.default_rng(seed).random() for seed in seeds]
 
 
-def test_rng_that_is_given_or_has_a_default_is_left_alone():
+def test_rng_with_a_value_or_default_is_unchanged():
     def g(x, rng=5):
         return rng
 
@@ -287,7 +287,7 @@ def test_shared_generator_is_refused(rng):
     ),
     st.booleans(),
 )
-def test_equal_lengths_go_together(lists, by_keyword):
+def test_candidates_of_equal_length_are_zipped(lists, by_keyword):
     """Call i gets element i of every candidate, wherever it was passed."""
     numbers, texts = lists
 
@@ -299,8 +299,8 @@ def test_equal_lengths_go_together(lists, by_keyword):
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=5), st.data())
-def test_slices_of_columns_are_the_whole(lengths, data):
-    """However the calls are cut into batches, each gets its own item."""
+def test_batches_cover_all_items(lengths, data):
+    """Each call gets its own item, however the calls are cut into batches."""
     n = sum(lengths) or 1
     plan = distribute(f, (list(range(n)), each(iter(range(n)))), {}, n)
     seen, at = [], 0
@@ -313,23 +313,23 @@ def test_slices_of_columns_are_the_whole(lengths, data):
 
 
 @pytest.mark.parametrize("make", [list, tuple])
-def test_writable_datasets_are_found_among_other_items(make, tmp_path):
+def test_writable_datasets_among_other_items_are_refused(make, tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["x"] = 1
         for item in (file, file["x"], file["/"]):
-            with pytest.raises(ValueError, match="the object for `x` is open for writing"):
+            with pytest.raises(ValueError, match="the HDF5 object for `x` is open for writing"):
                 distribute(lambda x: x, (make([1, "a", item, None]),), {})
-    with pytest.raises(ValueError, match="the object for `x` is closed"):
+    with pytest.raises(ValueError, match="the HDF5 object for `x` is closed"):
         distribute(lambda x: x, (make([1, file]),), {})
     with h5py.File(tmp_path / "a.h5", "r") as file:
         assert distribute(lambda x: x, (make([1, file["x"]]),), {}).n_calls == 2
 
 
-def test_items_of_a_long_list_are_not_looked_at_one_by_one():
+def test_items_of_a_list_are_not_checked_one_by_one():
     class Shy(int):
         @property
         def __class__(self):
-            raise AssertionError("looked at")
+            raise AssertionError("checked by isinstance")
 
     assert distribute(lambda x: x, ([Shy(1), Shy(2)],), {}).n_calls == 2
 
@@ -337,6 +337,6 @@ def test_items_of_a_long_list_are_not_looked_at_one_by_one():
 @pytest.mark.parametrize(
     "items", [[1, 2.0, "text", None, b"b", True, 1j], [[1, 2], [3]], [np.zeros(3), 1], []]
 )
-def test_size_of_a_list_is_that_of_it_and_its_items(items):
+def test_size_of_a_list_includes_its_items(items):
     sizes = [memory_size(item) for item in items]
     assert memory_size(items) == sys.getsizeof(items) + sum(sizes)

@@ -1,4 +1,4 @@
-"""How many calls travel together."""
+"""The number of calls per batch."""
 
 import heapq
 
@@ -9,7 +9,7 @@ from acme_core.engine.batch_sizing import GROWTH, LARGEST, TARGET_SECONDS, Batch
 from acme_core.worker.evaluation import BATCH_SECONDS
 
 
-def test_starts_with_few_calls_and_grows_in_steps():
+def test_first_batches_are_small_and_grow_in_steps():
     sizer = BatchSizer()
     assert sizer.next_size(10**6, 2) == 4
     sizer.observe(4, 4e-6)
@@ -18,13 +18,13 @@ def test_starts_with_few_calls_and_grows_in_steps():
     assert sizer.next_size(10**6, 2) == 4 * GROWTH**2
 
 
-def test_few_calls_a_worker_start_alone():
-    """Of twenty calls for four workers, none shall wait behind another that takes an hour."""
+def test_first_batches_are_single_calls_if_calls_are_few():
+    """Of 20 calls for 4 workers, none waits behind another one that may take an hour."""
     assert BatchSizer().next_size(20, 4) == 1
     assert BatchSizer().next_size(64, 4) == 2
 
 
-def test_batches_are_longer_where_the_client_has_many_workers_to_look_after():
+def test_batches_are_longer_with_many_workers():
     sizer = BatchSizer()
     sizer.observe(1, 0.05)
     assert sizer.next_size(10**6, 2) == 4
@@ -67,7 +67,7 @@ def test_a_share_is_cut_into_equal_batches_of_at_most_half_a_second():
     st.integers(1, 10**7),
     st.integers(0, 10**4),
 )
-def test_size_is_always_possible(observations, remaining, slots):
+def test_size_is_within_bounds(observations, remaining, slots):
     sizer = BatchSizer()
     for n_calls, seconds in observations:
         sizer.observe(n_calls, seconds)

@@ -1,4 +1,4 @@
-"""What the engine promises about batches: bounded, never merged, cut up when a worker dies."""
+"""Batches are bounded in number, never merged, and cut up if their worker dies."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ from acme_core.engine.engine import Engine
 
 @pytest.fixture
 def most_futures(workers):
-    """Most futures that the client held at a time, looked at while the test runs."""
+    """The largest number of futures that the client holds during a test."""
     most, ended = [0], threading.Event()
 
     def watch():
@@ -34,7 +34,7 @@ def test_futures_stay_within_the_window(in_memory, most_futures):
     """Two batches for each of two workers, however many calls there are."""
     n = 200_000
     assert in_memory(lambda x: x, range(n)) == list(range(n))
-    # Those that are done are forgotten a moment after their outcomes were fetched.
+    # Finished futures are released a moment after their outcomes were fetched.
     assert 0 < most_futures[0] <= 8
 
 
@@ -49,7 +49,7 @@ def test_scheduler_forgets_the_run(in_memory, workers):
         assert time.monotonic() < deadline
 
 
-def test_items_are_drawn_within_the_window(in_memory, workers, tmp_path):
+def test_items_are_read_within_the_window(in_memory, workers, tmp_path):
     """An item is drawn when its batch is sent: at most two batches for each of two workers."""
     ahead = []
 
@@ -65,12 +65,12 @@ def test_items_are_drawn_within_the_window(in_memory, workers, tmp_path):
 
     results = in_memory(nap, each(items()), str(tmp_path), n_inputs=200)
     assert results == list(range(200))
-    # Of calls of 0.05 s four make a batch of a fifth of a second; the first estimate may be off.
+    # Four calls of 0.05 s make a batch of a fifth of a second; the first estimate may be off.
     assert max(ahead) <= 4 * 8
 
 
-def test_files_of_large_arguments_go_with_their_calls(in_memory, workers, tmp_path):
-    """What calls have used is removed while the run goes on."""
+def test_files_of_large_arguments_are_removed_after_their_calls(in_memory, workers, tmp_path):
+    """Files are removed while the run goes on."""
 
     def held(x):
         folders = [
@@ -85,7 +85,7 @@ def test_files_of_large_arguments_go_with_their_calls(in_memory, workers, tmp_pa
 
 
 def test_batch_of_a_dead_worker_is_cut_up(in_memory, workers, tmp_path):
-    """The neighbours of a call that ends its worker run again, and only they."""
+    """Only the neighbours of a call that ends its worker run again."""
     marks = tmp_path / "marks"
     marks.mkdir()
 
@@ -105,8 +105,8 @@ def test_batch_of_a_dead_worker_is_cut_up(in_memory, workers, tmp_path):
     assert runs.min() == 1
 
 
-def test_a_batch_for_a_worker_that_has_gone_runs_elsewhere(in_memory, workers, monkeypatch):
-    """dask keeps it for the one that was chosen, if no worker is left when it is submitted."""
+def test_batch_for_a_dead_worker_runs_elsewhere(in_memory, workers, monkeypatch):
+    """dask holds a batch back for the chosen worker if no worker exists when it is submitted."""
     submit, submitted = Engine._submit, []
 
     def submit_without_workers(engine, assignments):
@@ -124,17 +124,17 @@ def test_a_batch_for_a_worker_that_has_gone_runs_elsewhere(in_memory, workers, m
     assert len(submitted) > 6
 
 
-def test_many_workers_get_as_many_calls_each(in_memory, workers, monkeypatch):
+def test_many_workers_get_equal_numbers_of_calls(in_memory, workers, monkeypatch):
     monkeypatch.setattr("acme_core.engine.engine._MANY_WORKERS", 1)
     submit, given = Engine._submit, []
 
-    def submit_and_see(engine, assignments):
+    def submit_and_record(engine, assignments):
         given.append([assignment.worker for assignment in assignments])
         submit(engine, assignments)
 
-    monkeypatch.setattr(Engine, "_submit", submit_and_see)
+    monkeypatch.setattr(Engine, "_submit", submit_and_record)
     ran_on = in_memory(lambda x: time.sleep(0.02) or get_worker().address, range(64))
-    # One batch each first, so that all begin, then the ones that wait behind it.
+    # First one batch per worker, then one that waits behind it.
     assert sorted(given[0]) == sorted(given[1]) == sorted(workers.nthreads())
     assert 28 <= ran_on.count(given[0][0]) <= 36
 
@@ -155,7 +155,7 @@ def test_calls_on_disk_survive_the_death_of_their_worker(workers):
 
 
 @pytest.mark.parametrize("signal", [6, 9, 11])
-def test_what_killed_a_call_is_said(in_memory, workers, signal):
+def test_signal_that_kills_a_worker_fails_the_call(in_memory, workers, signal):
     def g(x):
         if x == 1:
             os.kill(os.getpid(), signal)
@@ -166,7 +166,7 @@ def test_what_killed_a_call_is_said(in_memory, workers, signal):
     assert caught.value.results == [0, None, 2, 3]
 
 
-def test_two_runs_at_once_do_not_share_anything(in_memory, workers):
+def test_simultaneous_runs_do_not_mix(in_memory, workers):
     results = {}
 
     def run(name, offset):
@@ -180,7 +180,7 @@ def test_two_runs_at_once_do_not_share_anything(in_memory, workers):
     assert results == {i: [x + i * 10 for x in range(3000)] for i in range(3)}
 
 
-def test_uneven_calls_end_in_order(in_memory, workers):
+def test_results_of_uneven_calls_are_in_order(in_memory, workers):
     def nap(seconds):
         time.sleep(seconds)
         return seconds
@@ -189,7 +189,7 @@ def test_uneven_calls_end_in_order(in_memory, workers):
     assert in_memory(nap, seconds) == seconds
 
 
-def test_argument_that_cannot_be_sent_fails_its_call_alone(in_memory, workers):
+def test_unpicklable_argument_fails_only_its_call(in_memory, workers):
     items = [[1], threading.Lock(), [3]]
     with pytest.raises(ComputeError, match="cannot be sent to a worker") as caught:
         in_memory(lambda x: x, items)
@@ -197,7 +197,7 @@ def test_argument_that_cannot_be_sent_fails_its_call_alone(in_memory, workers):
 
 
 @pytest.mark.parametrize("n", [2, 4])
-def test_too_few_items(in_memory, workers, n):
+def test_wrong_number_of_items(in_memory, workers, n):
     with pytest.raises(
         ValueError, match=f"n_inputs is 3, but `x` has .*{n if n < 3 else 'more than 3'}"
     ):
@@ -208,7 +208,7 @@ def large(x):
     return np.full(200_000, float(x)), {"n": np.arange(x)}
 
 
-def test_large_results_come_back_whole_and_can_be_changed(in_memory, workers):
+def test_large_results_are_complete_and_writable(in_memory, workers):
     results = in_memory(large, range(40))
     for call, (array, others) in enumerate(results):
         assert (array == call).all()

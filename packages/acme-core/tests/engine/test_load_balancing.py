@@ -1,4 +1,4 @@
-"""Which of many workers gets the next batch."""
+"""The choice of a worker for each batch."""
 
 import heapq
 
@@ -19,7 +19,7 @@ def clock(monkeypatch):
     return Clock
 
 
-def test_the_worker_with_the_least_to_do_is_the_first_to_be_free(clock):
+def test_worker_with_the_fewest_calls_is_idle_first(clock):
     balancer = LoadBalancer()
     balancer.update_workers({"a": 1, "b": 1, "c": 2})
     for worker in "abc":
@@ -30,7 +30,7 @@ def test_the_worker_with_the_least_to_do_is_the_first_to_be_free(clock):
     assert balancer.first_idle(None) == "b"
 
 
-def test_what_a_worker_should_have_done_meanwhile_counts(clock):
+def test_elapsed_time_counts_as_finished_calls(clock):
     balancer = LoadBalancer()
     balancer.update_workers({"early": 1, "late": 1})
     balancer.assign("early", 6)
@@ -38,12 +38,12 @@ def test_what_a_worker_should_have_done_meanwhile_counts(clock):
     balancer.assign("late", 5)
     assert balancer.first_idle(None) == "late"
     assert balancer.first_idle(0.1) == "early"
-    # 1 call and 5 calls are not done: with 10 more each should come to 8.
+    # 1 call and 5 calls are pending: with 10 more, each worker should get 8.
     assert balancer.fair_share("early", 10, 0.1) == pytest.approx(7)
     assert balancer.fair_share("late", 10, 0.1) == pytest.approx(3)
 
 
-def test_a_worker_that_has_gone_is_not_chosen(clock):
+def test_dead_worker_is_not_chosen(clock):
     balancer = LoadBalancer()
     balancer.update_workers({"a": 1, "b": 1})
     balancer.assign("a", 5)
@@ -56,8 +56,8 @@ def test_a_worker_that_has_gone_is_not_chosen(clock):
 
 @settings(deadline=None)
 @given(st.floats(0.002, 0.5), st.integers(200, 3000), st.integers(20, 60))
-def test_workers_end_together_after_few_batches(seconds, n_calls, workers):
-    """A simulated run of equal calls: hardly longer than the ideal, in as few batches as may be."""
+def test_even_calls_need_few_batches(seconds, n_calls, workers):
+    """A simulated run of equal calls takes hardly longer than the ideal, in few batches."""
     sizer, balancer, now = BatchSizer(), LoadBalancer(), 0.0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("acme_core.engine.load_balancing.time.monotonic", lambda: now)

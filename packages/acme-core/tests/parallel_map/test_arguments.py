@@ -8,7 +8,7 @@ import h5py
 import numpy as np
 import pytest
 
-from acme_core import ParallelMap, each, shared
+from acme_core import ParallelMap, UnpicklableError, each, shared
 
 pytestmark = pytest.mark.usefixtures("workers")
 
@@ -63,14 +63,14 @@ def test_equal_objects_in_a_list_are_not_shared(in_memory):
     assert in_memory(g, range(100), numbers) == [2] * 100
 
 
-def test_generator_is_drawn_once():
+def test_generator_is_read_only_once():
     with ParallelMap(f, each(iter(range(5))), 1, n_inputs=5, verbose=False) as pmap:
         pmap.compute()
         with pytest.raises(ValueError, match="pass a list"):
             pmap.compute()
 
 
-def test_generator_is_not_drawn_ahead():
+def test_generator_does_not_run_ahead():
     drawn = []
 
     def items():
@@ -117,6 +117,18 @@ def test_dataset_travels_by_name(in_memory, tmp_path):
         assert in_memory(lambda x: int(x), each(file["x"])) == [0, 1, 2, 3]
 
 
+def test_dataset_inside_another_value(in_memory, tmp_path, children):
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file["x"] = np.arange(4)
+        before = children()
+        pmap = ParallelMap(lambda i, data: data["x"][i], [0, 1], {"x": file["x"]})
+        with pytest.raises(UnpicklableError, match=r"`data`.*open for writing"):
+            pmap.compute()
+        assert children() == before
+    with h5py.File(tmp_path / "in.h5", "r") as file:
+        assert in_memory(lambda i, data: int(data["x"][i]), [0, 3], {"x": file["x"]}) == [0, 3]
+
+
 def test_memoryview(in_memory):
     views = [memoryview(np.arange(4.0).reshape(2, 2)), memoryview(bytearray(b"ab"))]
     results = in_memory(lambda x, y: (x, type(x), y.format), views, shared(views[0]))
@@ -132,7 +144,7 @@ def test_task_id(in_memory):
 
 
 @pytest.mark.parametrize("n", [3, 300])
-def test_rng_depends_on_seed_and_call_alone(in_memory, n):
+def test_rng_depends_only_on_seed_and_call(in_memory, n):
     def draw(x, rng):
         return rng.random()
 
@@ -142,7 +154,7 @@ def test_rng_depends_on_seed_and_call_alone(in_memory, n):
     assert in_memory(draw, range(n)) != expected
 
 
-def test_worker_is_where_the_client_is(in_memory, tmp_path, monkeypatch):
+def test_worker_uses_the_clients_folder_and_path(in_memory, tmp_path, monkeypatch):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "helper_of_test.py").write_text("VALUE = 1\n")
     monkeypatch.chdir(tmp_path / "sub")

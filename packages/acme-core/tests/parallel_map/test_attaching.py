@@ -11,7 +11,7 @@ def f(x, y, z=3):
     return (x + y) * z
 
 
-def test_attaching_is_said(capsys, workers):
+def test_attaching_is_logged(capsys, workers):
     with ParallelMap(f, [1, 2], 3, n_workers=3, write_worker_results=False) as pmap:
         pmap.compute()
     said = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Any callable works, and option names do not get in its way."""
+"""Any callable works, with parameters of any name."""
 
 import functools
 from pathlib import Path
@@ -57,7 +57,7 @@ def test_parameters_of_any_name(in_memory, name):
     assert in_memory(space["g"], [1, 2], **{name: "v"}) == [(1, "v"), (2, "v")]
 
 
-def test_option_names_are_warned_of(capsys):
+def test_parameter_named_like_an_option_is_reported(capsys):
     def g(x, verbose=None):
         return x
 

@@ -25,7 +25,7 @@ def odd_fails(x):
     return x
 
 
-def test_others_are_kept_on_disk():
+def test_other_results_are_kept_on_disk():
     with ParallelMap(odd_fails, range(6)) as pmap, pytest.raises(ComputeError) as caught:
         pmap.compute()
     error = caught.value
@@ -46,7 +46,7 @@ def test_others_are_kept_on_disk():
     assert "no 5" in Path(pmap.logfile).read_text()
 
 
-def test_frames_of_a_library_stay_where_there_are_no_others(in_memory):
+def test_library_frames_stay_if_there_are_no_others(in_memory):
     with pytest.raises(ComputeError) as caught:
         in_memory(np.linalg.inv, [np.zeros((2, 2)), np.eye(2)])
     trace = caught.value.failures[0].traceback
@@ -54,7 +54,7 @@ def test_frames_of_a_library_stay_where_there_are_no_others(in_memory):
     assert "acme_core" not in trace
 
 
-def test_others_are_kept_in_memory(in_memory):
+def test_other_results_are_kept_in_memory(in_memory):
     with pytest.raises(ComputeError) as caught:
         in_memory(odd_fails, range(6))
     assert caught.value.results == [0, None, 2, None, 4, None]
@@ -69,7 +69,7 @@ def test_keep(in_memory):
     ]
 
 
-def test_object_that_lives_on_is_returned_as_it_was(in_memory):
+def test_object_changed_by_later_calls_is_returned_unchanged(in_memory):
     kept = [0]
 
     def g(x):
@@ -106,7 +106,7 @@ def test_retries(in_memory, tmp_path):
     assert results == list(range(20))
 
 
-def test_cause_is_of_a_call_that_failed_in_the_end(in_memory, tmp_path):
+def test_cause_is_not_of_a_call_that_was_retried_successfully(in_memory, tmp_path):
     def g(x, folder):
         mark = Path(folder) / str(x)
         if x == 0 and not mark.exists():
@@ -157,7 +157,7 @@ def test_value_that_cannot_be_sent_back(in_memory):
     assert caught.value.results == [0, None, 2]
 
 
-def test_value_that_fits_nowhere():
+def test_value_that_cannot_be_stored():
     with (
         pytest.raises(ComputeError) as caught,
         ParallelMap(lambda x: threading.Lock() if x else x, [0, 1]) as pmap,
@@ -191,7 +191,7 @@ def test_function_that_cannot_be_pickled(tmp_path, children):
     assert children() == before
 
 
-def test_nothing_runs_on_when_an_argument_cannot_be_pickled(empty_folder):
+def test_no_process_is_left_if_an_argument_cannot_be_pickled(empty_folder):
     script = """
 import threading, psutil
 from acme_core import ParallelMap, UnpicklableError

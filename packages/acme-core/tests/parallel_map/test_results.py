@@ -1,4 +1,4 @@
-"""What `compute` returns, on disk and in memory."""
+"""The results of `compute`, on disk and in memory."""
 
 import os
 import time

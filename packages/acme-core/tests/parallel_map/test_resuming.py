@@ -1,4 +1,4 @@
-"""compute(resume=True) runs the calls without a result, and no others."""
+"""compute(resume=True) runs only the calls without a result."""
 
 import os
 import time
@@ -17,14 +17,14 @@ def f(x, y, z=3):
 
 @pytest.fixture
 def counted(tmp_path):
-    """A function that leaves a mark for each evaluation, and fails where it is told to."""
+    """A function that leaves a file for each evaluation, and fails for chosen arguments."""
     marks = tmp_path / "marks"
     marks.mkdir()
 
     def g(x, folder=str(marks)):
         Path(folder, f"{x}-{time.time_ns()}").touch()
         if Path(folder, f"fail-{x}").exists():
-            raise RuntimeError("told to")
+            raise RuntimeError("on purpose")
         return x * 10
 
     def evaluated():
@@ -66,7 +66,7 @@ def test_failed_calls_run_again(counted, tmp_path, options):
     assert all(map(os.path.exists, again))
 
 
-def test_nothing_there_is_a_new_run(tmp_path):
+def test_without_earlier_results_all_calls_run(tmp_path):
     with ParallelMap(f, [2, 4], 4, output_dir=tmp_path / "out", verbose=False) as pmap:
         pmap.compute(resume=True)
     assert [call.values for call in pmap.results] == [18, 24]
@@ -89,7 +89,7 @@ def test_another_run_is_refused(tmp_path, args, options, says):
     assert [Path(p).read_bytes() for p in files] == before
 
 
-def test_other_arguments_run_again(counted, tmp_path):
+def test_calls_with_other_arguments_run_again(counted, tmp_path):
     evaluated = counted.evaluated
     del counted.evaluated
     out = {"output_dir": tmp_path / "out", "verbose": False}
@@ -101,13 +101,13 @@ def test_other_arguments_run_again(counted, tmp_path):
     assert [call.values for call in pmap.results] == [10, 50, 30]
 
 
-def test_same_numbers_after_resuming(in_memory, tmp_path):
+def test_same_random_numbers_after_resuming(in_memory, tmp_path):
     flag = tmp_path / "fail"
     flag.touch()
 
     def g(x, folder, rng):
         if x == 2 and Path(folder, "fail").exists():
-            raise RuntimeError("told to")
+            raise RuntimeError("on purpose")
         return rng.random()
 
     args = (g, range(4), str(tmp_path))
@@ -117,6 +117,24 @@ def test_same_numbers_after_resuming(in_memory, tmp_path):
     with ParallelMap(*args, output_dir="out", verbose=False) as pmap:
         pmap.compute(resume=True)
     assert [call.values for call in pmap.results] == in_memory(*args, compute={"seed": 5})
+
+
+def test_corrected_function_runs_on_the_same_workers(tmp_path):
+    """Workers do not use the function of the earlier run, nor dask its results."""
+
+    def make(divisor):
+        def g(x):
+            return x / (x - divisor)
+
+        return g
+
+    for number in range(10):
+        out = {"output_dir": tmp_path / str(number), "verbose": False}
+        with pytest.raises(ComputeError):
+            ParallelMap(make(0), range(8), **out).compute()
+        with ParallelMap(make(-1), range(8), **out) as pmap:
+            pmap.compute(resume=True)
+        assert [call.values for call in pmap.results] == [0.0, *[1.0] * 7]
 
 
 def test_needs_an_output_dir():

@@ -14,7 +14,7 @@ def f(x, y, z=3):
     return (x + y) * z
 
 
-def test_debug_is_sequential_and_here(empty_folder, children):
+def test_debug_is_sequential_in_this_process(empty_folder, children):
     before, threads = children(), []
 
     def g(x):
@@ -29,7 +29,7 @@ def test_debug_is_sequential_and_here(empty_folder, children):
     assert [call.values for call in pmap.results] == [0, 1, 2]
 
 
-def test_debug_gives_the_users_exception(empty_folder):
+def test_debug_raises_the_users_exception(empty_folder):
     with (
         pytest.raises(TypeError, match=r"unsupported operand type\(s\) for \*"),
         ParallelMap(f, [2, 4, 6, 8], 4, z=None) as pmap,
@@ -65,6 +65,6 @@ def test_declined_dry_run(empty_folder, monkeypatch, capsys, children):
     assert second.endswith(" MB.")
 
 
-def test_dry_run_without_terminal_goes_on(in_memory, workers):
+def test_dry_run_without_terminal_continues(in_memory, workers):
     results = in_memory(f, each(iter([2, 4, 6, 8])), 4, n_inputs=4, dryrun=True)
     assert results == [18, 24, 30, 36]

@@ -1,4 +1,4 @@
-"""Imports of client and workers at the same time, where the workers will be processes here."""
+"""Client and fork server import at the same time if the workers will be local processes."""
 
 import os
 import socket
@@ -19,7 +19,7 @@ print(len(psutil.Process().children()))
 
 @pytest.fixture
 def slurm(tmp_path, monkeypatch):
-    """Commands of SLURM whose controller does not answer, on a host that a test names."""
+    """SLURM commands whose controller, on a given host, does not answer."""
     monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
 
@@ -38,11 +38,11 @@ def processes():
     return run.stdout.split()
 
 
-def test_workers_will_be_here_if_the_controller_would_be_and_is_not(slurm):
+def test_fork_server_starts_if_the_controller_of_this_machine_is_down(slurm):
     slurm(socket.gethostname().split(".")[0])
     assert processes() == ["1", "0"]
 
 
-def test_workers_will_be_jobs_where_the_controller_is_elsewhere(slurm):
+def test_no_fork_server_if_the_controller_is_on_another_machine(slurm):
     slurm("another-machine")
     assert processes() == ["0", "0"]

@@ -1,4 +1,4 @@
-"""The arguments of a failed call are on record like those of any other."""
+"""The arguments of failed calls are recorded like those of other calls."""
 
 import os
 
@@ -31,7 +31,7 @@ def run(func, *args, **options):
 
 
 @pytest.mark.parametrize("options", WAYS)
-def test_in_every_way_of_storing(workers, options):
+def test_arguments_in_every_way_of_storing(workers, options):
     pmap, error = run(odd_fails, [0, 1, 2, 3], ["a", "b", "c", "d"], **options)
     assert error.failures[3].arguments == {"x": 3, "name": "d"}
     results = open_results(pmap.results_container or pmap.output_dir, allow_pickle=True)
@@ -49,19 +49,19 @@ def test_in_memory(workers):
     assert pmap.failures[1].arguments == {"x": 1, "name": "b"}
 
 
-def test_large_arguments_are_summarised(workers):
+def test_large_arguments_are_summarized(workers):
     pmap, _ = run(lambda a: 1 / 0, [np.zeros(200_000), np.zeros(3)])
     assert pmap.failures[0].arguments["a"]["shape"] == [200_000]
     assert pmap.results[1].arguments["a"]["shape"] == [3]
 
 
-def test_of_a_call_whose_result_cannot_be_stored(workers):
+def test_call_whose_result_cannot_be_stored(workers):
     pmap, _ = run(lambda x: np.zeros(x), [[2], [3], [2]], result_shape=(None, 2))
     assert pmap.failures[1].arguments["x"]["length"] == 1
     assert pmap.results[1].arguments == dict(pmap.failures[1].arguments)
 
 
-def test_of_a_call_that_ended_its_worker(workers):
+def test_call_that_ended_its_worker(workers):
     def leave(x):
         if x[0] == 3:
             os._exit(1)

@@ -1,4 +1,4 @@
-"""Calls in this process: few files, nothing drawn ahead, and whatever is done is kept."""
+"""Calls in this process: few files, no reading ahead, and finished calls are kept."""
 
 import importlib
 import itertools
@@ -44,7 +44,7 @@ def test_calls_share_part_files(empty_folder, monkeypatch, single):
 
 @pytest.mark.parametrize("options", WAYS)
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_what_is_done_is_kept(empty_folder, options, error):
+def test_finished_calls_are_kept(empty_folder, options, error):
     def g(x):
         if x == 6:
             raise error("here")
@@ -75,8 +75,8 @@ def test_a_killed_process_loses_the_calls_of_one_batch_time(empty_folder, monkey
     assert max(not_in_files) <= 11
 
 
-def test_interrupt_while_a_result_is_taken(empty_folder, monkeypatch):
-    """Ctrl-C may come at any point; calls before are whole, the one at hand is not there."""
+def test_interrupt_while_a_result_is_stored(empty_folder, monkeypatch):
+    """Ctrl-C may come at any point: earlier calls are complete, the current one is missing."""
     store = PartWriter._store
 
     def interrupted(writer, report, value, at):
@@ -122,7 +122,7 @@ def test_result_that_cannot_be_stored_ends_the_run(empty_folder):
 
 
 @pytest.mark.parametrize("dryrun", [False, True])
-def test_arguments_stay_as_they_are(empty_folder, dryrun):
+def test_arguments_are_not_changed(empty_folder, dryrun):
     """Each call gets its own copy, as on a worker."""
 
     def g(x, items, numbers):
@@ -139,7 +139,7 @@ def test_arguments_stay_as_they_are(empty_folder, dryrun):
     assert numbers.tolist() == [0, 0]
 
 
-def test_what_cannot_be_copied_is_handed_over_as_it_is(empty_folder):
+def test_unpicklable_arguments_are_passed_uncopied(empty_folder):
     lock = threading.Lock()
     pmap = ParallelMap(lambda x: x.locked(), [lock] * 2, write_worker_results=False, verbose=False)
     assert pmap.compute(debug=True) == [False, False]

@@ -1,4 +1,4 @@
-"""How much memory calls take, measured with real processes."""
+"""The memory of calls, measured with real processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def fill(megabytes):
     return float(np.ones(megabytes * MB // 8).sum())
 
 
-def test_the_peak_of_each_call_is_its_own(empty_folder):
+def test_peak_of_one_call_does_not_affect_another(empty_folder):
     small, large = measured(fill, [1, 300])
     assert (small.call, large.call) == (0, 1)
     assert 300 * MB < large.peak < 500 * MB
@@ -37,13 +37,13 @@ def test_the_peak_of_each_call_is_its_own(empty_folder):
     assert os.listdir(empty_folder) == []
 
 
-def test_what_this_process_holds_is_not_the_call_s(empty_folder):
+def test_memory_of_this_process_does_not_count(empty_folder):
     held = np.ones(400 * MB // 8)
     (one,) = measured(abs, [1])
     assert one.peak < held.nbytes
 
 
-def test_what_child_processes_hold_counts(empty_folder):
+def test_memory_of_child_processes_counts(empty_folder):
     def in_a_child(megabytes):
         code = f"import time; held = b'x' * ({megabytes} * 1024 * 1024); time.sleep(0.3)"
         return subprocess.run([sys.executable, "-c", code], check=True).returncode
@@ -52,7 +52,7 @@ def test_what_child_processes_hold_counts(empty_folder):
     assert large.peak - small.peak > 150 * MB
 
 
-def test_at_most_five_calls_run_and_numpy_s_random_state_stays(empty_folder):
+def test_at_most_five_calls_run_and_random_state_is_unchanged(empty_folder):
     np.random.seed(5)
     expected = np.random.RandomState(5).rand()
     calls = [one.call for one in measured(abs, list(range(1000)))]
@@ -60,7 +60,7 @@ def test_at_most_five_calls_run_and_numpy_s_random_state_stays(empty_folder):
     assert np.random.rand() == expected
 
 
-def test_a_call_that_fails_or_dies_says_so(empty_folder):
+def test_failed_and_killed_calls_are_reported(empty_folder):
     def end(how):
         if how == "raise":
             raise ValueError("no such thing")
@@ -72,7 +72,7 @@ def test_a_call_that_fails_or_dies_says_so(empty_folder):
 
 
 class SecondsUntil:
-    """A limit in seconds that is over when a file is there, however slow the machine is."""
+    """A time limit that ends when a file exists, independent of the speed of the machine."""
 
     def __init__(self, path):
         self._path = path
@@ -81,9 +81,7 @@ class SecondsUntil:
         return not self._path.exists()
 
 
-def test_a_call_that_takes_too_long_is_ended_with_its_children(
-    empty_folder, monkeypatch, children, tmp_path
-):
+def test_long_call_is_killed_with_its_children(empty_folder, monkeypatch, children, tmp_path):
     def never_ends(path):
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"])
         with open(f"{path}.tmp", "w") as file:
@@ -105,7 +103,7 @@ def test_a_call_that_takes_too_long_is_ended_with_its_children(
     assert not psutil.pid_exists(pid)
 
 
-def test_items_of_a_generator_stay_for_the_run(empty_folder):
+def test_items_of_a_generator_are_kept_for_the_run(empty_folder):
     items = distribute(abs, (each(-i for i in range(3)),), {}, 3)
     assert [one.call for one in memory_estimate.measure(RunSpec(abs, items, MapOptions()), 1)] == [
         0
@@ -113,7 +111,7 @@ def test_items_of_a_generator_stay_for_the_run(empty_folder):
     assert items.columns(0, 3) == ([0, -1, -2],)
 
 
-def test_shared_arguments_and_the_folder_of_the_client_are_there(empty_folder):
+def test_probe_has_shared_arguments_and_the_clients_folder(empty_folder):
     (empty_folder / "data.txt").write_text("12")
 
     def read(name, add):

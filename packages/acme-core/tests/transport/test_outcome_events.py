@@ -1,12 +1,13 @@
-"""Small outcomes come by post, large ones from memory or fetched; none is lost or taken twice."""
+"""Small outcomes are posted, large ones go through memory or are fetched; none is lost."""
 
 import os
 import pickle
+import time
 
 import numpy as np
 import pytest
 
-from acme_core import ParallelMap
+from acme_core import ComputeError, ParallelMap
 from acme_core.transport import large_objects, outcome_events
 from acme_core.transport.large_objects import LargeObjects
 
@@ -15,8 +16,8 @@ from acme_core.transport.large_objects import LargeObjects
     ("size", "in_memory", "is_posted"),
     [(1, True, True), (100_000, True, True), (100_000, False, False)],
 )
-def test_outcomes_come_whichever_way(workers, monkeypatch, size, in_memory, is_posted):
-    if not in_memory:  # as where workers are on other machines
+def test_outcomes_arrive_by_every_way(workers, monkeypatch, size, in_memory, is_posted):
+    if not in_memory:  # as with workers on other machines
         monkeypatch.setattr(LargeObjects, "outcome_folder", lambda large_objects: None)
     posted, fetched = [], []
     deliver, gather = outcome_events._deliver, workers.gather
@@ -35,17 +36,17 @@ def test_outcomes_come_whichever_way(workers, monkeypatch, size, in_memory, is_p
     assert bool(fetched) != is_posted
 
 
-def test_what_is_lost_on_the_way_is_fetched(workers, monkeypatch):
+def test_outcome_of_a_lost_event_is_fetched(workers, monkeypatch):
     monkeypatch.setattr(outcome_events, "_deliver", lambda event: None)
     with ParallelMap(abs, range(100), write_worker_results=False) as pmap:
         assert pmap.compute() == list(range(100))
 
 
-def test_an_outcome_that_comes_late_finds_nobody(workers):
-    outcome_events._deliver((0.0, {"run": "of yesterday", "batch": 0, "outcome": b""}))
+def test_event_of_an_ended_run_is_ignored(workers):
+    outcome_events._deliver((0.0, {"run": "ended", "batch": 0, "outcome": b""}))
 
 
-def test_an_outcome_whose_file_has_gone_is_made_anew(workers, monkeypatch):
+def test_calls_run_again_if_the_file_of_their_outcome_is_gone(workers, monkeypatch):
     unpack, lost = large_objects.unpack_outcome, []
 
     def lose_the_first(content):
@@ -60,3 +61,27 @@ def test_an_outcome_whose_file_has_gone_is_made_anew(workers, monkeypatch):
         results = pmap.compute()
     assert len(lost) == 1
     assert [int(r[0]) for r in results] == list(range(20))
+
+
+def test_missing_file_does_not_hide_why_a_run_ends(workers, monkeypatch):
+    """A run that ends early still receives outcomes; some of their files may be gone."""
+    unpack, failed, gone = large_objects.unpack_outcome, [], []
+
+    def lose_all_after_a_failure(content):
+        if failed:
+            gone.append(content)
+            raise FileNotFoundError("cleared")
+        outcome = unpack(content)
+        failed.extend(outcome.failures)
+        return outcome
+
+    def first_fails(x):
+        time.sleep(0.1)
+        return 1 // x
+
+    monkeypatch.setattr(large_objects, "unpack_outcome", lose_all_after_a_failure)
+    pmap = ParallelMap(first_fails, range(40), write_worker_results=False, verbose=False)
+    with pmap, pytest.raises(ComputeError, match="ZeroDivisionError"):
+        pmap.compute(on_error="stop")
+    assert failed == [0]
+    assert gone

@@ -1,4 +1,4 @@
-"""What makes the arguments of each call its own."""
+"""How values travel, and how each call gets arguments of its own."""
 
 import os
 import pickle
@@ -28,17 +28,17 @@ nested = st.recursive(plain, lambda inner: st.lists(inner) | st.dictionaries(st.
 
 
 def no_file(array):
-    raise AssertionError("nothing here is large")
+    raise AssertionError("no array here is large")
 
 
 @given(st.lists(nested, max_size=20))
-def test_columns_come_out_as_they_went_in(items):
+def test_columns_survive_a_round_trip(items):
     column = pickle.loads(serialization.dumps(serialization.freeze_column(items, no_file)))
     assert list(column) == items
 
 
 @given(nested)
-def test_frozen_values_are_equal_but_never_the_same_mutable(value):
+def test_thawed_values_are_equal_but_new(value):
     packed = serialization.freeze(value)
     if isinstance(packed, serialization.Frozen):
         assert packed.thaw() == value
@@ -60,8 +60,18 @@ def test_mutable_values_are_frozen(value):
 
 
 @pytest.mark.parametrize("value", [1, "a", (1, (2, "b")), np.float32(1), None, int, len, range(3)])
-def test_immutable_values_cost_nothing(value):
+def test_immutable_values_are_not_copied(value):
     assert serialization.freeze(value) is value
+
+
+def test_functions_keep_the_names_of_their_files():
+    namespace = {}
+    source = "def outer():\n    def inner():\n        return 1\n    return inner"
+    exec(compile(source, "/somewhere/script.py", "exec"), namespace)
+    outer = serialization.loads(serialization.dumps(namespace["outer"]))
+    assert outer.__code__.co_filename == "/somewhere/script.py"
+    assert outer()() == 1
+    assert outer().__code__.co_filename == "/somewhere/script.py"
 
 
 VIEWS = [
@@ -81,7 +91,7 @@ VIEWS = [
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("inside", [lambda view: view, lambda view: [view, 1]])
-def test_views_of_memory_come_out_as_they_went_in(view, inside):
+def test_memoryviews_survive_a_round_trip(view, inside):
     found = serialization.loads(serialization.dumps(inside(view)))
     found = found if inside(view) is view else found[0]
     assert type(found) is memoryview
@@ -90,7 +100,7 @@ def test_views_of_memory_come_out_as_they_went_in(view, inside):
         assert getattr(found, fact) == getattr(view, fact)
 
 
-def test_item_that_cannot_be_sent_fails_alone():
+def test_unpicklable_item_fails_alone():
     column = serialization.freeze_column([[1], threading.Lock()], no_file)
     items = iter(pickle.loads(pickle.dumps(column)))
     assert next(items) == [1]
@@ -108,7 +118,7 @@ def test_item_that_cannot_be_sent_fails_alone():
         np.zeros(100_000, [("a", "<f8"), ("b", "S3")]),
     ],
 )
-def test_large_arrays_are_mapped_as_they_were(array, tmp_path):
+def test_large_arrays_are_mapped_unchanged(array, tmp_path):
     large_objects = LargeObjects(tmp_path)
     (item,) = serialization.freeze_column([array], large_objects.save)
     assert item.dtype == array.dtype
@@ -154,7 +164,7 @@ def test_large_parcels_go_through_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("outcome_folder", ["box", "not there", None])
-def test_outcomes_come_back_as_they_were(tmp_path, outcome_folder):
+def test_outcomes_survive_a_round_trip(tmp_path, outcome_folder):
     (tmp_path / "box").mkdir()
     values = [np.arange(100_000.0), {"a": np.ones(100_000)}, "text", b"x" * 400_000]
     outcome = [serialization.freeze_result(call, value) for call, value in enumerate(values)]
@@ -224,6 +234,6 @@ def test_folders_in_memory_of_killed_processes_are_removed():
         ([1.0] * 10, 100),
     ],
 )
-def test_size_of_a_column_is_about_right(items, size):
+def test_approximate_size_of_a_column(items, size):
     column = serialization.freeze_column(items, no_file)
     assert size <= serialization.column_nbytes(column) <= 1.1 * size + 500

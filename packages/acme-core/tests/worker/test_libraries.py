@@ -1,4 +1,4 @@
-"""What counts as installed."""
+"""Which files belong to libraries."""
 
 import json
 
@@ -9,7 +9,7 @@ from acme_core.worker.libraries import is_library
 
 
 @pytest.mark.parametrize("file", [json.__file__, np.__file__])
-def test_python_and_its_packages(file):
+def test_standard_library_and_installed_packages(file):
     assert is_library(file)
 
 
@@ -18,7 +18,7 @@ def test_packages_of_other_environments(tmp_path, folder):
     assert is_library(str(tmp_path / folder / "pandas" / "core.py"))
 
 
-def test_a_script_is_none(tmp_path):
+def test_script_is_no_library(tmp_path):
     assert not is_library(str(tmp_path / "analysis.py"))
 
 

@@ -1,3 +1,3 @@
-"""The version of this package: year, month and a count within the month."""
+"""The version of acme: year, month, and a count within the month."""
 
 __version__ = "2026.11.0"

@@ -1,10 +1,10 @@
 """Run a function many times in parallel, on a laptop or a cluster, with the results on disk.
 
 ======================================  ==================================================
-`ParallelMap`                           calls a function once per element of its arguments
-`each`, `shared`                        say which argument is split up and which is not
-`ComputeError`                          raised when calls failed; it carries the others
-`open_results`                          reads what a run left on disk, call by call
+`ParallelMap`                           runs a function once per element of its arguments
+`each`, `shared`                        mark an argument as distributed, or shared by all
+`ComputeError`                          is raised if calls fail; keeps the other results
+`open_results`                          reads the results of a run from disk, call by call
 `local_cluster_setup`                   starts workers on this machine
 `slurm_cluster_setup`                   starts workers as jobs of a SLURM cluster
 `esi_cluster_setup`                     … of the cluster of the ESI in Frankfurt
@@ -21,9 +21,9 @@ Four calls of a function, with the results collected in memory (by default they 
 >>> results
 [18, 24, 30, 36]
 
-Everything here lives in one of three packages and is loaded at its first use, so that importing
-`acme` costs next to nothing: `acme_core` runs the calls, `acme_cluster` starts and stops workers,
-`acme_io` writes and reads the files.
+The names come from three packages: `acme_core` runs the calls, `acme_cluster` starts and stops
+workers, `acme_io` writes and reads the files. Each name is loaded at its first use, which keeps
+`import acme` fast.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING
 
 from acme.__about__ import __version__
 
+# Type checkers and editors do not run `__getattr__`; they read these imports.
 if TYPE_CHECKING:
     from acme_cluster import (
         cluster_cleanup,
@@ -56,7 +57,8 @@ __all__ = [
     "slurm_cluster_setup",
 ]
 
-# Public name -> the package it is loaded from at its first use.
+# Public name -> its package. Importing `acme` alone loads neither NumPy, h5py nor dask, which takes
+# half a second; a test checks this.
 _HOME = {
     "ComputeError": "acme_core",
     "ParallelMap": "acme_core",
@@ -75,6 +77,7 @@ def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(importlib.import_module(_HOME[name]), name)
+    # Stored: the next lookup does not call this function.
     globals()[name] = value
     return value
 

@@ -1,6 +1,6 @@
-"""The `acme` command: what the packages offer on the command line, under one name.
+"""The `acme` command: the command lines of the packages under one name.
 
-Exit codes: 0 all is well; 1 something was found to be wrong; 2 wrong usage, or nothing to read.
+Exit codes: 0 if all is well, 1 if a problem was found, 2 for wrong usage or if nothing can be read.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from acme.__about__ import __version__
 
 __all__ = ["main"]
 
+# Commands of acme-io and their line of help, repeated here: `acme --help` would wait for NumPy and
+# h5py if it used acme-io's parser. A test compares the names.
 _RESULTS = {
-    "info": "what was computed, when, by whom",
+    "info": "show the function, time and user of a run",
     "ls": "list the calls of a run",
     "show": "show one call",
     "verify": "compare every byte with its checksum",
     "rebuild": "make the container of a run from its payloads",
-    "merge": "copy all into one file",
-    "report": "write a page of HTML about a run",
+    "merge": "copy all results into one file",
+    "report": "write an HTML page about a run",
 }
 
 
@@ -56,13 +58,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What stands after the command's name; the process's own without it.
+        The arguments after the command's name; by default those of this process.
 
     Returns
     -------
     int
         The exit code.
     """
+    # Passed on before parsing: argparse would refuse the options of acme-io's commands.
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in _RESULTS:
         from acme_io.backend import main as acme_io
@@ -76,24 +79,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="acme",
-        description="Check what runs depend on, and look at their results.",
-        epilog="Exit codes: 0 all is well, 1 something is wrong, 2 wrong usage.",
+        description="Check this machine, and inspect the results of runs.",
+        epilog="Exit codes: 0 all is well, 1 a problem was found, 2 wrong usage.",
     )
     parser.add_argument("--version", action="version", version=f"acme {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     doctor = commands.add_parser(
         "doctor",
-        help="check this machine, and say what to do about each finding",
-        description="Check this machine, and say what to do about each finding.",
+        help="check this machine, with advice on each finding",
+        description="Check this machine, with advice on each finding.",
         epilog="Example: acme doctor --folder /data/me/project",
     )
     doctor.add_argument(
-        "--folder", default=".", help="where results are to go (default: the current folder)"
+        "--folder", default=".", help="the folder for results (default: the current folder)"
     )
-    doctor.add_argument("--json", action="store_true", help="print a list for programs")
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     doctor.set_defaults(run=_doctor)
     for name, text in _RESULTS.items():
-        commands.add_parser(name, help=text)  # acme-io does the rest
+        # For `--help` only: `main` passes these commands on.
+        commands.add_parser(name, help=text)
     return parser
 
 
@@ -110,4 +114,5 @@ def _doctor(options: argparse.Namespace) -> int:
             print(f"{one.level:8} {one.topic:10} {one.text}")
             if one.advice:
                 print(f"{'':20}{one.advice}")
+    # A finding of level "note" is no failure.
     return int(any(one.level == "problem" for one in findings))

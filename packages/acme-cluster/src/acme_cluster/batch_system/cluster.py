@@ -78,7 +78,11 @@ class BatchWorkers:
         remove_abandoned(base)
         keys = make_keys()
         self.folder = ClusterFolder.create(base, keys)
-        self._logs = self.folder.logs(log_directory)
+        try:
+            self._logs = self.folder.logs(log_directory)
+        except BaseException:
+            self.folder.remove()
+            raise
         self._supervisor = JobSupervisor(self, self._logs)
         self._quiet.enter_context(silenced(logging.CRITICAL))
         silence_the_end()

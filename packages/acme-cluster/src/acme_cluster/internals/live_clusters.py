@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from distributed import Client, Status
+from tornado.ioloop import PeriodicCallback
 
 from acme_cluster.console.dask_logging import DASK_AND_LOOP, silence_the_end, silenced
 from acme_cluster.errors import WorkerStartError
@@ -21,6 +22,9 @@ from acme_cluster.lifetime.clients import close_client
 
 __all__ = ["EndsCleanly", "close_all", "failure_explained", "is_running"]
 
+# Seconds between looks at the number of workers. A look costs nothing while all are there.
+_UPKEEP_SECONDS = 2.0
+
 _live: weakref.WeakSet[EndsCleanly] = weakref.WeakSet()
 
 
@@ -29,16 +33,22 @@ class EndsCleanly:
 
     Attributes
     ----------
+    size : int
+        Number of workers that it shall have.
     scratch : str
         Folder of its scheduler and nannies, removed at the end.
     """
 
+    size: int
     scratch: str
     status: Any
     workers: dict[Any, Any]
+    scale: Any
+    loop: Any
 
-    def _begin(self, scratch: str) -> None:
-        self.scratch = scratch
+    def _begin(self, size: int, scratch: str) -> None:
+        self.size, self.scratch = size, scratch
+        self._upkeep = PeriodicCallback(self._replace_lost, _UPKEEP_SECONDS * 1000)
         self._quiet = contextlib.ExitStack()
         self._quiet.enter_context(silenced(logging.CRITICAL))
         silence_the_end()
@@ -46,6 +56,17 @@ class EndsCleanly:
     def _began(self) -> None:
         _live.add(self)
         signals.guard(self)
+
+    def keep_size(self) -> None:
+        """Replace workers that are lost for good, from now on until the cluster closes."""
+        self.loop.add_callback(self._upkeep.start)
+
+    def _replace_lost(self) -> None:
+        # A nanny replaces its worker, but gives up if the replacement dies while it starts. After
+        # 15 s without its worker (`distributed.deploy.lost-worker-timeout`) SpecCluster forgets the
+        # nanny, and makes another when it is next told how many workers there should be.
+        if self.status == Status.running:
+            self.scale(self.size)
 
     @property
     def still_growing(self) -> bool:
@@ -66,6 +87,8 @@ class EndsCleanly:
         timeout : float, optional
             Seconds to wait for them.
         """
+        if self.status != Status.closed:
+            self.loop.add_callback(self._upkeep.stop)
         try:
             with self.quietly():
                 return super().close(timeout)  # type: ignore[misc]

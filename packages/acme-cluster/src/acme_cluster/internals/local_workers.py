@@ -45,8 +45,7 @@ class LocalWorkers(EndsCleanly, LocalCluster):
         # recognise a cluster on this machine by it.
         self.status = Status.undefined
         self.processes = True
-        self.size = n_workers
-        self._begin(tempfile.mkdtemp(prefix="workers-", dir=_scratch_parent()))
+        self._begin(n_workers, tempfile.mkdtemp(prefix="workers-", dir=_scratch_parent()))
         lighten_accepting()
         scheme = "tls://" if security else "tcp://"
         common = {"host": "127.0.0.1", "protocol": scheme, "security": security}
@@ -128,6 +127,7 @@ class LocalWorkers(EndsCleanly, LocalCluster):
                 with failure_explained(self.size):
                     workers.result()
                 client.scheduler_info()  # refreshes the client's list of workers
+                self.keep_size()
             except BaseException:
                 close_client(client)
                 raise

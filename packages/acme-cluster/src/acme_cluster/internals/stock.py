@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import dask
 from distributed import Client, Nanny, Scheduler, SpecCluster, Status
-from tornado.ioloop import PeriodicCallback
 
 from acme_cluster.internals import fork_server
 from acme_cluster.internals.context import guard_free
@@ -32,8 +31,6 @@ __all__ = ["StockLocalWorkers", "worker_environment"]
 # Seconds for workers to import dask and to connect; from a busy file server an import alone can
 # take half a minute.
 _START_SECONDS = 120.0
-
-_UPKEEP_SECONDS = 2.0
 
 
 def worker_environment(cores: int) -> dict[str, str]:
@@ -52,8 +49,7 @@ class StockLocalWorkers(EndsCleanly, SpecCluster):
 
     def __init__(self, n_workers: int, memory: int, security: Security | None) -> None:
         self.status = Status.undefined
-        self.size = n_workers
-        self._begin(tempfile.mkdtemp(prefix="acme-workers-"))
+        self._begin(n_workers, tempfile.mkdtemp(prefix="acme-workers-"))
         scheme = "tls://" if security else "tcp://"
         common = {"host": "127.0.0.1", "protocol": scheme, "security": security}
         port = wanted_port()
@@ -94,15 +90,7 @@ class StockLocalWorkers(EndsCleanly, SpecCluster):
         except BaseException:
             self._tidy_up()
             raise
-        self._upkeep = PeriodicCallback(self._replace_lost, _UPKEEP_SECONDS * 1000)
         self._began()
-
-    def _replace_lost(self) -> None:
-        # A nanny whose worker dies while it starts gives up. After 15 s without its worker
-        # (`distributed.deploy.lost-worker-timeout`) SpecCluster forgets it, and starts another when
-        # it is next told how many there should be.
-        if self.status == Status.running:
-            self.scale(self.size)  # type: ignore[no-untyped-call]
 
     @property
     def private_folder(self) -> None:
@@ -128,35 +116,19 @@ class StockLocalWorkers(EndsCleanly, SpecCluster):
             If a worker cannot start.
         """
         with failure_explained(self.size):
-            self.scale(self.size)  # type: ignore[no-untyped-call]
+            self.scale(self.size)
             client = Client(self)
         try:
             if meanwhile is not None:
                 meanwhile()
             with failure_explained(self.size):
                 client.wait_for_workers(self.size, timeout=_START_SECONDS)
-            self._in_loop(self._upkeep.start)
+            self.keep_size()
         except BaseException:
             with contextlib.suppress(OSError):
                 close_client(client)
             raise
         return client
-
-    def close(self, timeout: float | None = None) -> Any:
-        """Stop the upkeep, workers and scheduler, and remove their folder.
-
-        Parameters
-        ----------
-        timeout : float, optional
-            Seconds to wait for them.
-        """
-        if self.status != Status.closed:
-            self._in_loop(self._upkeep.stop)
-        return super().close(timeout)
-
-    def _in_loop(self, action: Callable[[], object]) -> None:
-        loop: Any = self.loop
-        loop.add_callback(action)
 
 
 def _free_port(first: int) -> int:

@@ -74,6 +74,14 @@ def _text(value: object, where: str) -> str:
     return str(value)
 
 
+def _walltime(value: object, where: str) -> str:
+    # PyYAML reads YAML 1.1, which has numbers to the base of 60: 12:00:00 becomes 43200, which SLURM
+    # takes for minutes.
+    if not isinstance(value, str):
+        raise SiteError(f'{where} must be text in quotes, such as "12:00:00", not {value!r}.')
+    return value
+
+
 def _texts(value: object, where: str) -> tuple[str, ...]:
     # A string is refused instead of being taken for a list of its characters.
     if not isinstance(value, list | tuple):
@@ -140,12 +148,13 @@ _RULE_READERS: dict[str, Callable[[object, str], Any]] = {
 # Every attribute of `Site` but its name: one that is missing here cannot be set.
 _READERS: dict[str, Callable[[object, str], Any]] = {
     **dict.fromkeys(
-        ("description", "default_partition", "account", "walltime", "qos", "gres", "interface"),
+        ("description", "default_partition", "account", "qos", "gres", "interface"),
         _text,
     ),
     **dict.fromkeys(("hostnames", "paths", "auto_partitions", "job_extra", "prologue"), _texts),
     **dict.fromkeys(("log_directory", "shared_directory"), _text),
     **dict.fromkeys(("worker_ports", "nanny_ports"), _ports),
+    "walltime": _walltime,
     "system": _system,
     "partitions": _partitions,
     "scheduler_port": _count,

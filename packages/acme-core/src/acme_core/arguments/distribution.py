@@ -1,15 +1,14 @@
-"""Which argument goes to which call: pure Python, knows nothing of workers.
+"""Which argument goes to which call: pure Python without workers or files.
 
 ::
 
     func, args, kwargs, n_inputs
-        │  distribute: candidates, their lengths, what the user marked
+        │  distribute: candidates, their lengths, marked arguments
         ▼
     Distribution ── template: where each value goes, the shared values     (once per run)
                  └─ columns(a, b): items of the calls a … b-1              (once per batch)
 
-A `CallTemplate` and the columns of a batch are all that a worker needs to make the arguments of
-each of its calls.
+From a `CallTemplate` and the columns of a batch, a worker makes the arguments of each call.
 """
 
 from __future__ import annotations
@@ -35,27 +34,27 @@ from acme_core.arguments.markers import (
 from acme_core.arguments.signatures import CallSignature
 
 ArgumentKey = int | str
-"""Where an argument goes: a position, or a keyword."""
+"""The place of an argument: a position, or a keyword."""
 
 
 @dataclass(frozen=True)
 class CallTemplate:
-    """How the arguments of one call are put together.
+    """The place of each argument in a call.
 
     Parameters
     ----------
     n_positional : int
-        How many arguments go by position.
-    shared : dict
-        Values that every call gets whole, by place.
+        Number of positional arguments.
+    shared : mapping
+        Shared arguments by place.
     places : tuple
-        Where the items of the distributed arguments go, in the order of the columns.
+        Places of the distributed arguments, in the order of the columns.
     names : mapping
         Parameter names by place, of shared and distributed arguments.
     task_id : int or str or None
-        Where the number of the call goes.
+        Place of the call's number, if the function takes it.
     rng : str or None
-        Keyword that gets a random generator made for the call.
+        Keyword of the call's random generator, if the function takes one.
     """
 
     n_positional: int
@@ -82,16 +81,16 @@ class Distribution:
 
     @property
     def exhausted(self) -> bool:
-        """Whether some items come from an iterator that was read from already."""
+        """Whether some items come from an iterator of which items were already read."""
         return any(isinstance(s, IteratorSource) and s.started for s in self.sources)
 
     @property
     def reads_iterators(self) -> bool:
-        """Whether items are read while the run goes on, in call order and only once."""
+        """Whether some items are read during the run, in call order and only once."""
         return any(isinstance(s, IteratorSource) for s in self.sources)
 
     def with_items_read(self) -> Distribution:
-        """Return the same with all items read from their iterators."""
+        """Return a copy for which all iterators have been read."""
         sources = tuple(
             SequenceSource(s.items(0, self.n_calls)) if isinstance(s, IteratorSource) else s
             for s in self.sources
@@ -99,7 +98,7 @@ class Distribution:
         return replace(self, sources=sources)
 
     def sizes(self) -> dict[str, int]:
-        """Memory that each argument takes, in bytes, by parameter name or place."""
+        """Return the approximate memory of each argument in bytes, by parameter name."""
         names, placed = self.template.names, dict(self.template.shared)
         for place, source in zip(self.template.places, self.sources, strict=True):
             if isinstance(source, SequenceSource):
@@ -107,16 +106,16 @@ class Distribution:
         return {names[place]: memory_size(value) for place, value in placed.items()}
 
     def columns(self, start: int, stop: int) -> tuple[Sequence[Any], ...]:
-        """Items of the calls ``start`` to ``stop - 1``, one sequence per distributed argument."""
+        """Return the items of calls ``start`` to ``stop - 1``, one sequence per argument."""
         return tuple(source.items(start, stop) for source in self.sources)
 
     def peek(self, call: int) -> tuple[Sequence[Any], ...]:
-        """Items of one call ahead of the run; what can be read only once stays there for it.
+        """Return the items of one call before the run, which can still read all of them.
 
         Parameters
         ----------
         call : int
-            Its number, 0 where items are drawn from an iterator.
+            Number of the call; must be 0 if items come from an iterator.
         """
         return tuple(
             [source.peek()] if isinstance(source, IteratorSource) else source.items(call, call + 1)
@@ -135,22 +134,18 @@ def distribute(
     Parameters
     ----------
     func : callable
-        The function to be called.
+        The function to call.
     args, kwargs
-        What the user wants it to be called with.
+        The user's arguments.
     n_inputs : int or "auto"
         Number of calls; "auto" takes it from the arguments.
-
-    Returns
-    -------
-    Distribution
 
     Raises
     ------
     TypeError
         If ``n_inputs`` is neither a number nor text.
     ValueError
-        If the function cannot be called so, or it is not clear how to split up the arguments.
+        If the function does not accept the arguments, or their lengths do not match.
     """
     wanted = _checked_n_inputs(n_inputs)
     signature = CallSignature(func)
@@ -160,6 +155,7 @@ def distribute(
     names: dict[ArgumentKey, str] = dict(enumerate(signature.named(args))) | {k: k for k in kwargs}
     task_id, warnings = _task_id_place(signature, args, kwargs)
     if task_id is not None:
+        # Marked as shared: a list given for it must not become a candidate.
         arguments[task_id] = SharedMark(None)
         names[task_id] = "taskID"
 
@@ -168,12 +164,13 @@ def distribute(
         for place, value in arguments.items()
         if (length := _length(value, signature.default(names[place]))) is not None
     }
+    # Before `_common_length`, which replaces iterators by lists.
     marked = {p: n for p, n in lengths.items() if isinstance(arguments[p], EachMark)}
     n_calls = wanted or _common_length(arguments, lengths, names)
     _check_lengths(n_calls, lengths, marked, arguments, names)
 
-    split = {
-        place: _split(value, n_calls, names[place])
+    distributed = {
+        place: _source(value, n_calls, names[place])
         for place, value in arguments.items()
         if isinstance(value, EachMark) or lengths.get(place) == n_calls
     }
@@ -182,20 +179,20 @@ def distribute(
         shared={
             place: value.value if isinstance(value, Marked) else value
             for place, value in arguments.items()
-            if place not in split and place != task_id
+            if place not in distributed and place != task_id
         },
-        places=tuple(split),
+        places=tuple(distributed),
         names=names,
         task_id=task_id,
         rng="rng" if "rng" in signature.filled_in(kwargs, len(args)) else None,
     )
     _refuse_shared_generators(template)
     _refuse_writable_files(arguments, names)
-    return Distribution(n_calls, template, tuple(split.values()), warnings)
+    return Distribution(n_calls, template, tuple(distributed.values()), warnings)
 
 
 def _checked_n_inputs(n_inputs: Any) -> int | None:
-    """Return the wanted number of calls, `None` where it follows from the arguments."""
+    """Return the number of calls that the user gave, `None` for "auto"."""
     if isinstance(n_inputs, str):
         if n_inputs == "auto":
             return None
@@ -214,7 +211,7 @@ def _checked_n_inputs(n_inputs: Any) -> int | None:
 def _task_id_place(
     signature: CallSignature, args: tuple[Any, ...], kwargs: Mapping[str, Any]
 ) -> tuple[ArgumentKey | None, tuple[str, ...]]:
-    """Where the call's number goes, and the warning if the user gave a value for it."""
+    """Return the place of the call's number, and a warning if the user gave a value for it."""
     if "taskID" in signature.filled_in(kwargs, len(args)):
         return "taskID", ()
     warning = (
@@ -228,8 +225,9 @@ def _task_id_place(
 
 
 def _length(value: Any, default: Any) -> int | None:
-    """How many calls a value could be split up among; `None` where it goes whole to each."""
+    """Return the length of a candidate, -1 for an iterator; `None` for a shared argument."""
     if isinstance(value, EachMark):
+        # The length of an iterator is known only after reading all of it.
         return len(value.value) if is_indexable(value.value) else -1
     if isinstance(value, SharedMark):
         return None
@@ -240,9 +238,10 @@ def _length(value: Any, default: Any) -> int | None:
 
 
 def _looks_like(value: Any, length: int, default: Any) -> bool:
-    """Whether the default of a keyword is a whole of the same kind as the value."""
+    """Whether the default of a parameter shows that a value of this kind is meant as a whole."""
     if is_array(default):
         return is_array(value)
+    # The same length as the default: a color, a pair of limits.
     if isinstance(default, list | tuple):
         return isinstance(value, list | tuple) and len(default) == length
     return False
@@ -253,7 +252,7 @@ def _common_length(
     lengths: dict[ArgumentKey, int],
     names: dict[ArgumentKey, str],
 ) -> int:
-    """Find the length that all candidates have; iterators without one are read whole."""
+    """Return the common length of all candidates; read iterators into lists for that."""
     for place, length in lengths.items():
         if length < 0:
             items = list(arguments[place].value)
@@ -265,22 +264,22 @@ def _common_length(
         if n_calls:
             return n_calls
         raise ValueError(
-            f"<ParallelMap> there is nothing to compute: {_described(lengths, names)} is empty. "
-            "Give at least one value."
+            f"<ParallelMap> nothing to compute: {_described(lengths, names)} is empty. "
+            "Pass at least one value."
         )
     if not found:
         raise ValueError(
-            "<ParallelMap> automatic input distribution failed: found 0 objects to be split up "
-            "among calls. Please specify n_inputs manually.\n"
-            "To run the same call n times give n_inputs=n. Lists, tuples, ranges and "
-            "one-dimensional arrays are split up by themselves, anything else with each(...)."
+            "<ParallelMap> automatic input distribution failed: found 0 objects to distribute "
+            "among the calls. Please specify n_inputs manually.\n"
+            "To run the same call n times, set n_inputs=n. Lists, tuples, ranges and "
+            "one-dimensional arrays are distributed by default, other objects with each(...)."
         )
     raise ValueError(
         f"<ParallelMap> automatic input distribution failed: found {len(lengths)} objects "
         f"containing {min(found)} to {max(found)} elements. Please specify n_inputs manually.\n"
         f"The objects and their lengths: {_described(lengths, names)}.\n"
-        "Or say it per argument: each(x) hands one element to each call, "
-        "shared(x) hands the whole of x to every call."
+        "Or mark the arguments: each(x) gives one element to each call, "
+        "shared(x) gives all of x to every call."
     )
 
 
@@ -296,16 +295,17 @@ def _check_lengths(
         if length not in (n_calls, -1):
             raise ValueError(
                 f"<ParallelMap> No object has required length of {n_calls} matching n_inputs."
-                f"\neach(...) was given for `{names[place]}`, which has {length} elements "
+                f"\n`{names[place]}`, marked by each(...), has {length} elements "
                 f"for {n_calls} calls."
             )
+    # Candidates of other lengths are shared if one fits, or if all hold a single element.
     plain = [n for p, n in lengths.items() if p not in marked]
     if marked or n_calls in plain or all(n == 1 for n in plain):
         return
     raise ValueError(
         f"<ParallelMap> No object has required length of {n_calls} matching n_inputs."
         f"\nThe objects and their lengths: {_described(lengths, names)}."
-        "\nshared(x) hands the whole of x to every call."
+        "\nshared(x) gives all of x to every call."
     )
 
 
@@ -313,8 +313,9 @@ def _described(lengths: Mapping[ArgumentKey, int], names: Mapping[ArgumentKey, s
     return ", ".join(f"`{names[place]}` ({length})" for place, length in lengths.items())
 
 
-def _split(value: Any, n_calls: int, name: str) -> SequenceSource | IteratorSource:
+def _source(value: Any, n_calls: int, name: str) -> SequenceSource | IteratorSource:
     if not isinstance(value, EachMark):
+        # Arrays of shape (n, 1) and (1, n) are distributed as scalars.
         return SequenceSource(value.reshape(-1) if is_array(value) else value)
     if is_indexable(value.value):
         return SequenceSource(value.value)
@@ -324,22 +325,23 @@ def _split(value: Any, n_calls: int, name: str) -> SequenceSource | IteratorSour
 def _refuse_writable_files(
     arguments: Mapping[ArgumentKey, Any], names: Mapping[ArgumentKey, str]
 ) -> None:
-    """Refuse HDF5 objects that workers could not open for reading."""
+    """Raise ValueError if workers cannot open an HDF5 object for reading."""
     for place, value in arguments.items():
         inner = value.value if isinstance(value, Marked) else value
         for item in h5_objects(inner):
             reason = unreadable_h5(item)
             if reason:
-                raise ValueError(f"<ParallelMap> the object for `{names[place]}` {reason}")
+                raise ValueError(f"<ParallelMap> the HDF5 object for `{names[place]}` {reason}")
 
 
 def _refuse_shared_generators(template: CallTemplate) -> None:
+    # Shared arguments are pickled once: every call would start from the same state.
     generators = loaded_types("numpy.random", "Generator", "RandomState")
     for place, value in template.shared.items():
         if isinstance(value, generators):
             raise ValueError(
-                f"<ParallelMap> `{template.names[place]}` is a random generator, which every call "
-                "would get alike, so that all draw the same numbers. Leave it out and name the "
-                "parameter `rng`: each call then gets a generator of its own, "
+                f"<ParallelMap> `{template.names[place]}` is a random generator, of which every "
+                "call would get a copy and draw the same numbers. Leave it out and name the "
+                "parameter `rng`: each call then gets its own generator, "
                 "and compute(seed=...) repeats a run."
             )

@@ -1,7 +1,7 @@
-"""What a value is, asked without importing the library that it would be of.
+"""Type checks that do not import the library of the type.
 
-A value cannot be an array before NumPy is loaded. Who asks this way need not wait for the import,
-so that the workers can do it at the same time (see `ParallelMap.compute`).
+A value cannot be an array before NumPy is loaded. These checks need no import, which lets the
+client start workers before it imports NumPy (see `ParallelMap.compute`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def loaded_types(module: str, *names: str) -> tuple[type, ...]:
-    """Classes of a module, none if nobody has imported it."""
+    """Return classes of a module; none if the module is not loaded."""
     loaded = sys.modules.get(module)
     return () if loaded is None else tuple(getattr(loaded, name) for name in names)
 

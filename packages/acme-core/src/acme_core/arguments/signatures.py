@@ -1,4 +1,4 @@
-"""What a callable is called and which arguments it takes."""
+"""The name of a callable and the arguments that it takes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 FILLED_IN = ("taskID", "rng")
-"""Parameters that ACME fills in by itself where the user gives no value."""
+"""Parameters that ACME fills in if the user gives no value."""
 
 
 def function_name(func: Callable[..., Any]) -> str:
-    """Name of a callable as the user would say it: that of a partial is its function's."""
+    """Return the name of a callable; a partial has the name of its function."""
     while isinstance(func, functools.partial | functools.partialmethod):
         func = func.func
+    # Instances with `__call__` have no name; some ufuncs and mocks have one that is no text.
     name = getattr(func, "__name__", None)
     return name if isinstance(name, str) else type(func).__name__
 
 
 def function_module(func: Callable[..., Any]) -> str:
-    """Name of the module that a callable comes from, empty where it has none."""
+    """Return the name of a callable's module, empty if it has none."""
     while isinstance(func, functools.partial):
         func = func.func
     module = getattr(func, "__module__", None) or getattr(type(func), "__module__", "")
@@ -28,41 +29,39 @@ def function_module(func: Callable[..., Any]) -> str:
 
 
 class CallSignature:
-    """The parameters of a function, as far as Python can tell.
+    """The parameters of a function, if Python can find them.
 
-    Parameters
-    ----------
-    func : callable
-        Builtins and NumPy ufuncs may have no signature; they take positional arguments only.
+    Builtins and NumPy ufuncs may have no signature; they are called with positional arguments only.
     """
 
     def __init__(self, func: Callable[..., Any]) -> None:
         self.name = function_name(func)
         try:
             self._signature: inspect.Signature | None = inspect.signature(func)
+        # ValueError: no signature; TypeError: `inspect` does not support this kind of callable.
         except (ValueError, TypeError):
             self._signature = None
 
     @property
     def parameters(self) -> Mapping[str, inspect.Parameter]:
-        """Parameters by name; empty where there is no signature."""
+        """Parameters by name; empty without a signature."""
         return {} if self._signature is None else self._signature.parameters
 
     def __str__(self) -> str:
         return f"{self.name}{self._signature or '(...)'}"
 
     def default(self, name: str) -> Any:
-        """Default value of a parameter, `inspect.Parameter.empty` where it has none."""
+        """Return the default value of a parameter, `inspect.Parameter.empty` without one."""
         parameter = self.parameters.get(name)
         return inspect.Parameter.empty if parameter is None else parameter.default
 
     def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Check that the function can be called so.
+        """Check that the function accepts these arguments.
 
         Raises
         ------
         ValueError
-            If there are too few or too many arguments, or one of unknown name.
+            If there are too few or too many arguments, or one with an unknown name.
         """
         if self._signature is None:
             if kwargs:
@@ -82,19 +81,20 @@ class CallSignature:
             ) from None
 
     def filled_in(self, kwargs: Mapping[str, Any], n_positional: int) -> list[str]:
-        """Parameters left out by the user that ACME gives a value: ``taskID`` and ``rng``."""
+        """Return the parameters among ``taskID`` and ``rng`` that ACME fills in for this call."""
         names = []
         for name in FILLED_IN:
             parameter = self.parameters.get(name)
             if parameter is None or parameter.kind in _NOT_BY_NAME:
                 continue
+            # A default for `rng` other than None means that the function can do without ACME's.
             given = name in kwargs or self.position(name) < n_positional
             if not given and (name == "taskID" or _is_open(parameter.default)):
                 names.append(name)
         return names
 
     def position(self, name: str) -> int:
-        """Index among the positional parameters; beyond all of them where it has none."""
+        """Return the index among the positional parameters; a huge number for other parameters."""
         for position, (other, parameter) in enumerate(self.parameters.items()):
             if parameter.kind not in _POSITIONAL:
                 break
@@ -103,7 +103,7 @@ class CallSignature:
         return 1 << 30
 
     def named(self, args: tuple[Any, ...]) -> list[str]:
-        """Parameter names of positional arguments; ``args[2]`` where a value has none."""
+        """Return the parameter names of positional arguments; ``args[2]`` for one of ``*args``."""
         positional = [n for n, p in self.parameters.items() if p.kind in _POSITIONAL]
         extra = [f"args[{i}]" for i in range(len(positional), len(args))]
         return (positional + extra)[: len(args)]

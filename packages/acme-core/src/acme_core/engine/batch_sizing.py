@@ -1,13 +1,14 @@
 """How many calls travel together: pure arithmetic on measured run times.
 
-The first batches hold one to four calls: enough to keep a worker busy until the client knows how
-long a call takes (after one that takes long the others come back undone). After that a batch shall
-take a fifth of a second, so that what dask needs for a task does not matter; with many workers
-longer, because the client can look after some hundred batches a second. Sizes grow in steps, so
-that a single quick call does not mislead; the steps are large, because each costs a round trip, and
-a batch that turns out too long comes back undone. Towards the end batches get small, so that all
-workers end at about the same time. Where calls all take as long as each other (`even`), that end
-can be foreseen: each of many workers gets its share in few batches of equal length.
+- The first batches hold one to four calls: enough to keep a worker busy until the client knows how
+  long a call takes. If the first call takes long, the others come back without having run.
+- After that a batch aims at a fifth of a second, which makes the cost of a dask task negligible;
+  with many workers it is longer, because the client handles a limited number of batches a second.
+- Sizes grow in steps, because a single quick call may mislead. The steps are large: each one costs
+  a round trip, and the calls of a batch that is too long come back without having run.
+- Towards the end batches shrink, which lets all workers finish at about the same time. If all
+  calls take equally long (`even`), the end can be predicted: each of many workers gets its share in
+  a few batches of equal length.
 """
 
 from __future__ import annotations
@@ -15,18 +16,33 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+# Seconds per batch: a task costs dask one and a half to three milliseconds of processor time.
 TARGET_SECONDS = 0.2
+# Seconds per batch with many workers. Below `BATCH_SECONDS` (0.5), at which workers stop a batch.
 LONGEST_SECONDS = 0.4
+# Batches per second up to which `TARGET_SECONDS` holds: a third of the 293 that one client handles.
 BATCHES_PER_SECOND = 100
+# Largest size of a batch relative to the largest one that came back. A factor of 8 cost runs of
+# thousands of short calls more round trips.
 GROWTH = 32
+# Calls per batch. A batch costs the client 3.4 ms (docs/explanation/scaling.md): 0.07 us per call.
 LARGEST = 50_000
+# Calls in each of the first batches, and the number of such batches per slot that a run must have:
+# of 20 calls for 4 workers, none waits behind another one that may take an hour.
 FIRST = 4
 FIRST_SHARE = 8
+# Seconds per batch below which nothing is gained by cutting it: a few times the cost of a task.
 SMALLEST_SECONDS = 0.008
+# Weight of the old estimate when a new one comes in: one outlier changes it by less than a third.
 MEMORY = 0.7
+# Seconds per call from which on a batch is a single call that does not queue at a worker.
 ALONE_FROM = 1.0
+# Seconds per batch of even calls. Tried from 0.2 to 1.5 s: 0.45 s was best, and it is below
+# `BATCH_SECONDS`.
 EVEN_SECONDS = 0.45
+# Largest mean deviation of even calls, relative to their mean run time.
 EVEN_WITHIN = 0.2
+# Calls per batch whose deviation is computed: the client has no time to look at 50 000.
 SAMPLE = 32
 
 
@@ -36,7 +52,7 @@ class BatchSizer:
     Parameters
     ----------
     target : float
-        Seconds that a batch shall take.
+        Seconds that a batch should take.
     """
 
     def __init__(self, target: float = TARGET_SECONDS) -> None:
@@ -47,39 +63,41 @@ class BatchSizer:
 
     @property
     def seconds_per_call(self) -> float | None:
-        """Current estimate, `None` before the first batch came back."""
+        """Current estimate; `None` until the first batch comes back."""
         return self._seconds_per_call
 
     @property
     def long_calls(self) -> bool:
-        """Whether calls take so long that nothing is gained by queueing them at a worker."""
+        """Whether calls take so long that queueing them at a worker gains nothing."""
         return (self._seconds_per_call or 0.0) >= ALONE_FROM
 
     @property
     def even(self) -> bool:
-        """Whether calls take so equally long that their end can be foreseen."""
+        """Whether run times differ so little that the end of the run can be predicted."""
         return self._deviation <= EVEN_WITHIN
 
     def observe(self, n_calls: int, seconds: float, each: Sequence[float] = ()) -> None:
-        """Take note of a batch that came back.
+        """Record a batch that came back.
 
         Parameters
         ----------
         n_calls : int
             Number of calls that were evaluated.
         seconds : float
-            Wall time on the worker.
+            Wall time of the batch on the worker.
         each : sequence of float, optional
             Run time of each call.
         """
         if n_calls < 1:
             return
+        # Never 0, because sizes divide by it; clocks may not advance during a trivial call.
         new = max(seconds / n_calls, 1e-9)
         old = self._seconds_per_call
         self._seconds_per_call = new if old is None else MEMORY * old + (1 - MEMORY) * new
         self._largest_seen = max(self._largest_seen, n_calls)
         if sample := each[:SAMPLE]:
             now = sum(abs(one - new) for one in sample) / len(sample) / new
+            # The maximum: one uneven batch counts at once and is forgotten slowly.
             self._deviation = max(now, MEMORY * self._deviation) if old is not None else now
 
     def next_size(self, remaining: int, slots: int) -> int:
@@ -88,9 +106,9 @@ class BatchSizer:
         Parameters
         ----------
         remaining : int
-            Calls that are in no batch yet.
+            Number of calls that are in no batch yet.
         slots : int
-            Calls that the workers can run at a time.
+            Number of calls that the workers can run at a time.
 
         Returns
         -------
@@ -106,23 +124,23 @@ class BatchSizer:
         return max(1, min(round(size), max(share, int(smallest)), remaining))
 
     def even_size(self, share: float) -> int:
-        """Cut the share that one worker has of what remains into batches of equal length.
+        """Cut one worker's share of the remaining calls into batches of equal length.
 
-        For calls of whose length one can be sure (`even`): fewer and longer batches than
-        `next_size` makes, which do not get shorter towards the end.
+        For `even` calls: the batches are fewer and longer than those of `next_size`, and do not
+        shrink towards the end.
 
         Parameters
         ----------
         share : float
-            Calls that the worker shall get.
+            Number of calls that the worker should get.
 
         Returns
         -------
         int
-            Size of the first of these batches, at least 1. What is not a whole call is left, for
-            whoever is free first at the end.
+            Size of the first of these batches, at least 1. The fraction of a call that remains is
+            left for the worker that is idle first at the end.
         """
         seconds = self._seconds_per_call or EVEN_SECONDS
-        # Batches that are a little longer are better than one more of them.
+        # 0.1: slightly longer batches are better than one more of them.
         rounds = max(1, math.ceil(share * seconds / EVEN_SECONDS - 0.1))
         return max(1, min(int(share / rounds), self._largest_seen * GROWTH, LARGEST))

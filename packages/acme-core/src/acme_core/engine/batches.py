@@ -1,4 +1,4 @@
-"""What the engine knows about a batch: before it is sent, and while it is on its way."""
+"""The engine's view of a batch: before it is sent, and while it is in flight."""
 
 from __future__ import annotations
 
@@ -19,7 +19,21 @@ __all__ = ["Assignment", "BatchInFlight", "PendingBatch"]
 
 @dataclass(frozen=True)
 class PendingBatch:
-    """Calls ``first`` to ``first + n_calls - 1`` and the items of their arguments."""
+    """Calls ``first`` to ``first + n_calls - 1`` with the items of their distributed arguments.
+
+    Attributes
+    ----------
+    first, n_calls : int
+        The calls.
+    columns : tuple
+        One sequence of ``n_calls`` items per distributed argument.
+    attempt : int
+        1 for the first evaluation of these calls.
+    suspect : bool
+        Whether the calls were at a worker when it died.
+    deaths : int
+        Number of workers that died while this call was the only one that they had.
+    """
 
     first: int
     columns: tuple[Any, ...]
@@ -30,11 +44,12 @@ class PendingBatch:
 
     @property
     def nbytes(self) -> int:
-        """About how many bytes of arguments travel."""
+        """Approximate size of the arguments that travel, in bytes."""
         return sum(map(serialization.column_nbytes, self.columns))
 
     def part(self, start: int, stop: int, **changes: Any) -> PendingBatch:
-        """Return calls ``start`` to ``stop - 1``, counted from the first of this batch."""
+        """Return calls ``start`` to ``stop - 1``, counted from the first call of this batch."""
+        # Arrays and ranges are sliced without a copy.
         columns = tuple(column[start:stop] for column in self.columns)
         return replace(
             self, first=self.first + start, columns=columns, n_calls=stop - start, **changes
@@ -42,14 +57,14 @@ class PendingBatch:
 
 
 class Assignment(NamedTuple):
-    """A batch that is to be sent, and the worker that shall run it; None leaves that to dask."""
+    """A batch to send, and the worker to run it; `None` leaves the choice to dask."""
 
     batch: PendingBatch
     worker: str | None
 
 
 class BatchInFlight(NamedTuple):
-    """A batch that is on its way, and the worker that was chosen for it."""
+    """A batch that was sent: its dask future, its packed arguments, and the chosen worker."""
 
     future: Future
     batch: PendingBatch

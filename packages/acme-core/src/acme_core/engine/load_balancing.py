@@ -1,106 +1,92 @@
-"""Which of many workers gets the next batch, and what its fair share of the work is.
+"""Which of many workers gets the next batch, and its fair share of the remaining calls.
 
-Among few workers dask itself finds the one with the least to do. It looks at each when a batch is
-submitted, which is too early and too much where there are many: some would get four of the first
-batches and others none.
+Among few workers, dask's scheduler finds the one with the least to do. Among many it deals tasks
+out in turn, without looking at each worker: some got four of the first batches and others none.
 """
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-__all__ = ["LoadBalancer", "prefer_workers"]
+__all__ = ["LoadBalancer"]
 
 
 class LoadBalancer:
-    """Keeps what each worker was given, and how far it should be with it."""
+    """Tracks the calls that each worker was given and an estimate of how many are done."""
 
     def __init__(self) -> None:
         self._threads: dict[str, int] = {}
         self._given: Counter[str] = Counter()
+        # When each worker began the calls that it has now, by this process's monotonic clock.
         self._since: dict[str, float] = {}
 
     def __len__(self) -> int:
         return len(self._threads)
 
     def update_workers(self, threads: Mapping[str, int]) -> None:
-        """Take note of the workers that there are, and their numbers of threads."""
+        """Record the current workers and their thread counts."""
         self._threads = dict(threads)
 
     def assign(self, worker: str, n_calls: int) -> None:
-        """Take note of calls that are sent to a worker."""
+        """Record calls that are sent to a worker."""
         if not self._given[worker]:
             self._since[worker] = time.monotonic()
         self._given[worker] += n_calls
 
     def unassign(self, worker: str, n_calls: int) -> None:
-        """Take note of calls that came back, in whatever state."""
+        """Record calls that came back from a worker, with or without results."""
         self._given[worker] -= n_calls
+        # Workers run their batches in order, so the next one began when this one ended.
         self._since[worker] = time.monotonic()
 
     def clear(self) -> None:
-        """Forget what workers were given."""
+        """Forget all calls given to workers."""
         self._given.clear()
 
     def given(self) -> dict[str, int]:
-        """Return how many calls each worker has."""
+        """Return the number of calls that each worker has."""
         return {worker: self._given[worker] for worker in self._threads}
 
     def first_idle(self, seconds_per_call: float | None) -> str:
-        """Choose the worker that should be the first to have nothing more to do.
+        """Return the worker expected to become idle first.
 
         Parameters
         ----------
         seconds_per_call : float or None
-            How long a call takes, if that is known.
+            Estimated run time of a call; `None` if it is not known yet.
         """
         now = time.monotonic()
         return min(self._threads, key=lambda worker: self._ahead(worker, seconds_per_call, now))
 
     def fair_share(self, worker: str, remaining: int, seconds_per_call: float) -> float:
-        """Return how many calls a worker should get so that all end together.
+        """Return the number of further calls for a worker that lets all workers end together.
 
         Parameters
         ----------
         worker : str
-            The one that is the next to be free.
+            The worker expected to become idle first.
         remaining : int
-            Calls that no worker was given yet.
+            Number of calls given to no worker yet.
         seconds_per_call : float
-            How long a call takes.
+            Estimated run time of a call.
 
         Returns
         -------
         float
-            Beyond what it has already; what the others have and have not done counts, too.
+            Calls in addition to those that the worker already has.
         """
         now = time.monotonic()
         ahead = {w: self._ahead(w, seconds_per_call, now) for w in self._threads}
         undone = sum(ahead[w] * threads for w, threads in self._threads.items())
+        # With this many calls per thread ahead of it, every worker ends at the same time.
         fair = (remaining + undone) / sum(self._threads.values())
         return (fair - ahead[worker]) * self._threads[worker]
 
     def _ahead(self, worker: str, seconds_per_call: float | None, now: float) -> float:
-        """Return the calls per thread that a worker still has to do."""
+        """Return the number of calls per thread that a worker still has to do."""
         given = self._given[worker] / self._threads[worker]
         if not given or not seconds_per_call:
             return given
         return max(0.0, given - (now - self._since[worker]) / seconds_per_call)
-
-
-@contextlib.contextmanager
-def prefer_workers(chosen: Mapping[Any, str]) -> Iterator[None]:
-    """Let dask run what is submitted meanwhile on the workers chosen for it, if they are there."""
-    if not chosen:
-        yield
-        return
-    from dask.base import annotate
-
-    # A method of a built-in class: the scheduler can unpickle it without this package.
-    workers = {key: [worker] for key, worker in chosen.items()}.get
-    with annotate(workers=workers, allow_other_workers=True):
-        yield

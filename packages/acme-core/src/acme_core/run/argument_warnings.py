@@ -10,11 +10,11 @@ from acme_core.run.spec import RunSpec
 from acme_core.run_options import OPTION_NAMES, MapOptions
 
 LARGE_ARGUMENT = 100 * 1000 * 1000
-"""Size in bytes above which an argument is reported."""
+"""Size in bytes above which an argument is reported: writing it to a file takes noticeable time."""
 
 
 def warnings_about(spec: RunSpec) -> list[str]:
-    """Return the warnings about a run, before anything starts."""
+    """Return warnings about a run that has not started."""
     return [
         *_options_as_parameters(CallSignature(spec.func).parameters),
         *_options_without_effect(spec.options),
@@ -45,9 +45,9 @@ def _options_without_effect(options: MapOptions) -> list[str]:
 
 def _large_arguments(distribution: Distribution) -> list[str]:
     return [
-        f"<ParallelMap> WARNING: `{name}` takes {size / 1e6:.0f} MB, all of which travel to the "
-        "workers. It is faster to save it to a file, pass the file's name or an open "
-        "h5py.Dataset, and read what the call needs in the function."
+        f"<ParallelMap> WARNING: `{name}` takes {size / 1e6:.0f} MB, all of which are sent to the "
+        "workers. It is faster to save it to a file, to pass the file's name or an open "
+        "h5py.Dataset, and to read only the required part in the function."
         for name, size in distribution.sizes().items()
         if size > LARGE_ARGUMENT
     ]

@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Notes about stored results that are logged one by one; the run's record holds all of them.
 _SHOWN_NOTES = 5
-# One exception becomes the cause of `ComputeError`. Several are kept, because a call that succeeds
-# in a later attempt takes its own back.
+# Exceptions to keep. One becomes the cause of `ComputeError`, but the exception of a call that
+# succeeds in a later attempt is dropped, and the next one takes its place.
 _KEPT_EXCEPTIONS = 100
 
 
 class CallStates:
-    """What became of each call of one run.
+    """The state of each call of one run, its failure if it failed, and its value if kept in memory.
 
     Parameters
     ----------
@@ -38,11 +39,13 @@ class CallStates:
     """
 
     def __init__(self, n_calls: int, store: RunStore | None, slots: Slots | None) -> None:
-        # With files there is one table: receipts fill in what is stored, this class the rest.
+        # With files, the store and this class share one table: receipts fill in the stored results,
+        # this class fills in times and states.
         self.table = CallTable(n_calls) if store is None else store.table
         self._store = store
         self._slots = slots
         self._values: list[Any] | None = [None] * n_calls if store is None else None
+        # Worker addresses are stored once: the table holds an index per call.
         self._workers = {worker: i for i, worker in enumerate(self.table.workers)}
         self._texts: dict[str, str] = {}
         self._exceptions: dict[int, CallFailure] = {}
@@ -59,7 +62,7 @@ class CallStates:
         return int(np.isin(self.table.status, (DONE, PICKLED)).sum())
 
     def pending(self) -> list[range]:
-        """Return the calls without a result, as consecutive ranges in order."""
+        """Return the calls without a result, as ranges in order."""
         missing = np.flatnonzero(~np.isin(self.table.status, (DONE, PICKLED)))
         if not missing.size:
             return []
@@ -68,7 +71,7 @@ class CallStates:
 
     @property
     def cause(self) -> BaseException | None:
-        """The exception of a failed call: the first that came back."""
+        """The exception of the first failed call that was reported; `None` if no call failed."""
         for failure in self._exceptions.values():
             return exception_of(failure)
         for record in self.failures.values():
@@ -81,7 +84,7 @@ class CallStates:
         Returns
         -------
         done, failed : int
-            Numbers of its calls that have a result, and that failed.
+            Number of its calls with a result, and number of failed calls.
         """
         # Slices of columns, not a loop over calls: a batch may hold 50 000.
         first, n_calls, table = outcome.first, outcome.n_calls, self.table
@@ -100,6 +103,7 @@ class CallStates:
         table.peak_memory[part] = outcome.peak_memory
         table.worker[part] = self._worker_number(outcome.worker)
         table.attempts[part] += 1
+        # A retried call may succeed now. Mostly no call failed, and there is nothing to look up.
         for call in range(first, first + n_calls) if self.failures else ():
             self.failures.pop(call, None)
             self._exceptions.pop(call, None)
@@ -127,7 +131,7 @@ class CallStates:
     def _record_failure(self, call: int, failure: CallFailure) -> None:
         if failure.exception is not None and len(self._exceptions) < _KEPT_EXCEPTIONS:
             self._exceptions[call] = failure
-        # Thousands of calls may fail in the same way: equal texts are kept once.
+        # Thousands of calls may fail in the same way; equal texts are stored once.
         kind, message, trace, arguments = failure.record
         kept = self._texts.setdefault
         self.failures[call] = Failure(
@@ -140,7 +144,7 @@ class CallStates:
             if self._n_notes <= _SHOWN_NOTES:
                 logger.warning(f"<ParallelMap> WARNING: call {call}: {note}")
             elif self._n_notes == _SHOWN_NOTES + 1:
-                logger.warning("<ParallelMap> WARNING: more calls were pickled; see the record.")
+                logger.warning("<ParallelMap> WARNING: more results were pickled; see the record.")
 
     def results(self) -> list[Any]:
         """Return the list that `compute` returns: values in memory, or file names."""

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Imported by the fork server, for all local workers.
 _NEEDED_BY_WORKERS = ("acme_core.worker.preload",)
-# Imported before workers are started, and while they start. Both lists shorten the way to the first
-# call: the client imports while the processes of the workers do the same on another core.
+# Imported by the client before workers are requested, and while they start. Both happen at the same
+# time as the workers' imports on another core, which saves most of a second before the first call.
 _NEEDED_HERE = (*CLIENT_MODULES, "acme_core.run.run")
 _NEEDED_LATER = ("acme_core.run.dispatch",)
 
 
 def warm_up() -> None:
-    """Import what a run needs, here and in the fork server of future workers at the same time.
+    """Import the modules of a run here and in the fork server of the workers, at the same time.
 
-    Starts no process where workers may already exist, or where they may be batch jobs.
+    No process is started if workers may exist already, or may be batch jobs.
     """
+    # Without distributed there is no client, so workers must be started.
     if "distributed" not in sys.modules and not _on_a_cluster():
         from acme_cluster import warm_up
 
@@ -45,6 +47,8 @@ def _import(modules: Iterable[str]) -> None:
 
 
 def _on_a_cluster() -> bool:
+    # Files tell whether SLURM is configured. Only then is its controller asked, which takes
+    # milliseconds, and longer if it is on another machine and down.
     if not looks_like_slurm():
         return False
     from acme_cluster.backend import slurm_answers
@@ -66,7 +70,7 @@ class UsableClient(NamedTuple):
     ----------
     client : distributed.Client
     workers : dict of str to int
-        Addresses of its workers, and the number of threads of each.
+        Number of threads of each worker, by address.
     started : bool
         Whether this run started it.
     """
@@ -87,17 +91,13 @@ def find_or_start_client(
     Parameters
     ----------
     options : MapOptions
-        The workers that the user wants.
+        Number, partition and memory of workers to start.
     n_calls : int
         Number of calls.
     measure : callable
-        Measures the memory of some calls; called only if a partition is chosen by it.
+        Measures the memory of some calls; called only if the partition depends on it.
     meanwhile : callable
-        Prepares the run; called while workers start, if any do.
-
-    Returns
-    -------
-    UsableClient
+        Prepares the run; called while workers start, if any are started.
     """
     from acme_cluster.backend import find_client, start_client
 
@@ -108,8 +108,8 @@ def find_or_start_client(
         for name in ("n_workers", "partition", "mem_per_worker"):
             if getattr(options, name) != "auto":
                 logger.warning(
-                    f"<ParallelMap> WARNING: {name} has no effect, because the workers are "
-                    "there already. To start others call cluster_cleanup() first."
+                    f"<ParallelMap> WARNING: {name} has no effect, because the existing workers "
+                    "are used. To start others, call cluster_cleanup() first."
                 )
         return UsableClient(client, workers, started=False)
     warm_up()
@@ -132,7 +132,7 @@ def find_or_start_client(
 
 
 def _partition(options: MapOptions, measure: Callable[[], Sequence[Measurement]]) -> str:
-    """Return the partition to use; choose it by the memory of some calls if the site lists any."""
+    """Return the partition to use, chosen by measured memory if the site lists its partitions."""
     if options.partition != "auto" or options.mem_per_worker != "auto":
         return str(options.partition)
     from acme_cluster import choose_partition, detect_site, format_memory
@@ -142,30 +142,32 @@ def _partition(options: MapOptions, measure: Callable[[], Sequence[Measurement]]
     if site is None or not site.auto_partitions:
         return "auto"
     logger.info(
-        "<ParallelMap> INFO: Measuring here how much memory some randomly picked calls take, to "
-        "choose a partition. partition or mem_per_worker spare that."
+        "<ParallelMap> INFO: Measuring the memory of some randomly picked calls on this machine to "
+        "choose a partition. Set partition or mem_per_worker to skip this."
     )
     measured = measure()
     for one in measured:
         if one.error is not None:
-            logger.warning(f"<ParallelMap> WARNING: call {one.call} failed here: {one.error}")
+            logger.warning(
+                f"<ParallelMap> WARNING: call {one.call} failed when it was measured: {one.error}"
+            )
         elif not one.complete:
             logger.warning(
-                f"<ParallelMap> WARNING: call {one.call} was not done in half a minute and may "
+                f"<ParallelMap> WARNING: call {one.call} did not end within half a minute and may "
                 f"need more memory than the {format_memory(one.peak)} that it had taken by then. "
-                "If so, give mem_per_worker."
+                "If so, set mem_per_worker."
             )
     peaks = [one.peak for one in measured if one.error is None]
     if not peaks:
         logger.warning(
-            "<ParallelMap> WARNING: no call could be measured; SLURM's default partition is used."
+            "<ParallelMap> WARNING: no call could be measured; using SLURM's default partition."
         )
         return "auto"
     partition = choose_partition(site, max(peaks))
     if partition is None:
         return "auto"
     logger.info(
-        f"<ParallelMap> INFO: Choosing partition {partition}: of {len(peaks)} calls the largest "
-        f"took {format_memory(max(peaks))}, and it is the smallest that holds this with a margin."
+        f"<ParallelMap> INFO: Choosing partition {partition}, the smallest with enough memory: the "
+        f"largest of {len(peaks)} calls took {format_memory(max(peaks))}."
     )
     return partition

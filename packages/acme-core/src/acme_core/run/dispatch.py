@@ -1,4 +1,4 @@
-"""Sends the calls of a run to the workers of a client: everything around the engine.
+"""Runs the calls of a run on the workers of a client: everything around the engine.
 
 ::
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -26,10 +27,9 @@ from acme_core.arguments.distribution import ArgumentKey
 from acme_core.engine.engine import Engine
 from acme_core.errors import ModulesChangedError, OutdatedWorkerError
 from acme_core.run.progress import Progress
-from acme_core.transport import serialization
+from acme_core.transport import dask_internals, serialization
 from acme_core.transport.large_objects import LargeObjects
 from acme_core.transport.mapped_arrays import MappedArray, is_mappable
-from acme_core.transport.outcome_events import event_topic
 from acme_core.transport.protocol import BatchOutcome, RunContext, RunTicket
 from acme_core.worker import environment
 
@@ -53,26 +53,15 @@ def dispatch(
 ) -> None:
     """Run all pending calls on the workers of a client; outcomes go to the run's call states.
 
-    Parameters
-    ----------
-    found : UsableClient
-        The client and its workers.
-    run : Run
-        Keeps the outcomes.
-    spec : RunSpec
-        The function, its arguments, and the options of the run.
-    shared : mapping
-        The packed shared arguments.
-    options : ComputeOptions
-        How failed calls are handled.
-
     Raises
     ------
     ModulesChangedError
         If workers that ACME did not start have imported modules that have changed since.
     """
     client = found.client
-    ours = started_by_acme(client)
+    ours = dask_internals.started_by_acme(client)
+    # Workers check this themselves before their first batch, which costs no round trip. Workers
+    # that ACME may not restart are asked first: no call runs before the error.
     if not ours:
         _refuse_outdated(client)
     folder = _shared_folder(found.workers, run.output_dir)
@@ -101,7 +90,8 @@ def dispatch(
                 retries=options.retries,
                 stop_at_failure=context.stop_at_failure,
                 pending=states.pending(),
-                # Our clusters run the scheduler in this process; others may be behind a tunnel.
+                # ACME's schedulers run in this process, so the workers are reachable; others may be
+                # behind a tunnel.
                 direct=ours,
                 accept=accept,
             )
@@ -113,6 +103,8 @@ def dispatch(
                 logger.info(
                     f"<ParallelMap> INFO: {outdated} changed on disk; the workers are restarted"
                 )
+                # A worker reports it before its first call of the run, and the engine has taken
+                # back all batches in flight.
                 client.restart()
                 engine.run()
     finally:
@@ -121,17 +113,20 @@ def dispatch(
 
 def _ticket(client: Client, run: Run, context: RunContext, files: LargeObjects) -> RunTicket:
     return RunTicket(
-        run_id=run.info.run_id,
-        topic=event_topic(client),
+        # Not the id on record, which a resumed run keeps: dask would return finished tasks of the
+        # earlier run for equal keys, and workers would use its cached function.
+        run_id=secrets.token_hex(8),
+        topic=dask_internals.event_topic(client),
         cwd=os.getcwd(),
         sys_path=tuple(sys.path),
         context=files.pack(serialization.dumps(context)),
+        # Only values in memory travel with outcomes; receipts of files are small.
         outcome_folder=files.outcome_folder() if run.store is None else None,
     )
 
 
 def _refuse_outdated(client: Client) -> None:
-    """Raise if a worker uses a module that has changed on disk since its import."""
+    """Raise ModulesChangedError if a worker's module has changed on disk since its import."""
     found = client.run(environment.changed_modules).values()
     changed = sorted({name for names in found for name in names})
     if changed:
@@ -153,13 +148,10 @@ def _mapped(shared: Mapping[ArgumentKey, Any], files: LargeObjects) -> dict[Argu
     }
 
 
-def started_by_acme(client: Client) -> bool:
-    """Whether acme_cluster started the workers of a client."""
-    return type(client.cluster).__module__.startswith("acme_cluster")
-
-
 def _shared_folder(workers: Iterable[str], output_dir: str | None) -> Path | None:
-    """Return a folder that all workers can read, or `None` if they run on this machine."""
+    """Return a folder that all workers can read, or `None` if they all run on this machine."""
+    # By address, because a host name may have several spellings. Local workers get a loopback
+    # address; one that uses another address of this machine only takes the slower way.
     hosts = {urlsplit(address).hostname for address in workers}
     if hosts <= {"127.0.0.1", "localhost", "::1", None}:
         return None
@@ -170,8 +162,8 @@ def _shared_folder(workers: Iterable[str], output_dir: str | None) -> Path | Non
 def _sigterm_as_exception() -> Iterator[None]:
     """Let SIGTERM end the run as Ctrl-C does: stop the workers and complete the results.
 
-    SLURM sends it when a job's time is up. A handler of the user's own stays in place, and only
-    the main thread may set one (`signal.signal` raises elsewhere).
+    SLURM sends it when a job's time is up. A handler of the user stays in place, and only the main
+    thread may set one (`signal.signal` raises elsewhere).
     """
     if (
         threading.current_thread() is not threading.main_thread()
@@ -181,7 +173,7 @@ def _sigterm_as_exception() -> Iterator[None]:
         return
 
     def end(number: int, frame: FrameType | None) -> Any:
-        raise SystemExit(128 + number)
+        raise SystemExit(128 + number)  # the exit code of a shell for a process that a signal ended
 
     before = signal.signal(signal.SIGTERM, end)
     try:

@@ -18,18 +18,14 @@ from acme_io.backend import RunStore
 
 logger = logging.getLogger(__name__)
 
+# Bytes per "MB" in the user guide's message.
 _MEGABYTE = 1024 * 1024
 
 
 def dry_run(spec: RunSpec, seed: int | None) -> bool:
-    """Evaluate one randomly picked call, report its run time and memory, and ask whether to go on.
+    """Evaluate one call, report its run time and memory, and ask whether to run all calls.
 
-    Parameters
-    ----------
-    spec : RunSpec
-        The run. Where items come from an iterator, its first call is picked.
-    seed : int or None
-        Seed of the run; drawn if it is `None`.
+    The call is picked at random; if items come from an iterator, it is the first one.
 
     Returns
     -------
@@ -39,11 +35,11 @@ def dry_run(spec: RunSpec, seed: int | None) -> bool:
     Raises
     ------
     Exception
-        Whatever the function raises, or the reason its result cannot be stored.
+        The exception of the call, or the reason its result cannot be stored.
     """
     seed = draw_seed() if seed is None else seed
     distribution = spec.distribution
-    # The system's own random numbers: the user's NumPy and `random` states stay as they are.
+    # The system's random numbers leave the user's NumPy and `random` states unchanged.
     call = 0 if distribution.reads_iterators else secrets.randbelow(distribution.n_calls)
     logger.info(
         f"<ParallelMap> INFO: Performing a single dry-run of {spec.name} simulating randomly "
@@ -54,6 +50,7 @@ def dry_run(spec: RunSpec, seed: int | None) -> bool:
     began = time.perf_counter()
     _evaluate(spec, seed, call)
     elapsed = time.perf_counter() - began
+    # Relative to this process, which holds the user's data and all libraries already.
     megabytes = max(0, peak.read() - before) / _MEGABYTE
     logger.info(
         f"<ParallelMap> INFO: Dry-run completed. Elapsed time is {elapsed:f} seconds, "
@@ -63,7 +60,7 @@ def dry_run(spec: RunSpec, seed: int | None) -> bool:
 
 
 def _evaluate(spec: RunSpec, seed: int, call: int) -> None:
-    """Evaluate a call; store its result as the run would, in a temporary folder."""
+    """Evaluate a call and store its result as the run would, in a temporary folder."""
     columns = spec.distribution.peek(call)
     shared = freeze_where_possible(spec.distribution.template.shared)
     if spec.storage is None:
@@ -86,7 +83,8 @@ def _confirmed(name: str, interactive: bool) -> bool:
     while True:
         try:
             answer = input(question).strip().lower()
-        except (EOFError, NotImplementedError):  # a notebook executed without a front end
+        # ipykernel raises NotImplementedError if the notebook runs without a front end.
+        except (EOFError, NotImplementedError):
             return True
         if answer in ("", "y", "yes"):
             return True

@@ -5,8 +5,7 @@
     start_run ─▶ compute_in_process                              compute(debug=True)
               └▶ connect ─▶ compute_on_workers ─▶ dispatch       otherwise
 
-Whatever happens in between, finished calls are kept: `Run.finish` completes the container on every
-way out.
+Finished calls are kept however a run ends: every path completes the container by `Run.finish`.
 """
 
 from __future__ import annotations
@@ -24,13 +23,29 @@ if TYPE_CHECKING:
     from acme_core.run.run import Run
 
 
+def check_options(spec: RunSpec, options: ComputeOptions) -> None:
+    """Raise ValueError if `compute` cannot run with these options, before anything is started."""
+    if options.resume and spec.options.output_dir is None:
+        raise ValueError(
+            "<ParallelMap> resume=True needs the output_dir of the run to continue: "
+            "ParallelMap(..., output_dir=...)."
+        )
+    if spec.distribution.exhausted:
+        raise ValueError(
+            "<ParallelMap> the items of a generator can be read only once, and an earlier "
+            "compute() did so. To compute again, pass a list."
+        )
+
+
 def start_run(spec: RunSpec, options: ComputeOptions) -> Run:
     """Open the output directory and the log of a new or resumed run."""
     from acme_core.run.run import Run
 
     try:
         return Run(spec, options.seed, resume=options.resume)
-    except BaseException:  # for instance, another process has just started a run in the folder
+    # For instance, another process has just started a run in the folder. Without a run there are
+    # no workers, and `ParallelMap.cleanup` would not end the fork server.
+    except BaseException:
         cool_down()
         raise
 
@@ -49,7 +64,7 @@ def compute_in_process(spec: RunSpec, run: Run) -> None:
     finally:
         if run.call_states.n_done:
             run.finish()
-        else:  # an empty folder would only block the next attempt
+        else:  # a folder without results would only block the next attempt
             run.close(discard=True)
 
 
@@ -70,23 +85,12 @@ def compute_on_workers(
     options: ComputeOptions,
     stop_workers: Callable[[], object],
 ) -> None:
-    """Evaluate the calls on workers.
+    """Evaluate the calls on workers, and complete the run however it ends.
 
-    Parameters
-    ----------
-    spec : RunSpec
-        What to compute.
-    run : Run
-        Keeps the outcomes.
-    found : UsableClient
-        The client and its workers.
-    shared : mapping
-        The packed shared arguments.
-    options : ComputeOptions
-        The options of `ParallelMap.compute`.
-    stop_workers : callable
-        Stops the workers started for this run, if any.
+    ``shared`` holds the packed shared arguments; ``stop_workers`` stops the workers started for
+    this run, if any.
     """
+    # Imports the engine and distributed, while workers are already there.
     from acme_core.run.dispatch import dispatch
 
     try:

@@ -12,6 +12,7 @@ from acme_core.transport.protocol import BatchOutcome, RunContext
 from acme_core.worker.evaluation import BatchEvaluation
 
 WORKER = "this process"
+"""Name of the worker in the records of these calls."""
 
 
 def run_in_process(
@@ -20,23 +21,14 @@ def run_in_process(
     pending: Sequence[range],
     accept: Callable[[BatchOutcome], object],
 ) -> None:
-    """Evaluate calls one after the other; an exception of a call comes out unchanged.
+    """Evaluate calls one after the other; the exception of a call propagates unchanged.
 
-    Parameters
-    ----------
-    context : RunContext
-        The run.
-    distribution : Distribution
-        The arguments.
-    pending : sequence of range
-        The calls to run, in order.
-    accept : callable
-        Gets the outcome of each batch, also of the one that an exception ends.
+    ``accept`` gets the outcome of each batch, also of the one that an exception ends.
     """
-    # Where many calls share a file, each batch costs one (about 2 ms, measured). Batches grow from
-    # a single call, because a result that cannot be stored shows at the end of its batch: an early
-    # one, as most are, then stops the run at its own call. `BATCH_SECONDS` bounds what a killed
-    # process loses.
+    # If many calls share a file, each batch writes one (about 2 ms, measured). Batches grow from a
+    # single call, because a result that cannot be stored is reported at the end of its batch:
+    # usually an early call has one already, and the run stops there. `BATCH_SECONDS` bounds the
+    # loss if the process is killed.
     size = 1
     for calls in pending:
         while calls:
@@ -52,24 +44,24 @@ def _run_batch(
 ) -> int:
     """Evaluate calls until the time of a batch is over; return their number."""
     batch = BatchEvaluation(context, calls.start, len(calls), worker=WORKER, reraise=True)
-    # Items are taken call by call: a generator must not run ahead of the calls.
+    # Items are read call by call: a generator must not run ahead of the calls.
     columns = (distribution.columns(call, call + 1) for call in calls)
     try:
         batch.evaluate(tuple(_own_copy(column[0]) for column in one) for one in columns)
-    finally:  # finished calls are kept, also if a call raises or Ctrl-C ends the run
+    finally:  # keeps finished calls if a call raises or Ctrl-C ends the run
         outcome = batch.close()
         accept(outcome)
     return outcome.n_calls
 
 
 def run_single_call(context: RunContext, call: int, columns: Sequence[Any]) -> BatchOutcome:
-    """Evaluate one call with its items; raise what it raises."""
+    """Evaluate one call with its items; its exception propagates."""
     items = [[_own_copy(item) for item in column] for column in columns]
     return BatchEvaluation(context, call, 1, worker=WORKER, reraise=True).run(items)
 
 
 def _own_copy(item: Any) -> Any:
-    """Return a copy of an item, as a worker gets one; the item itself if it cannot be pickled."""
+    """Return a copy of an item, as on a worker, or the item itself if it cannot be pickled."""
     with contextlib.suppress(Exception):
         packed = serialization.freeze(item)
         return packed.thaw() if isinstance(packed, serialization.Frozen) else packed

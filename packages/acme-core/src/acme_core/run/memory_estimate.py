@@ -1,4 +1,4 @@
-"""How much memory a call takes, measured before workers are requested.
+"""The memory of a call, measured before workers are requested.
 
 ::
 
@@ -32,9 +32,13 @@ from acme_core.transport.shared_arguments import freeze_where_possible
 
 logger = logging.getLogger(__name__)
 
+# Calls to measure. The user waits for them.
 MOST_CALLS = 5
+# Seconds after which a call is killed; its memory by then counts, with a warning.
 SECONDS = 30.0
-_BETWEEN_LOOKS = 0.05
+# Seconds between two readings of the memory of a process and its children. Their own peaks would
+# not add up to the peak of all.
+_BETWEEN_READINGS = 0.05
 
 
 class Measurement(NamedTuple):
@@ -43,11 +47,11 @@ class Measurement(NamedTuple):
     Attributes
     ----------
     call : int
-        Its number.
+        Number of the call.
     peak : int
-        Highest memory of its process and all children together, in bytes.
+        Peak memory of its process and all children together, in bytes.
     error : str or None
-        Why the call failed.
+        The reason that the call failed.
     complete : bool
         Whether the call ended in time.
     """
@@ -61,19 +65,8 @@ class Measurement(NamedTuple):
 def measure(spec: RunSpec, seed: int) -> list[Measurement]:
     """Evaluate a few calls, each in its own process, and measure their memory.
 
-    Results are discarded. As many processes run at a time as cores and free memory allow.
-
-    Parameters
-    ----------
-    spec : RunSpec
-        The run. Where items come from an iterator, only its first call is measured.
-    seed : int
-        Seed of the run.
-
-    Returns
-    -------
-    list of Measurement
-        In the order of calls.
+    Results are discarded. Cores and free memory limit the number of simultaneous processes. If
+    items come from an iterator, only the first call is measured. Measurements are in call order.
     """
     distribution = spec.distribution
     shared = freeze_where_possible(distribution.template.shared)
@@ -89,7 +82,7 @@ def measure(spec: RunSpec, seed: int) -> list[Measurement]:
                     columns = serialization.dumps(distribution.peek(call))
                     request = ProbeRequest(os.getcwd(), tuple(sys.path), context, columns, call)
                     running.append(_Process(request, Path(folder, str(call))))
-                time.sleep(_BETWEEN_LOOKS)
+                time.sleep(_BETWEEN_READINGS)
                 ended = [process for process in running if process.has_ended()]
                 measured += [process.result() for process in ended]
                 running = [process for process in running if process not in ended]
@@ -100,7 +93,7 @@ def measure(spec: RunSpec, seed: int) -> list[Measurement]:
 
 
 def _picked(distribution: Distribution) -> list[int]:
-    """Pick calls with the system's random numbers: the user's random states stay as they are."""
+    # The system's random numbers leave the user's NumPy and `random` states unchanged.
     if distribution.reads_iterators:
         return [0]
     n_calls = distribution.n_calls
@@ -110,6 +103,7 @@ def _picked(distribution: Distribution) -> list[int]:
 def _room_for_one_more(n_running: int, measured: list[Measurement]) -> bool:
     if n_running == 0:
         return True
+    # The cores of this process, which may be fewer than the machine's (taskset, a SLURM job).
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     largest = max((m.peak for m in measured), default=0)
     return n_running < (cores or 1) and psutil.virtual_memory().available > 2 * largest
@@ -124,7 +118,7 @@ class _Process:
         self._peak = 0
         self._complete = True
         self._started = time.monotonic()
-        # `sys.path` of this process, because the user may have changed it since Python started.
+        # The `sys.path` of this process: the user may have changed it since Python started.
         code = (
             f"import sys; sys.path[:] = {[entry or os.getcwd() for entry in sys.path]!r}; "
             f"from acme_core.run.memory_probe import main; main({str(report)!r})"
@@ -134,19 +128,19 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            start_new_session=True,  # one signal then reaches its children as well
         )
         self._send(pickle.dumps(tuple(request)))
 
     def _send(self, content: bytes) -> None:
-        # The pipe stays open for as long as this process lives; at its end the probe kills itself.
+        # The pipe stays open while this process lives. When it closes, the probe kills itself.
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(b"%d\n%b" % (len(content), content))
             self._process.stdin.flush()
 
     def has_ended(self) -> bool:
-        """Read its memory; return whether it is done or its time is up."""
+        """Read the memory of the process; return whether it has ended or its time is up."""
         self._peak = max(self._peak, _held_by_tree(self._process.pid))
         if self._process.poll() is None:
             self._complete = time.monotonic() - self._started < SECONDS
@@ -168,7 +162,7 @@ class _Process:
         """Return the measurement of a process that has ended."""
         try:
             facts = json.loads(self._report.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError):  # killed, or crashed before it wrote its report
             error = f"its process ended with code {self._process.returncode}"
             return Measurement(
                 self.call, self._peak, error if self._complete else None, self._complete
@@ -179,8 +173,8 @@ class _Process:
 def _held_by_tree(pid: int) -> int:
     """Return the memory of a process and its children in bytes, shared pages counted once.
 
-    The proportional set size (PSS, Linux) divides each page by its number of users; forked children
-    would count all of their parent's memory again in the resident set size.
+    The proportional set size (PSS, Linux) divides each page by its number of users. Resident set
+    sizes of forked children would count the memory of their parent again.
     """
     try:
         root = psutil.Process(pid)

@@ -2,10 +2,11 @@
 
 ::
 
-    python -m acme_core.run.memory_probe REPORT   the pickled `ProbeRequest` comes on standard input
+    python -m acme_core.run.memory_probe REPORT   the pickled `ProbeRequest` is on standard input
 
 The process resembles a worker: it has the same imports, works in the client's folder, and uses one
-thread. It ends with its parent, even if that is killed: the kernel then closes standard input.
+thread. It ends with its parent, even if that is killed, because the kernel then closes its standard
+input.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from acme_core.worker.peak_memory import PeakMemory, largest_child_peak
 
 
 class ProbeRequest(NamedTuple):
-    """What the process needs to evaluate one call.
+    """One call to evaluate, and the environment of the client.
 
     Attributes
     ----------
@@ -36,7 +37,7 @@ class ProbeRequest(NamedTuple):
     columns : bytes
         The pickled arguments of the call.
     call : int
-        Its number.
+        Number of the call.
     """
 
     cwd: str
@@ -47,7 +48,8 @@ class ProbeRequest(NamedTuple):
 
 
 def main(report: str) -> None:
-    """Evaluate the call, and write peak memory in bytes and error, if any, to a file as JSON."""
+    """Evaluate the call; write peak memory in bytes and the error, if any, to a JSON file."""
+    # The size comes first, because the pipe stays open behind the request.
     size = int(sys.stdin.buffer.readline())
     request = ProbeRequest(*pickle.loads(sys.stdin.buffer.read(size)))
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -55,13 +57,13 @@ def main(report: str) -> None:
     environment.limit_threads(1)
     memory = PeakMemory()
     error = _evaluate(request)
-    # The larger one and not the sum: a child's peak includes its parent's memory at the fork.
+    # The maximum, not the sum: a child's peak includes its parent's memory at the fork.
     facts = {"peak": max(memory.read(), largest_child_peak()), "error": error}
     Path(report).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def _evaluate(request: ProbeRequest) -> str | None:
-    import distributed  # noqa: F401 # counts: a worker's memory holds it as well
+    import distributed  # noqa: F401 # a worker's memory holds it as well
 
     from acme_core.run.in_process import run_single_call
 
@@ -74,6 +76,7 @@ def _evaluate(request: ProbeRequest) -> str | None:
 
 
 def _end_with_parent() -> None:
+    # Returns when the parent closes the pipe or dies.
     sys.stdin.buffer.read()
     os.killpg(os.getpgrp(), signal.SIGKILL)
 

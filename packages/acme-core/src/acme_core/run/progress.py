@@ -10,6 +10,7 @@ from typing import Any
 
 logger = logging.getLogger(__name__)
 
+# Seconds between two lines in logs, where a bar would leave thousands of lines.
 _LINE_SECONDS = 30.0
 
 
@@ -23,7 +24,7 @@ class Progress:
     shown : bool
         Whether to show anything.
     done : int
-        Calls finished by an earlier run; they do not count for the speed.
+        Number of calls finished by an earlier run; they do not count for the speed.
     """
 
     def __init__(self, total: int, shown: bool = True, done: int = 0) -> None:
@@ -48,7 +49,7 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
         elif self._lines:
-            self._say()
+            self._log_line()
 
     def add(self, done: int, failed: int) -> None:
         """Count calls that have finished or failed."""
@@ -56,12 +57,13 @@ class Progress:
         self._failed += failed
         if self._bar is not None:
             if failed:
+                # `refresh=False`: `update` below draws the bar, at most ten times a second.
                 self._bar.set_postfix(failed=self._failed, refresh=False)
             self._bar.update(done + failed)
         elif self._lines and time.monotonic() - self._last_line > _LINE_SECONDS:
-            self._say()
+            self._log_line()
 
-    def _say(self) -> None:
+    def _log_line(self) -> None:
         self._last_line = time.monotonic()
         elapsed = self._last_line - self._began
         ended = self._done + self._failed
@@ -80,14 +82,15 @@ def _shows_bars() -> bool:
         return True
     try:
         return sys.stderr.isatty()
-    except (AttributeError, ValueError):
+    except (AttributeError, ValueError):  # no standard error, or it is closed
         return False
 
 
 def _bar(total: int, done: int) -> Any:
-    # Imported here: tqdm takes 50 ms, and scripts without a terminal never need it.
+    # Imported here: tqdm takes 50 ms, and scripts without a terminal do not need it.
     from tqdm import tqdm
 
+    # Without ipywidgets, tqdm's bar for notebooks raises; its text bar works there as well.
     if "ipykernel" in sys.modules and "ipywidgets" in sys.modules:
         from tqdm.notebook import tqdm
     return tqdm(total=total, initial=done, unit="call", desc="<ParallelMap>", dynamic_ncols=True)

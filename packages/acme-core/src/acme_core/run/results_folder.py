@@ -1,4 +1,4 @@
-"""The folder of a run: its default name, and the check that it can be used."""
+"""The output directory of a run: its default name, and the check that it can be used."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ def new_output_dir() -> Path:
     return Path.cwd() / f"ACME_{datetime.datetime.now():%Y%m%d-%H%M%S-%f}"
 
 
+# Called twice: in the constructor, for early errors, and in compute(), which may come much later.
 def check_results_folder(options: MapOptions, func: Callable[..., Any], *, resume: bool) -> None:
-    """Check that a run can write its results, without writing anything.
+    """Check without writing anything that a run can write its results.
 
     Raises
     ------

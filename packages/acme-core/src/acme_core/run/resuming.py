@@ -1,9 +1,9 @@
-"""Which calls of an earlier run are done.
+"""Decides which calls of an earlier run count as done.
 
-A file with the right name is not enough. Function, options, number of calls and shared arguments of
-the run must match; then the distributed arguments decide call by call. Arguments are compared by
-their recorded summaries. Objects without a canonical digest cannot be compared: they count as
-equal, with a warning.
+A file with the right name is not enough. The function, options, number of calls and shared
+arguments must match those of the earlier run; then the distributed arguments decide for each call.
+Arguments are compared by their recorded summaries. Objects without a canonical digest cannot be
+compared and count as equal, with a warning.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Resumption:
     Parameters
     ----------
     info : RunInfo
-        Its record, with its id and seed.
+        The record of the earlier run, with its id and seed.
     done : list of int
-        Calls that have a matching result.
+        Calls with a matching result.
     """
 
     info: RunInfo
@@ -53,15 +53,15 @@ def find_resumption(
     output_dir : Path
         The output directory.
     name : str
-        Cleaned name of the function.
+        Name of the function, cleaned for file names.
     info : RunInfo
         The record that a new run would have.
     storage : StorageOptions
-        How results are stored.
+        The way of storing results.
     distribution : Distribution
         The arguments.
     seed_given : bool
-        Whether the user gave the seed.
+        Whether the user gave a seed; otherwise the earlier one is used.
 
     Returns
     -------
@@ -82,17 +82,18 @@ def find_resumption(
     if differences:
         raise ValueError(
             f"<ParallelMap> cannot resume in {output_dir}: the results there differ in "
-            f"{', '.join(differences)}. Compute as before, or give another output_dir."
+            f"{', '.join(differences)}. Compute as before, or set another output_dir."
         )
     done = _matching_calls(found.records, distribution)
+    # Id and seed stay those of the earlier run; host, process and user are those that write now.
     earlier = replace(found.run, host=info.host, pid=info.pid, user=info.user)
     return Resumption(earlier, done)
 
 
 def _differences(earlier: RunInfo, now: RunInfo, *, seed_given: bool) -> list[str]:
     differences = [
-        f"{what} ({old!r} there, {new!r} now)"
-        for what, old, new in (
+        f"{fact} ({old!r} there, {new!r} now)"
+        for fact, old, new in (
             ("the function", earlier.function, now.function),
             ("the number of calls", earlier.n_calls, now.n_calls),
             ("the seed", earlier.seed if seed_given else now.seed, now.seed),
@@ -106,8 +107,8 @@ def _differences(earlier: RunInfo, now: RunInfo, *, seed_given: bool) -> list[st
             differences.append(f"the argument `{name}`")
         elif isinstance(new, dict) and new.get("digest") is None:
             logger.warning(
-                f"<ParallelMap> WARNING: `{name}` cannot be compared with that of the earlier run; "
-                "it counts as unchanged."
+                f"<ParallelMap> WARNING: `{name}` cannot be compared with its value in the earlier "
+                "run; it counts as unchanged."
             )
     return differences
 
@@ -124,13 +125,13 @@ def _matching_calls(records: dict[int, dict[str, Any]], distribution: Distributi
             changed += 1
     if changed:
         logger.warning(
-            f"<ParallelMap> WARNING: {changed} calls were computed with other arguments; "
+            f"<ParallelMap> WARNING: {changed} calls had other arguments in the earlier run; "
             "they run again."
         )
     return done
 
 
 def _plain(facts: Any) -> dict[str, Any]:
-    """Return facts as they look after being written to JSON and read back."""
+    """Return facts after a round trip through JSON, for comparison with recorded ones."""
     plain: dict[str, Any] = json.loads(json.dumps(facts, default=str))
     return plain

@@ -1,4 +1,4 @@
-"""One run from its start to its end: output directory, log file, call states, and clean-up."""
+"""One run from start to end: output directory, log file, call states, and clean-up."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from acme_io import Results
     from acme_io.backend import Sink
 
+# Loggers whose messages go to the log file of a run.
 LOGGERS = ("acme_core", "acme_cluster", "acme_io")
+# Different tracebacks to write to the log file; the record of the run holds all of them.
 _LOGGED_TRACEBACKS = 100
 
 
@@ -32,9 +34,9 @@ class Run:
     Parameters
     ----------
     spec : RunSpec
-        What to compute, and where the results go.
+        The function, its arguments, and the options.
     seed : int or None
-        Seed of the calls' generators; `None` draws one, or takes that of the resumed run.
+        Seed of the calls' generators; `None` draws one, or uses that of the resumed run.
     resume : bool
         Whether to continue the run found in the output directory.
 
@@ -45,11 +47,11 @@ class Run:
     store : acme_io.backend.RunStore or None
         The files of the run; `None` for results in memory.
     call_states : CallStates
-        What became of each call.
+        The state of each call.
     logfile : str or None
         Name of the log file.
     discarded : bool
-        Whether everything that the run wrote was removed.
+        Whether all files of the run were removed.
 
     Raises
     ------
@@ -101,19 +103,19 @@ class Run:
 
     @property
     def output_dir(self) -> str | None:
-        """Folder of the results, `None` in memory."""
+        """Folder of the results; `None` for results in memory."""
         return None if self.store is None else str(self.store.output_dir)
 
     @property
     def container(self) -> str | None:
-        """Name of the container, `None` where there is none."""
+        """Name of the container; `None` without one."""
         if self.store is None or self.store.container is None:
             return None
         return str(self.store.container)
 
     @property
     def sink(self) -> Sink | None:
-        """Where workers put results, `None` in memory."""
+        """The sink that workers write results to; `None` for results in memory."""
         return None if self.store is None else self.store.sink
 
     def results(self) -> Results | None:
@@ -125,12 +127,12 @@ class Run:
         return open_results(self.store.container or self.store.output_dir, allow_pickle=True)
 
     def get_ready(self) -> None:
-        """Import what accepting results needs, while the client waits for workers anyway."""
+        """Import the modules that accept results, while the client waits for workers anyway."""
         if self.store is not None:
             self.store.get_ready()
 
     def finish(self) -> None:
-        """Write the record and the container, complete as far as the run went."""
+        """Write the record and the container, with all calls that have ended."""
         if self.store is not None:
             self.call_states.recover_results()
             self.store.finish()
@@ -139,19 +141,17 @@ class Run:
         """Write the tracebacks to the log file, equal ones once."""
         if self._log is None:
             return
-        said: set[str] = set()
+        # To the file only: the console shows the summary in `ComputeError`.
+        logged: set[str] = set()
         for call, failure in sorted(self.call_states.failures.items()):
-            if failure.traceback not in said and len(said) < _LOGGED_TRACEBACKS:
-                said.add(failure.traceback)
+            if failure.traceback not in logged and len(logged) < _LOGGED_TRACEBACKS:
+                logged.add(failure.traceback)
                 self._log.emit(_record(f"<ParallelMap> ERROR: call {call}\n{failure.traceback}"))
 
     def close(self, *, discard: bool = False) -> None:
         """Close the log and release the output directory.
 
-        Parameters
-        ----------
-        discard : bool
-            Whether to remove what the run wrote; results of an earlier, resumed run stay.
+        With ``discard``, remove the files of the run, except those of a resumed run.
         """
         self.discarded = self.discarded or discard
         if self._log is not None:
@@ -172,8 +172,9 @@ class Run:
             stamp = datetime.datetime.fromtimestamp(self.info.started)
             wanted = folder / f"{self.name}_{stamp:%Y%m%d-%H%M%S-%f}.log"
         try:
+            # Opened at once, to report a wrong name before workers start.
             self._log = logging.FileHandler(wanted, encoding="utf-8", delay=False)
-        except OSError:
+        except OSError:  # the claim on the output directory must be released
             if self.store is not None:
                 self.store.close(discard=True)
             raise

@@ -1,4 +1,4 @@
-"""The identity of a run: its function, its arguments, its seed, and the software behind it."""
+"""The record of a run: its function, its arguments, its seed, and the versions of software."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def describe_run(spec: RunSpec, seed: int) -> RunInfo:
         versions=_versions(),
         options=options.on_record(),
         seed=seed,
-        # Summaries of large arrays take a digest of all their bytes; in memory nobody reads them.
+        # A summary of an array holds a digest of all its bytes, which takes time. Results in memory
+        # have no record to put it in.
         shared=_described_shared(spec.distribution) if options.write_worker_results else {},
     )
 
@@ -49,12 +50,13 @@ def _described_shared(distribution: Distribution) -> dict[str, Any]:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # no entry in the password database: containers
+    # No entry in the password database, as in containers; on Windows there is no such database.
+    except (KeyError, OSError, ImportError):
         return str(os.getuid()) if hasattr(os, "getuid") else ""
 
 
 def _versions() -> dict[str, str]:
-    """Return the versions of packages loaded by now; importing one for its version costs time."""
+    """Return the versions of loaded packages; to import one for its version would take time."""
     versions = {"python": platform.python_version()}
     for name in ("acme_core", "acme_io", "acme_cluster", "numpy", "h5py", "distributed"):
         module = sys.modules.get(name)

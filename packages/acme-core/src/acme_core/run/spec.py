@@ -1,4 +1,4 @@
-"""What a run computes: a function, its arguments, and the options of `ParallelMap`."""
+"""The specification of a run: a function, its arguments, and the options of `ParallelMap`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RunSpec:
 
     @property
     def storage(self) -> StorageOptions | None:
-        """How results are stored; `None` for results in memory."""
+        """The way of storing results; `None` for results in memory."""
         return self.options.storage if self.options.write_worker_results else None
 
     def context(
@@ -54,22 +54,14 @@ class RunSpec:
         sink: Sink | None = None,
         stop_at_failure: bool = False,
     ) -> RunContext:
-        """Return what a process needs to evaluate the calls.
+        """Return the context in which a process evaluates the calls.
 
-        Parameters
-        ----------
-        seed : int
-            Seed of the run.
-        shared : mapping
-            The shared arguments, mutable ones frozen.
-        sink : Sink, optional
-            Where results go; without it they return with the outcomes.
-        stop_at_failure : bool
-            Whether a batch ends with its first failed call.
+        ``shared`` holds the shared arguments, mutable ones frozen. Without a ``sink``, results
+        return with the outcomes.
         """
         return RunContext(
             func=self.func,
-            # The shared values travel frozen, in `shared`; the template would carry them again.
+            # The shared values travel frozen, in `shared`; the template would send them again.
             template=replace(self.distribution.template, shared={}),
             shared=shared,
             seed=seed,

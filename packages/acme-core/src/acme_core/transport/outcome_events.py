@@ -6,9 +6,9 @@
        │                                                      ▲      the name of a file in memory
        └── result of the task ◀── fetched by the engine ──────┘      large, or lost on the way
 
-Fetching a result makes the client, or the scheduler for it, connect to the worker, which takes
-some milliseconds. An event travels on connections that are open anyway, and reaches the client
-before the news that its task is done.
+Fetching a result makes the client, or the scheduler on its behalf, connect to the worker, which
+takes some milliseconds. An event travels on connections that are already open, and reaches the
+client before the message that its task is done.
 """
 
 from __future__ import annotations
@@ -16,39 +16,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from acme_core.transport import dask_internals
+
 if TYPE_CHECKING:
     from distributed import Client
 
 LARGEST_POSTED = 16 * 1024
-"""Bytes; the scheduler keeps the last thousand events of a client."""
+"""Bytes up to which an outcome is posted as an event.
 
+The scheduler keeps the last 1000 events of each topic (``distributed.admin.low-level-log-length``),
+which then take 16 MB at most.
+"""
+
+# Of this process, by run id. Runs in several threads can share one client.
 _receivers: dict[str, Callable[[int, bytes], None]] = {}
 
 
-def event_topic(client: Client) -> str:
-    """Name under which workers post to a client: no other client gets what is meant for it."""
-    return f"acme-{client.id}"
-
-
 def post_outcome(topic: str, run_id: str, number: int, content: bytes) -> None:
-    """Send an outcome on its way, from a worker, unless it is too large.
-
-    Parameters
-    ----------
-    topic : str
-        Of the client.
-    run_id : str
-        Of the run.
-    number : int
-        Of the batch.
-    content : bytes
-        The pickled outcome.
-    """
-    from distributed import get_worker
-
+    """Post the pickled outcome of a batch from a worker, unless it is too large."""
     if len(content) <= LARGEST_POSTED:
-        worker: Any = get_worker()
-        worker.log_event(topic, {"run": run_id, "batch": number, "outcome": content})
+        dask_internals.post(topic, {"run": run_id, "batch": number, "outcome": content})
 
 
 class OutcomeInbox:
@@ -57,22 +44,23 @@ class OutcomeInbox:
     Parameters
     ----------
     client : distributed.Client
-        To which they are sent.
+        The client of the run.
     run_id : str
-        Of the run.
+        Only outcomes of this run are received.
     receive : callable
-        Gets the number of a batch and its pickled outcome, in a thread of dask's.
+        Called with the number of a batch and its pickled outcome, in dask's event loop thread: it
+        must not block.
     """
 
     def __init__(self, client: Client, run_id: str, receive: Callable[[int, bytes], None]) -> None:
         self._run_id = run_id
         _receivers[run_id] = receive
-        # All runs of a client share one subscription, which stays: a late outcome finds nobody.
-        subscribe: Any = client.subscribe_topic
-        subscribe(event_topic(client), _deliver)
+        # All runs of a client share one subscription, which stays: a client has one handler per
+        # topic, and unsubscribing would cut off other runs. Late outcomes find no receiver.
+        dask_internals.subscribe(client, _deliver)
 
     def close(self) -> None:
-        """Receive nothing any more."""
+        """Stop receiving."""
         _receivers.pop(self._run_id, None)
 
 

@@ -1,11 +1,11 @@
-"""What travels between client and workers: orders there, outcomes back.
+"""The messages between client and workers.
 
 ::
 
-    client                                              worker
+    client                                            worker
     RunContext   once per run and worker  ──▶  function, shared values, where results go
     BatchRequest once per batch           ──▶  items of the distributed arguments
-    BatchOutcome                        ◀──  what became of each call, never an exception
+    BatchOutcome                          ◀──  the outcome of each call, never an exception
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class RunContext:
     shared : mapping
         The shared values by place, mutable ones as `acme_core.transport.serialization.Frozen`.
     seed : int
-        From which the generators of the calls are made.
-    sink : acme_io.sinks.Sink or None
-        Takes the results; `None` sends them back.
-    slots : acme_io.slots.Slots or None
-        What ``result_shape`` asks for, where results are sent back.
+        Seed of the calls' generators.
+    sink : acme_io.backend.Sink or None
+        Stores the results; with `None` they are sent back.
+    slots : acme_io.Slots or None
+        The parsed ``result_shape``, for results that are sent back.
     stop_at_failure : bool
         Whether a batch ends with its first failed call.
     """
@@ -55,11 +55,11 @@ class RunContext:
 
 
 class RunTicket(NamedTuple):
-    """How a worker gets at the order of a run; travels with every batch.
+    """How a worker loads the context of a run; travels with every batch.
 
-    The order itself comes as a pickle of its own, so that the working directory and the module
-    search path are set before the function is loaded. Outcomes are posted under ``topic``; large
-    ones are left in the folder ``outcome_folder``, if there is one.
+    The context is a pickle inside this message: the worker sets its working directory and module
+    search path before it loads the function. ``run_id`` is unique for each `compute`. Outcomes are
+    posted under ``topic``; large ones are left in ``outcome_folder``, if it is given.
     """
 
     run_id: str
@@ -82,7 +82,7 @@ class BatchRequest(NamedTuple):
 
 
 class CallFailure(NamedTuple):
-    """A failed call: the record of it, and the exception itself where it can be pickled."""
+    """The record of a failed call, and its exception if that can be pickled."""
 
     record: Failure
     exception: bytes | None
@@ -90,7 +90,7 @@ class CallFailure(NamedTuple):
 
 @dataclass
 class BatchOutcome:
-    """What became of a batch; calls that it did not get to are not in it.
+    """The outcome of a batch, without the calls that it did not reach.
 
     Attributes
     ----------
@@ -109,15 +109,16 @@ class BatchOutcome:
     failures : dict
         The failed calls.
     values : list or None
-        Return values, where they are sent back (`None` at failed calls).
+        Return values, if they are sent back; `None` for failed calls.
     receipt : BatchReceipt or None
-        What the sink says of its files.
+        The sink's report on its files.
     worker_failure : CallFailure or None
-        Why the worker could not work on this run at all.
+        The reason that the worker cannot work on this run at all.
     """
 
     first: int
     n_calls: int = 0
+    # Arrays: a batch may hold 50 000 calls, and an array is pickled as one block of bytes.
     started: array[float] = field(default_factory=lambda: array("d"))
     seconds: array[float] = field(default_factory=lambda: array("d"))
     peak_memory: array[int] = field(default_factory=lambda: array("q"))

@@ -1,8 +1,8 @@
-"""How functions and values travel: cloudpickle, and what makes each call's arguments its own.
+"""How functions and values are pickled, and how each call gets its own arguments.
 
-Functions of scripts and notebooks go by value. Open HDF5 files and datasets go by name and are
-opened for reading where they arrive. Values that a call could change are kept as pickles, from
-which every call gets a fresh object; values that nothing can change are passed as they are.
+Functions of scripts and notebooks are pickled by value (cloudpickle). Open HDF5 files and datasets
+are pickled by name and opened for reading on the worker. Mutable values are kept as pickles, from
+which every call gets a new object; immutable values are passed directly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pathlib
 import pickle
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from typing import IO, Any, NamedTuple, NoReturn
@@ -25,8 +25,11 @@ from typing import IO, Any, NamedTuple, NoReturn
 import cloudpickle
 
 from acme_core.arguments.lazy_types import is_array, is_h5py, loaded_types
+from acme_core.arguments.markers import unreadable_h5
 from acme_core.transport.mapped_arrays import MappedArray, Save, is_mappable
 
+# Immutable types, with their subclasses. Functions, classes and modules can be changed in
+# principle; calls on one worker share them, as they do in any program.
 _PLAIN = (
     bool,
     int,
@@ -49,16 +52,18 @@ _PLAIN = (
     types.FunctionType,
     types.BuiltinFunctionType,
 )
+# The types that most arguments have. Their subclasses may add attributes, which can be changed.
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 
 
 class _Immutable(NamedTuple):
-    """Types of values that nothing can change: exactly these, and these with their subclasses."""
+    """Immutable types: those that count exactly, and those that count with their subclasses."""
 
     exact: frozenset[type]
     kinds: tuple[type, ...]
 
 
+# Cached for both states, because NumPy may be imported after the first question.
 @functools.cache
 def _immutable(numpy_loaded: bool) -> _Immutable:
     if not numpy_loaded:
@@ -70,22 +75,23 @@ def _immutable(numpy_loaded: bool) -> _Immutable:
 
 
 def immutable_types() -> frozenset[type]:
-    """Types whose very instances nothing can change; the shortest test."""
+    """Return the immutable types that most values have; testing for them is fastest."""
     return _immutable("numpy" in sys.modules).exact
 
 
 def is_immutable(value: Any) -> bool:
-    """Whether no call can change the value for another."""
+    """Whether no call can change the value for another call."""
     types_ = _immutable("numpy" in sys.modules)
     if type(value) in types_.exact:
         return True
     if isinstance(value, types_.kinds):
+        # Fields of `numpy.void`, a record, can be assigned; all other NumPy scalars are immutable.
         return not isinstance(value, loaded_types("numpy", "void"))
     return type(value) in (tuple, frozenset) and all(map(is_immutable, value))
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
-    """cloudpickle, with HDF5 objects by name and what workers cannot import by value."""
+    """cloudpickle, with HDF5 objects by name, and by value all that workers cannot import."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -93,10 +99,20 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
 
     def reducer_override(self, obj: Any) -> Any:
         if is_h5py(obj, "File", "Group", "Dataset"):
+            # Arguments are checked before the run, but not objects inside of them.
+            if reason := unreadable_h5(obj):
+                raise ValueError(f"The HDF5 object {obj!r} {reason}")
             return open_h5, (str(obj.file.filename), str(obj.name))
-        if isinstance(obj, memoryview):  # cloudpickle would make bytes of it
+        if isinstance(obj, memoryview):  # cloudpickle would turn it into bytes
             return _reduced_view(obj)
+        if isinstance(obj, types.CodeType):
+            # cloudpickle 3.1.3 replaces the file name by "<dynamic-code>"; the tracebacks of calls
+            # would then show neither file nor source line.
+            make, arguments = self.dispatch_table[types.CodeType](obj)
+            return _code_of_file, (obj.co_filename, make, arguments)
         if isinstance(obj, types.FunctionType | type):
+            # cloudpickle pickles functions of imported modules by reference, unless the module is
+            # registered.
             module = sys.modules.get(getattr(obj, "__module__", None) or "")
             if module is not None and not is_importable(module.__name__, tuple(sys.path)):
                 self._register(module)
@@ -109,12 +125,13 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
 
 
 def dumps(value: Any) -> bytes:
-    """Pickle a value for a worker (any error of pickle comes out as it is)."""
+    """Pickle a value for a worker; errors of pickle are raised unchanged."""
     with io.BytesIO() as file:
         pickler = _Pickler(file)
         try:
             pickler.dump(value)
         finally:
+            # The registry is global; the user's own pickles must not change.
             for module in pickler.by_value:
                 cloudpickle.unregister_pickle_by_value(module)
         return file.getvalue()
@@ -122,14 +139,15 @@ def dumps(value: Any) -> bytes:
 
 @functools.lru_cache(maxsize=4096)
 def is_importable(name: str, sys_path: tuple[str, ...]) -> bool:
-    """Whether a worker with this module search path finds the module that is loaded here.
+    """Whether a worker with this module search path would import the module loaded here.
 
-    Modules that were loaded from a file by other means (as test runners and notebooks do) are
-    not found, or another one of that name is.
+    For a module that was loaded from a file by other means (as test runners do), an import finds
+    nothing, or another module of that name.
     """
     module = sys.modules[name]
     filename = getattr(module, "__file__", None)
-    if name == "__main__" or filename is None:  # cloudpickle knows; builtins
+    # cloudpickle pickles `__main__` by value itself; a module without a file is built in.
+    if name == "__main__" or filename is None:
         return True
     try:
         spec = _find_spec(name)
@@ -141,7 +159,10 @@ def is_importable(name: str, sys_path: tuple[str, ...]) -> bool:
 
 
 def _find_spec(name: str) -> ModuleSpec | None:
-    """Search for a module as the first import of it would (importlib asks what is loaded)."""
+    """Search for a module as its first import would.
+
+    `importlib.util.find_spec` returns the spec of a loaded module without a search.
+    """
     path, spec = None, None
     parts = name.split(".")
     for end in range(1, len(parts) + 1):
@@ -154,19 +175,27 @@ def _find_spec(name: str) -> ModuleSpec | None:
     return spec
 
 
+# cloudpickle's pickles need no other loader.
 loads = pickle.loads
 
 
 def open_h5(filename: str, name: str) -> Any:
-    """Open an HDF5 object for reading; its file is closed when the last object of it is gone."""
+    """Open an HDF5 object for reading; its file closes with the last object of it."""
     import h5py
 
+    # Without locks: the client has the file open, and network file systems may have none.
     file = h5py.File(filename, "r", locking=False)
     return file if name == "/" else file[name]
 
 
+def _code_of_file(
+    filename: str, make: Callable[..., types.CodeType], arguments: tuple[Any, ...]
+) -> types.CodeType:
+    return make(*arguments).replace(co_filename=filename)
+
+
 def _reduced_view(view: memoryview) -> tuple[Any, ...]:
-    """Return what makes a memoryview of the same content, format and shape, writable or not."""
+    """Return a reducer for a memoryview with the same content, format, shape and writability."""
     content = view.tobytes() if view.readonly else bytearray(view.tobytes())
     parts = (content, view.format, view.shape)
     try:
@@ -175,7 +204,7 @@ def _reduced_view(view: memoryview) -> tuple[Any, ...]:
         made = None
     if made is not None and made.format == view.format:
         return _view_of, parts
-    # `cast` knows the native formats of one letter; whatever else has a buffer, NumPy knows.
+    # `cast` takes native formats of one letter only; NumPy takes all others.
     import numpy as np
 
     return _view_of_array, (np.array(view, order="C"), view.readonly)
@@ -183,7 +212,7 @@ def _reduced_view(view: memoryview) -> tuple[Any, ...]:
 
 def _view_of(content: bytes | bytearray, format_: Any, shape: Any) -> memoryview[Any]:
     view: memoryview[Any] = memoryview(content)
-    # A view without elements cannot be given a shape.
+    # `cast` refuses a shape with a zero, as views without elements have.
     return view.cast(format_) if len(shape) == 1 else view.cast(format_, shape)
 
 
@@ -194,27 +223,27 @@ def _view_of_array(array: Any, readonly: bool) -> memoryview:
 
 @dataclass(frozen=True)
 class Frozen:
-    """A value that a call could change, as a pickle from which every call gets its own."""
+    """A mutable value as a pickle, from which every call gets a new object."""
 
     pickled: bytes | memoryview
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        """Let the pickle travel beside the one that this becomes part of, uncopied."""
+        """Keep the pickle out of band when this object is pickled, which saves a copy."""
         return Frozen, (pickle.PickleBuffer(self.pickled) if protocol >= 5 else self.pickled,)
 
     @property
     def nbytes(self) -> int:
-        """Size of the pickle."""
+        """Size of the pickle in bytes."""
         return len(self.pickled)
 
     def thaw(self) -> Any:
-        """Make a fresh object."""
+        """Return a new object."""
         return loads(self.pickled)
 
 
 @dataclass(frozen=True)
 class FrozenColumn:
-    """Items of one distributed argument, each packed by itself."""
+    """Items of one distributed argument, each one packed separately."""
 
     packed: tuple[Frozen | MappedArray, ...]
 
@@ -229,14 +258,14 @@ class FrozenColumn:
 
 
 def freeze(value: Any) -> Any:
-    """Pack a shared value: itself where it is immutable, else `Frozen`."""
+    """Return an immutable value or an HDF5 object unchanged, anything else as `Frozen`."""
     if is_immutable(value) or is_h5py(value, "File", "Group", "Dataset"):
         return value
     return Frozen(dumps(value))
 
 
 def freeze_result(call: int, value: Any) -> Any:
-    """Pack what a call returned, as it is at this moment.
+    """Pack the return value of a call in its present state.
 
     Raises
     ------
@@ -253,37 +282,31 @@ def freeze_result(call: int, value: Any) -> Any:
 
 
 def freeze_column(items: Any, save: Save) -> Any:
-    """Pack the items that a batch of calls gets of one distributed argument.
+    """Pack the items of one distributed argument for a batch of calls.
 
-    Plain numbers, text and numeric arrays go as they are; of anything else every item is
-    packed by itself, so that calls that were given the same object do not share it: large
-    arrays in files, all else as pickles.
+    Plain numbers, text and numeric arrays stay unchanged. All other items are packed one by one,
+    large arrays in files and the rest as pickles: calls that get the same object do not share it.
 
     Parameters
     ----------
     items : sequence
         The items.
     save : callable
-        Writes an array to a file and returns its name.
+        Writes an array to a file and returns the file's name.
     """
     if isinstance(items, range):
         return items
     if is_array(items) and not items.dtype.hasobject:
-        # Rows of an array are views of one block; only whole arrays as items need it.
+        # Its rows are views of the copy that the batch unpickles; no other call sees them.
         return items
+    # The set of types first: for a million items it takes 20 ms, a test of each one takes a second.
     if set(map(type, items)) <= immutable_types() or all(map(is_immutable, items)):
         return list(items)
     return FrozenColumn(tuple(_packed_item(item, save) for item in items))
 
 
 def column_nbytes(column: Any) -> int:
-    """Return about how many bytes a column takes on its way to a worker.
-
-    Parameters
-    ----------
-    column : range, numpy.ndarray, list or FrozenColumn
-        As `freeze_column` makes it.
-    """
+    """Return the approximate size of a column from `freeze_column` as a message, in bytes."""
     if isinstance(column, range):
         return 0
     if is_array(column):
@@ -291,6 +314,7 @@ def column_nbytes(column: Any) -> int:
         return nbytes
     if isinstance(column, FrozenColumn):
         return sum(item.nbytes for item in column.packed)
+    # A number takes about 8 bytes, pickled as in a list. Text is counted item by item.
     if set(map(type, column)) <= immutable_types() - {str, bytes}:
         return sys.getsizeof(column)
     return sum(map(_size, column))
@@ -313,6 +337,8 @@ def _packed_item(item: Any, save: Save) -> Frozen | MappedArray:
 
 
 class _Unsendable:
+    """Unpickles to a `TypeError`, on the worker and within the call that has the argument."""
+
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
@@ -323,5 +349,5 @@ class _Unsendable:
 def _refuse(reason: str) -> NoReturn:
     raise TypeError(
         f"an argument of this call cannot be sent to a worker ({reason}). "
-        "Pass what it is made from instead, for example a file name, and make it in the function."
+        "Pass what it is made from instead, for example a file name, and create it in the function."
     )

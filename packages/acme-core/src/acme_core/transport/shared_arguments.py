@@ -1,6 +1,6 @@
 """The shared arguments, pickled once per run, before any worker starts.
 
-An argument that cannot travel is therefore reported at once, not after a minute in a queue.
+An argument that cannot be pickled is therefore reported at once, not after a minute in a queue.
 """
 
 from __future__ import annotations
@@ -19,20 +19,13 @@ if TYPE_CHECKING:
 
 
 def pack_shared(func: Callable[..., Any], template: CallTemplate) -> dict[ArgumentKey, Any]:
-    """Pack the shared arguments, and check that the function can travel as well.
-
-    Parameters
-    ----------
-    func : callable
-        The user's function.
-    template : CallTemplate
-        Holds the shared arguments.
+    """Pack the shared arguments, and check that the function can be pickled as well.
 
     Returns
     -------
     dict
-        The packed values by place. Large arrays are left as they are: they go to files of their
-        own once it is known where the workers are.
+        The packed values by place. Large arrays are unchanged: they go to their own files
+        once the locations of the workers are known.
 
     Raises
     ------
@@ -45,13 +38,14 @@ def pack_shared(func: Callable[..., Any], template: CallTemplate) -> dict[Argume
         for place, value in template.shared.items()
     }
     try:
+        # The pickle is discarded: the function travels within the `RunContext`, pickled later.
         serialization.dumps(func)
     except Exception as error:
         raise UnpicklableError(
             f"<ParallelMap> {name} cannot be sent to the workers: "
-            f"{type(error).__name__}: {error}. Make locks, open files, connections and "
+            f"{type(error).__name__}: {error}. Create locks, open files, connections and "
             "generators inside the function instead of using those of the surrounding code; "
-            "compute(debug=True) runs it here."
+            "compute(debug=True) runs it in this process."
         ) from error
     return shared
 
@@ -63,15 +57,15 @@ def _packed(value: Any, parameter: str, name: str) -> Any:
         raise UnpicklableError(
             f"<ParallelMap> the argument `{parameter}` of {name} cannot be "
             f"sent to the workers: {type(error).__name__}: {error}. Pass what it is made from, "
-            "for example a file name, and make it in the function."
+            "for example a file name, and create it in the function."
         ) from error
 
 
 def freeze_where_possible(shared: Mapping[ArgumentKey, Any]) -> dict[ArgumentKey, Any]:
-    """Freeze the shared arguments for calls in this process, which may get anything.
+    """Freeze the shared arguments for calls in this process, except those that cannot be pickled.
 
     Each call gets its own copy of a mutable value, as on a worker. A value that cannot be pickled
-    (a lock, a connection) goes to all calls as it is: that is what debugging here is for.
+    (a lock, a connection) goes to all calls itself, because calls in this process can use it.
     """
     packed = dict(shared)
     for key, value in shared.items():

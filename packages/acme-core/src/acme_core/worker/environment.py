@@ -1,7 +1,7 @@
-"""Makes a worker process look like the place where the user called `compute`.
+"""Makes a worker process resemble the process in which the user called `compute`.
 
-Working directory, module search path, thread pools, and the modules that were imported from
-files which may change between two runs.
+Covers the working directory, the module search path, the sizes of thread pools, and imported
+modules whose files may change between two runs.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from collections.abc import Iterable
 
 from acme_core.worker.libraries import is_library
 
+# Of the worker itself, kept behind the client's entries: it may have another environment.
 _own_path = tuple(sys.path)
 _environment_at_start = dict(os.environ)
+# User modules: name -> file and time of its last change, in nanoseconds since the epoch.
 _imported: dict[str, tuple[str, int]] = {}
 _seen: set[str] = set()
 _n_modules = 0
+# Read by each library when it is loaded, not later.
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -30,8 +33,9 @@ _THREAD_VARIABLES = (
 
 def enter_client_environment(cwd: str, sys_path: Iterable[str]) -> None:
     """Use the client's working directory and module search path."""
-    # A worker on a machine that has no such folder works where it is.
+    # On a machine without that folder, the worker stays in its own.
     with contextlib.suppress(OSError):
+        # Compared first: a change of directory is a request to the server on network file systems.
         if os.getcwd() != cwd:
             os.chdir(cwd)
     wanted = list(sys_path)
@@ -39,18 +43,15 @@ def enter_client_environment(cwd: str, sys_path: Iterable[str]) -> None:
 
 
 def limit_threads(n_cores: int) -> None:
-    """Hold BLAS and OpenMP to the cores of this worker, loaded by now or later.
+    """Limit the thread pools of BLAS and OpenMP to ``n_cores``, whether loaded yet or not.
 
-    Parameters
-    ----------
-    n_cores : int
-        Number of threads that each pool may have.
+    By default each pool has as many threads as the machine has cores, in every worker.
     """
-    # Read when numba is imported, which no worker has done before its first call.
+    # numba reads it when it is imported, which no worker does before its first call.
     os.environ["NUMBA_NUM_THREADS"] = str(n_cores)
     wanted = dict.fromkeys(_THREAD_VARIABLES, str(n_cores))
     if wanted.items() <= _environment_at_start.items():
-        return  # every library has read it, or will when it is loaded
+        return  # loaded libraries have read the limits, others will
     import threadpoolctl
 
     os.environ.update(wanted)
@@ -58,14 +59,16 @@ def limit_threads(n_cores: int) -> None:
 
 
 def worker_cores(n_threads: int) -> int:
-    """Cores that one worker may use: what its starter reserved, else one per worker thread."""
+    """Return the number of cores of this worker: those reserved for it, else one per thread."""
+    # Set by acme_cluster for jobs with several cores per worker.
     reserved = os.environ.get("ACME_WORKER_CORES", "")
     return int(reserved) if reserved.isdigit() and int(reserved) else max(1, n_threads)
 
 
 def note_imports() -> None:
-    """Remember the state on disk of modules that are not libraries; cheap if none is new."""
+    """Record the state on disk of the user's modules; cheap if no module is new."""
     global _n_modules
+    # After every batch: the count tells in well under a microsecond that nothing was imported.
     if len(sys.modules) == _n_modules:
         return
     for name, module in list(sys.modules.items()):
@@ -80,7 +83,7 @@ def note_imports() -> None:
 
 
 def changed_modules() -> list[str]:
-    """Names of imported modules whose files are not what they were when imported."""
+    """Return the names of imported modules whose files have changed since, or are gone."""
     changed = []
     for name, (filename, mtime) in _imported.items():
         try:

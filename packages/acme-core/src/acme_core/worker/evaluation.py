@@ -1,12 +1,12 @@
-"""What runs on a worker: the calls of one batch, one after the other.
+"""Evaluates the calls of one batch, one after the other.
 
 ::
 
-    for each call:  fresh arguments ─▶ user's function ─▶ value ─▶ writer (files) or outcome
-                         │                  │                           │
-                         └────── an exception at any point is that call's failure
+    for each call:  new arguments ─▶ user's function ─▶ value ─▶ writer (files) or outcome
+                         │                 │                          │
+                         └── an exception at any point is the failure of that call
 
-The same code runs the calls in this process for ``compute(debug=True)``.
+``compute(debug=True)`` runs its calls through the same code, in the client's process.
 """
 
 from __future__ import annotations
@@ -30,13 +30,18 @@ if TYPE_CHECKING:
     from acme_io.backend import BatchReceipt
 
 BATCH_SECONDS = 0.5
-"""After this time a batch ends with the call that it is at; the rest travels again."""
+"""Seconds after which a batch ends with its current call; the other calls are sent again.
 
+It bounds the cost of a wrong estimate of run times, and the time until a run that is interrupted
+can end.
+"""
+
+# Looked up once: it is tested after every call.
 _IMMUTABLE = immutable_types()
 
 
 def generator_for(seed: int, call: int) -> np.random.Generator:
-    """Random generator of one call: depends on the seed and the call's number alone.
+    """Return the random generator of a call, which depends only on the seed and its number.
 
     Parameters
     ----------
@@ -48,31 +53,28 @@ def generator_for(seed: int, call: int) -> np.random.Generator:
     Returns
     -------
     numpy.random.Generator
-        Child ``call`` of ``numpy.random.SeedSequence(seed)``, as its ``spawn`` would make it.
+        Seeded by child ``call`` of ``numpy.random.SeedSequence(seed)``, as ``spawn`` makes it.
     """
+    # `spawn` makes children in order; the key gives any of them directly.
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(call,)))
 
 
 class CallArguments:
-    """Makes the arguments of each call of a run.
+    """Makes the arguments of each call of a run, from its context and the items of the call."""
 
-    Parameters
-    ----------
-    order : RunContext
-        Says where each argument goes, and has the shared ones.
-    """
-
-    def __init__(self, order: RunContext) -> None:
-        template = order.template
-        self._order = order
+    def __init__(self, context: RunContext) -> None:
+        template = context.template
+        self._context = context
         self._template = template
         self._distributed_names = template.distributed_names
-        self._positional = [order.shared.get(i) for i in range(template.n_positional)]
-        self._keywords = {p: v for p, v in order.shared.items() if isinstance(p, str)}
+        # Distributed arguments are None here, until a call puts its items in their places.
+        self._positional = [context.shared.get(i) for i in range(template.n_positional)]
+        self._keywords = {p: v for p, v in context.shared.items() if isinstance(p, str)}
         self._frozen = {
-            p: v for p, v in order.shared.items() if isinstance(v, Frozen | MappedArray)
+            p: v for p, v in context.shared.items() if isinstance(v, Frozen | MappedArray)
         }
-        # Mostly the distributed arguments come first, and all else is the same for every call.
+        # The usual case, made fast: the distributed arguments come first, and all others are
+        # immutable and the same for every call.
         n_first = len(template.places)
         self._rest = tuple(self._positional[n_first:])
         self._plain = (
@@ -83,7 +85,7 @@ class CallArguments:
         )
 
     def for_call(self, call: int, items: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Positional and keyword arguments of one call, mutable ones made anew."""
+        """Return positional and keyword arguments of one call, with new mutable objects."""
         template = self._template
         if self._plain:
             args = (*items, *self._rest) if self._rest else items
@@ -98,11 +100,11 @@ class CallArguments:
         if template.task_id is not None:
             _put(args, kwargs, template.task_id, call)
         if template.rng is not None:
-            kwargs[template.rng] = generator_for(self._order.seed, call)
+            kwargs[template.rng] = generator_for(self._context.seed, call)
         return args, kwargs
 
     def on_record(self, items: Sequence[Any]) -> dict[str, Any]:
-        """Distributed arguments of one call by parameter name."""
+        """Return the distributed arguments of one call by parameter name."""
         return dict(zip(self._distributed_names, items, strict=True))
 
 
@@ -114,16 +116,16 @@ def _put(args: list[Any], kwargs: dict[str, Any], place: ArgumentKey, value: Any
 
 
 class UnreadableArguments:
-    """Stands for the items of a call that cannot be unpickled."""
+    """Takes the place of a call's items if one of them cannot be unpickled."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
 
 def rows_of(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
-    """Items of each call of a batch: a sequence, or `UnreadableArguments`."""
+    """Iterate over the calls of a batch: the items of each one, or `UnreadableArguments`."""
     no_items: tuple[Any, ...] = ()
-    if not columns:
+    if not columns:  # the same call n times
         return itertools.repeat(no_items, n_calls)
     if any(isinstance(column, FrozenColumn) for column in columns):
         return _read_rows(columns, n_calls)
@@ -132,6 +134,7 @@ def rows_of(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
 
 def _read_rows(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
     iterators = [iter(column) for column in columns]
+    # By hand: an exception in `zip` would end the iteration for all later calls.
     for _ in range(n_calls):
         row: list[Any] = []
         unreadable = None
@@ -144,11 +147,11 @@ def _read_rows(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
 
 
 class BatchEvaluation:
-    """Evaluates the calls of one batch and keeps the outcome.
+    """Evaluates the calls of one batch and builds its outcome.
 
     Parameters
     ----------
-    order : RunContext
+    context : RunContext
         The run.
     first, n_calls : int
         The calls ``first`` to ``first + n_calls - 1``.
@@ -157,12 +160,12 @@ class BatchEvaluation:
     worker : str
         Address of this worker.
     reraise : bool
-        Whether an exception of a call leaves `run` instead of becoming part of the outcome.
+        Whether an exception of a call propagates, instead of becoming part of the outcome.
     """
 
     def __init__(
         self,
-        order: RunContext,
+        context: RunContext,
         first: int,
         n_calls: int,
         *,
@@ -170,13 +173,13 @@ class BatchEvaluation:
         worker: str = "",
         reraise: bool = False,
     ) -> None:
-        self._order = order
+        self._context = context
         self._reraise = reraise
         self._n_calls = n_calls
         self._attempt = attempt
-        self._arguments = CallArguments(order)
+        self._arguments = CallArguments(context)
         self._began = time.perf_counter()
-        self._writer = order.sink.open(range(first, first + n_calls)) if order.sink else None
+        self._writer = context.sink.open(range(first, first + n_calls)) if context.sink else None
         self.outcome = BatchOutcome(first=first, worker=worker)
         if self._writer is None:
             self.outcome.values = []
@@ -186,24 +189,23 @@ class BatchEvaluation:
         try:
             self.evaluate(rows_of(columns, self._n_calls))
             return self.close(columns)
+        # Also at Ctrl-C in this process, which leaves no unfinished file.
         except BaseException:
             if self._writer is not None:
                 self._writer.abort()
             raise
 
     def close(self, columns: Sequence[Any] = ()) -> BatchOutcome:
-        """Finish the files of the batch; return what became of the calls evaluated so far.
+        """Finish the files of the batch and return the outcome of the calls evaluated so far.
 
-        Parameters
-        ----------
-        columns : sequence
-            The arguments, for the record of calls whose results cannot be stored.
+        ``columns`` are the arguments, for the record of calls whose results cannot be stored.
         """
         outcome = self.outcome
         facts: list[Any] = [outcome.seconds, outcome.started, outcome.peak_memory]
         if outcome.values is not None:
             facts.append(outcome.values)
-        # An interrupt (Ctrl-C in this process) may come between two of these.
+        # An interrupt (Ctrl-C in this process) may come between two appends: a call without all
+        # facts did not finish.
         outcome.n_calls = min(map(len, facts))
         for fact in facts:
             del fact[outcome.n_calls :]
@@ -213,12 +215,13 @@ class BatchEvaluation:
         return outcome
 
     def evaluate(self, rows: Iterator[Any]) -> None:
-        """Evaluate calls, given the items of each, until the time of a batch is over."""
+        """Evaluate calls, given the items of each one, until the time of a batch is over."""
+        # One offset per batch: calls are timed by the monotonic clock, which nobody can set back.
         self._evaluate(rows, self._began, time.time() - time.perf_counter())
 
     def _evaluate(self, rows: Iterator[Any], began: float, to_wall_clock: float) -> None:
-        # Ten thousand calls of a microsecond go through this loop: everything in it counts.
-        outcome, func, arguments = self.outcome, self._order.func, self._arguments
+        # 50 000 calls of a microsecond may go through this loop: every attribute lookup counts.
+        outcome, func, arguments = self.outcome, self._context.func, self._arguments
         clock, memory = time.perf_counter, PeakMemory()
         for call, row in enumerate(rows, outcome.first):
             value, error = None, None
@@ -227,8 +230,12 @@ class BatchEvaluation:
                 if type(row) is UnreadableArguments:
                     raise row.error
                 args, kwargs = arguments.for_call(call, row)
+                # Again: the time to unpickle arguments is not the user's.
                 start = clock()
                 value = func(*args, **kwargs)
+            # sys.exit() in the user's function must not end the worker. KeyboardInterrupt can only
+            # come from the function: for a signal, Python raises it in the main thread, and dask
+            # runs tasks in another one.
             except (Exception, SystemExit, KeyboardInterrupt) as raised:
                 if self._reraise:
                     raise
@@ -241,19 +248,19 @@ class BatchEvaluation:
                 error = self._keep(call, row, value)
             if error is not None:
                 self._fail(call, row, error)
-            if end - began > BATCH_SECONDS or (error is not None and self._order.stop_at_failure):
+            if end - began > BATCH_SECONDS or (error is not None and self._context.stop_at_failure):
                 break
 
     def _keep(self, call: int, row: Any, value: Any) -> Exception | None:
-        """Hand the value on; what speaks against it is the failure of the call."""
+        """Pass the value on; return the reason if it cannot be stored or sent."""
         if self._writer is not None:
             self._writer.put(self._report(call, row), value)
             return None
         try:
-            if self._order.slots is not None:
-                first, others = self._order.slots.split(value)
-                value = self._order.slots.fit(first), others
-            # As it is now: the next call may change the object, if it is one that lives on.
+            if self._context.slots is not None:
+                first, others = self._context.slots.split(value)
+                value = self._context.slots.fit(first), others
+            # Pickled now: the next call may change the object, for instance a global array.
             packed = value if type(value) in _IMMUTABLE else freeze_result(call, value)
         except (TypeError, ValueError) as misfit:
             return misfit
@@ -262,7 +269,7 @@ class BatchEvaluation:
         return None
 
     def _take_receipt(self, receipt: BatchReceipt, columns: Sequence[Any]) -> None:
-        """Count what cannot be stored as a failure of its call like any other."""
+        """Turn results that could not be stored into failures of their calls."""
         self.outcome.receipt = receipt
         for call, error in receipt.errors.items():
             if self._reraise:
@@ -270,6 +277,7 @@ class BatchEvaluation:
             at = call - self.outcome.first
             (row,) = rows_of([column[at : at + 1] for column in columns], 1)
             self.outcome.failures[call] = self._failure(row, error)
+        # The failures carry them from here on; exceptions may not even be picklable.
         receipt.errors = {}
 
     def _fail(self, call: int, row: Any, error: BaseException) -> None:
@@ -281,12 +289,12 @@ class BatchEvaluation:
             self.outcome.values.append(None)
 
     def _failure(self, row: Any, error: BaseException) -> CallFailure:
-        # One exception object per batch is enough: the first of the run becomes the cause.
+        # One exception object per batch is enough: only one becomes the cause of `ComputeError`.
         keep_exception = not self.outcome.failures
         return describe(error, self._on_record(row), keep_exception=keep_exception)
 
     def _on_record(self, row: Any) -> dict[str, Any]:
-        """Return the distributed arguments of a call by name, none where they cannot be read."""
+        """Return the distributed arguments of a call by name; none if they cannot be read."""
         return {} if isinstance(row, UnreadableArguments) else self._arguments.on_record(row)
 
     def _report(self, call: int, row: Any) -> CallReport:

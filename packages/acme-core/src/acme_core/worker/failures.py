@@ -1,4 +1,4 @@
-"""From an exception in a call to its record on the client, and back to an exception there."""
+"""Turns an exception of a call into a record, and the record into an exception on the client."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from acme_core.worker.libraries import is_library
 from acme_io.backend import Failure
 from acme_io.backend import describe as describe_argument
 
-_OWN = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep  # acme_core itself
-_EXCEPTION_LIMIT = 1_000_000  # bytes; a larger exception object stays on the worker
+# The folder of acme_core.
+_OWN = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep
+# Bytes up to which a pickled exception travels: it may hold the arrays that the call worked on.
+_EXCEPTION_LIMIT = 1_000_000
 
 
 def describe(
@@ -24,10 +26,9 @@ def describe(
     *,
     keep_exception: bool = True,
 ) -> CallFailure:
-    """Make the record of an exception that a call raised.
+    """Return the record of an exception that a call raised, and the exception if it is picklable.
 
-    The traceback holds the user's frames alone. The exception itself goes along where it can be
-    pickled and read back.
+    The traceback holds the user's frames only.
 
     Parameters
     ----------
@@ -36,13 +37,13 @@ def describe(
     arguments : mapping of str to object, optional
         Distributed arguments of the call by parameter name; the record keeps summaries.
     keep_exception : bool
-        Whether to keep the exception object beside its text.
+        Whether to keep the exception object besides its text.
     """
     trace = "".join(_without_libraries(traceback.TracebackException.from_exception(error)).format())
     try:
         text = str(error)
-    except Exception as unprintable:
-        text = f"(its text cannot be had: {unprintable!r})"
+    except Exception as unprintable:  # `__str__` is the user's code
+        text = f"(no text: str() raised {unprintable!r})"
     summaries = {name: describe_argument(value) for name, value in (arguments or {}).items()}
     record = Failure(type(error).__name__, text, trace, summaries)
     return CallFailure(record, _pickled(error) if keep_exception else None)
@@ -50,7 +51,9 @@ def describe(
 
 def _pickled(error: BaseException) -> bytes | None:
     try:
+        # The traceback cannot be pickled. It would also keep the arguments of the call alive.
         pickled = cloudpickle.dumps(error.with_traceback(None))
+        # Exceptions whose `__init__` takes other arguments than `args` fail only when loaded.
         cloudpickle.loads(pickled)
     except Exception:
         return None
@@ -58,9 +61,9 @@ def _pickled(error: BaseException) -> bytes | None:
 
 
 def _without_libraries(trace: traceback.TracebackException) -> traceback.TracebackException:
-    """Drop the frames of libraries and of this package, also from what led to the exception.
+    """Drop frames of libraries and of this package, also from causes and contexts.
 
-    Where a library's function is what was called, nothing else would be left: its frames stay.
+    If the failed call is that of a library's function, no other frame is left: its frames stay.
     """
     kept = [frame for frame in trace.stack if not _is_ours(frame.filename)]
     users = [frame for frame in kept if not _is_foreign(frame.filename)]
@@ -71,6 +74,7 @@ def _without_libraries(trace: traceback.TracebackException) -> traceback.Traceba
     return trace
 
 
+# Cached: thousands of calls may fail in the same way, and resolving a path asks the file system.
 @functools.lru_cache(maxsize=1024)
 def _is_ours(filename: str) -> bool:
     return os.path.realpath(filename).startswith(_OWN)
@@ -82,11 +86,11 @@ def _is_foreign(filename: str) -> bool:
 
 
 def exception_of(failure: CallFailure) -> BaseException:
-    """Bring back the exception of a failed call, or a stand-in that carries its text."""
+    """Return the exception of a failed call, or a `RuntimeError` with its text."""
     if failure.exception is not None:
         try:
             error = cloudpickle.loads(failure.exception)
-        except Exception:
+        except Exception:  # its class cannot be imported here
             error = None
         if isinstance(error, BaseException):
             error.add_note(f"Raised on a worker:\n{failure.record.traceback}")

@@ -1,4 +1,4 @@
-"""Which files belong to Python and installed libraries, not to the user."""
+"""Tells files of Python and installed libraries from the user's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sysconfig
 __all__ = ["is_library"]
 
 _PATHS = sysconfig.get_paths()
+# Both spellings: in many environments, ``lib64`` is a link to ``lib``.
 _FOLDERS = tuple(
     {
         folder + os.sep
@@ -15,25 +16,16 @@ _FOLDERS = tuple(
         for folder in (_PATHS[key], os.path.realpath(_PATHS[key]))
     }
 )
-# Of other environments on the search path: the system's below a virtual one, a user's own.
+# Packages of other environments on the search path: the system's, or the user's (`pip --user`).
 _INSTALLED = tuple(f"{os.sep}{name}{os.sep}" for name in ("site-packages", "dist-packages"))
 
 
 def is_library(filename: str) -> bool:
-    """Tell whether a file was installed.
+    """Whether a source file belongs to the standard library or to an installed package.
 
-    Parameters
-    ----------
-    filename : str
-        Name of a source file.
-
-    Returns
-    -------
-    bool
-        True for the standard library and for all that lies in a folder of installed packages.
-        Links are followed.
+    Links are followed.
     """
-    # Resolving a path asks the file system about each of its parts; most need it not.
+    # Plain names first: resolving a path asks the file system about each of its parts.
     return _among_libraries(filename) or _among_libraries(os.path.realpath(filename))
 
 

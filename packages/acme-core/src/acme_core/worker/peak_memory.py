@@ -1,8 +1,8 @@
-"""Peak memory of this process, per call where that is cheap enough.
+"""Peak memory of this process, per call if the call is long enough.
 
-On Linux the kernel keeps the peak of the resident set (``VmHWM``) and forgets it on request
-(``/proc/self/clear_refs``, see proc(5)). A reading costs some ten microseconds, so only calls of
-at least a tenth of a second get one of their own; shorter ones carry the latest of their batch.
+On Linux the kernel records the peak of the resident set (``VmHWM``) and resets it on request
+(``/proc/self/clear_refs``, see proc(5)). A reading takes some ten microseconds: calls of at least a
+tenth of a second get their own, shorter ones share the latest reading of their batch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 OWN_READING_FROM = 0.1
-"""Run time in seconds from which on a call gets a reading of its own."""
+"""Run time in seconds from which a call gets its own reading, which then costs 0.01 % of it."""
 
 
 class PeakMemory:
@@ -18,19 +18,20 @@ class PeakMemory:
 
     def __init__(self) -> None:
         self._reading = 0
+        # The first call gets a reading, however short it is.
         self._next = float("-inf")
         self.reset()
 
     def reset(self) -> None:
-        """Start anew from what the process holds now, where the system allows it."""
+        """Reset the peak to the memory that the process holds now, if the system allows it."""
         try:
             with open("/proc/self/clear_refs", "w") as file:
-                file.write("5")
+                file.write("5")  # 5 resets VmHWM, since Linux 4.0
         except OSError:
             return
 
     def read(self) -> int:
-        """Return the peak since the last `reset`, or that of the whole life of the process."""
+        """Return the peak since the last `reset`, without Linux since the process started."""
         try:
             with open("/proc/self/status", "rb") as file:
                 status = file.read()
@@ -40,14 +41,14 @@ class PeakMemory:
             return _lifetime_peak()
 
     def after_call(self, seconds: float, now: float) -> int:
-        """Return the peak to be recorded for a call.
+        """Return the peak to record for a call.
 
         Parameters
         ----------
         seconds : float
-            How long it took.
+            Run time of the call.
         now : float
-            When it ended, on any clock.
+            Time at which it ended, by any clock.
         """
         if seconds >= OWN_READING_FROM:
             self._reading = self.read()
@@ -60,9 +61,9 @@ class PeakMemory:
 
 
 def largest_child_peak() -> int:
-    """Return the peak of the largest child that has ended, in bytes.
+    """Return the peak of the largest child process that has ended, in bytes.
 
-    What a child is said to have had includes its parent's memory at the fork.
+    It includes the memory of the parent at the time of the fork.
     """
     return _peak_of("RUSAGE_CHILDREN")
 
@@ -76,5 +77,6 @@ def _peak_of(whom: str) -> int:
         import resource
     except ImportError:  # Windows
         return 0
+    # ru_maxrss counts kilobytes on Linux, bytes on macOS.
     peak = resource.getrusage(getattr(resource, whom)).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

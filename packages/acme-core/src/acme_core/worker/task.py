@@ -1,25 +1,29 @@
-"""The dask task: takes the order of one batch, gives back its outcome, both as pickles.
+"""The dask task: takes the request for one batch and returns its outcome, both as pickles.
 
-dask sees two opaque byte strings, so that it neither walks through arguments nor hashes them. A
-worker keeps the order of the run that it last worked on; a restarted worker loads it again.
+dask sees two opaque byte strings: it neither traverses arguments nor hashes them. A worker caches
+the contexts of its last runs; a restarted worker loads the context again.
 """
 
 from __future__ import annotations
 
 import pickle
 import threading
-from typing import Any
 
 from acme_core.errors import OutdatedWorkerError
-from acme_core.transport import large_objects, outcome_events, serialization
+from acme_core.transport import dask_internals, large_objects, outcome_events, serialization
 from acme_core.transport.protocol import BatchOutcome, BatchRequest, RunContext, RunTicket
 from acme_core.worker import environment
 from acme_core.worker.evaluation import BatchEvaluation
 from acme_core.worker.failures import describe
 
+# Contexts to keep: one per run, for programs with runs in several threads. Each one may hold large
+# shared arguments.
+_KEPT_CONTEXTS = 4
+
+# A worker with several threads runs several tasks of one run at a time.
 _lock = threading.Lock()
-_orders: dict[str, RunContext] = {}
-_KEPT_ORDERS = 4
+# By run id, the oldest first.
+_contexts: dict[str, RunContext] = {}
 
 
 def run_batch(pickled: bytes) -> bytes:
@@ -33,50 +37,43 @@ def run_batch(pickled: bytes) -> bytes:
     Returns
     -------
     bytes
-        A pickled `acme_core.transport.protocol.BatchOutcome`. No exception leaves this function
-        but those that end the process.
+        A pickled `acme_core.transport.protocol.BatchOutcome`, also if the worker cannot run the
+        batch. Only exceptions that end the process are raised.
     """
     batch: BatchRequest = pickle.loads(pickled)
-    worker, n_threads = _this_worker()
+    worker, n_threads = dask_internals.current_worker() or ("", 1)
     try:
-        order = _order_of(batch.ticket, n_threads)
+        context = _context_of(batch.ticket, n_threads)
         columns = serialization.loads(large_objects.unpack(batch.columns))
         calls = BatchEvaluation(
-            order, batch.first, batch.n_calls, attempt=batch.attempt, worker=worker
+            context, batch.first, batch.n_calls, attempt=batch.attempt, worker=worker
         )
         outcome = calls.run(columns)
     except Exception as error:
         outcome = BatchOutcome(batch.first, worker=worker, worker_failure=describe(error))
     environment.note_imports()
     content = large_objects.pack_outcome(outcome, batch.ticket.outcome_folder)
+    # Posted and returned: an event may be lost with its connection, a result is fetched then.
     if worker:
         outcome_events.post_outcome(batch.ticket.topic, batch.ticket.run_id, batch.number, content)
     return content
 
 
-def _order_of(ticket: RunTicket, n_threads: int) -> RunContext:
-    """Load the order of a run, once per run and worker."""
+def _context_of(ticket: RunTicket, n_threads: int) -> RunContext:
+    """Return the context of a run, loaded at its first batch on this worker."""
     with _lock:
+        # For every batch, because the calls of another run may have changed both.
         environment.enter_client_environment(ticket.cwd, ticket.sys_path)
-        order = _orders.get(ticket.run_id)
-        if order is None:
+        context = _contexts.get(ticket.run_id)
+        if context is None:
+            # Before the function is loaded: it would use the old modules.
             changed = environment.changed_modules()
             if changed:
                 raise OutdatedWorkerError(", ".join(sorted(changed)))
             environment.limit_threads(environment.worker_cores(n_threads))
-            order = _orders[ticket.run_id] = serialization.loads(
+            context = _contexts[ticket.run_id] = serialization.loads(
                 large_objects.unpack(ticket.context)
             )
-            while len(_orders) > _KEPT_ORDERS:
-                _orders.pop(next(iter(_orders)))
-        return order
-
-
-def _this_worker() -> tuple[str, int]:
-    from distributed import get_worker
-
-    try:
-        worker: Any = get_worker()
-    except ValueError:
-        return "", 1
-    return worker.address, worker.state.nthreads
+            while len(_contexts) > _KEPT_CONTEXTS:
+                _contexts.pop(next(iter(_contexts)))
+        return context

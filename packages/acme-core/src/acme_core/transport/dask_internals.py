@@ -1,0 +1,165 @@
+"""Everything that acme_core uses of dask and distributed beyond their documented interface.
+
+A new release may change any of it without notice. All of it was verified with distributed 2025.1.0
+(the oldest version allowed) and 2026.8.0; the tests named here are in
+``tests/transport/test_dask_internals.py`` and fail when the behaviour changes.
+
+======================  ==================================================  =======================
+function                relies on                                           test
+======================  ==================================================  =======================
+`submit`                `Client.map` keeps tuple keys and merges            ``test_key_comes_back``,
+                        `dask.annotate`; ``workers`` may map keys to        ``test_runs_on_chosen``,
+                        workers, and is unpickled by the scheduler          ``test_runs_elsewhere``
+`batch_number`          `Future.key` is the key as submitted                ``test_key_comes_back``
+`is_data_lost`          `Future.status` goes from "finished" to "lost" or   ``test_lost_result``
+                        "pending" when the only worker with it dies
+`is_worker_death`       a task whose worker dies ends in `KilledWorker`     ``test_worker_death``
+                        if ``allowed_failures`` is 0
+`unassigned`            `Client.processing` lists tasks that run or are     ``test_unassigned``,
+                        queued at a worker, and no others                   ``…_without_workers``
+`cancel`                `Client.status` is "running" until the client is    ``test_cancel``,
+                        closed                                              ``test_cancel_closed``
+`event_topic`           `Client.id` is unique                               ``test_topics_differ``
+`subscribe`, `post`     an event that a task posts arrives before the       ``test_event_order``
+                        client learns that the task is done
+`current_worker`        `Worker.address`; `Worker.state.nthreads`           ``test_current_worker``
+`started_by_acme`       `Client.cluster` is the object it was made with,    ``test_started_by_acme``
+                        `None` for an address
+`MANY_WORKERS`          the limit in `decide_worker_non_rootish` of         ``test_many_workers``
+                        ``distributed/scheduler.py``
+======================  ==================================================  =======================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distributed import Client
+    from distributed import Future as DaskFuture
+
+    Future = DaskFuture[Any]
+
+__all__ = [
+    "MANY_WORKERS",
+    "batch_number",
+    "cancel",
+    "current_worker",
+    "event_topic",
+    "is_data_lost",
+    "is_worker_death",
+    "post",
+    "started_by_acme",
+    "submit",
+    "subscribe",
+    "unassigned",
+]
+
+MANY_WORKERS = 20
+"""Number of workers from which dask's scheduler deals out tasks in turn.
+
+Below it, the scheduler compares how much each worker still has to do.
+"""
+
+
+# -- tasks ---------------------------------------------------------------------------------
+
+
+def submit(
+    client: Client,
+    func: Callable[[Any], Any],
+    arguments: Sequence[Any],
+    keys: Sequence[tuple[str, int]],
+    workers: Mapping[tuple[str, int], str],
+) -> list[Future]:
+    """Submit one task per argument in one message, each to its worker in ``workers``, if any."""
+    send: Any = client.map
+    # `pure=False` and explicit keys: dask never merges equal calls.
+    if not workers:
+        futures: list[Future] = send(func, list(arguments), key=list(keys), pure=False)
+        return futures
+    from dask.base import annotate
+
+    # `Client.map(workers=...)` takes one list for all tasks; only an annotation can be a callable
+    # of the key. A method of a builtin class: the scheduler unpickles it without this package.
+    chosen = {key: [worker] for key, worker in workers.items()}.get
+    # Without `allow_other_workers`, tasks for a worker that is gone would wait forever.
+    with annotate(workers=chosen, allow_other_workers=True):
+        futures = send(func, list(arguments), key=list(keys), pure=False)
+    return futures
+
+
+def batch_number(future: Future) -> int:
+    """Return the number in the key of a future from `submit`."""
+    key: Any = future.key
+    number: int = key[1]
+    return number
+
+
+def is_data_lost(future: Future) -> bool:
+    """Whether a task ended but its result went with its worker; dask may be repeating it."""
+    return future.status in ("lost", "pending")
+
+
+def is_worker_death(error: BaseException | None) -> bool:
+    """Whether a task failed because its worker died."""
+    from distributed import KilledWorker
+
+    return isinstance(error, KilledWorker)
+
+
+def unassigned(client: Client, futures: Mapping[int, Future]) -> set[int]:
+    """Ask the scheduler which tasks no worker has; ended ones are among them."""
+    ask: Any = client.processing
+    assigned = {key for keys in ask().values() for key in keys}
+    return {number for number, future in futures.items() if future.key not in assigned}
+
+
+def cancel(client: Client, futures: Iterable[Future]) -> None:
+    """Cancel tasks, even if another client wants them; do nothing once the client is closed."""
+    wanted = list(futures)
+    if wanted and client.status == "running":
+        client.cancel(wanted, force=True)
+
+
+# -- events --------------------------------------------------------------------------------
+
+
+def event_topic(client: Client) -> str:
+    """Return the topic of a client's events; no other client subscribes to it."""
+    return f"acme-{client.id}"
+
+
+def subscribe(client: Client, handler: Callable[[tuple[float, Any]], None]) -> None:
+    """Let ``handler`` receive the events of a client, in the thread of its event loop."""
+    add: Any = client.subscribe_topic
+    add(event_topic(client), handler)
+
+
+def post(topic: str, message: Mapping[str, Any]) -> None:
+    """Post an event from a worker; the message must be serializable by msgpack."""
+    from distributed import get_worker
+
+    worker: Any = get_worker()
+    # The message that the task is done follows on the same stream, so the event arrives first.
+    worker.log_event(topic, message)
+
+
+# -- workers -------------------------------------------------------------------------------
+
+
+def current_worker() -> tuple[str, int] | None:
+    """Return address and number of threads of the worker that runs this code, if any."""
+    from distributed import get_worker
+
+    try:
+        worker: Any = get_worker()
+    except ValueError:  # not in a task of a worker
+        return None
+    return worker.address, worker.state.nthreads
+
+
+def started_by_acme(client: Client) -> bool:
+    """Whether acme_cluster started the workers of a client."""
+    return type(client.cluster).__module__.startswith("acme_cluster.")
