@@ -1,8 +1,8 @@
-"""Parts written by hand, each measured with it and without it: whether it earns its place.
+"""Measure the benefit of each hand-written part, with the part and without it.
 
-Every row is one figure of two scripts that differ in one part only, which is switched off (or
-replaced by the plain way) in the second. `hatch run bench:parts` prints the table and writes it to
-the architecture page.
+Every row compares one figure of two scripts that differ in a single part; the second script
+switches it off or replaces it with the standard solution. `hatch run bench:parts` prints the table
+and writes it to the architecture page.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ figure("seconds", time.time() - start)
 cluster_cleanup(client)
 """
 
-# Workers are up and have worked once before the clock starts.
+# Workers are running and have completed a run before the clock starts.
 FILES = """\
 import time
 import numpy as np
@@ -211,7 +211,7 @@ LIBRARY = {"ACME_IO_TEMPLATES": "off"}
 
 @dataclass(frozen=True)
 class Row:
-    """One figure with a part and without it."""
+    """One figure, with a part and without it."""
 
     part: str
     what: str
@@ -222,7 +222,7 @@ class Row:
     peer: str | None = None
 
     def contenders(self) -> list[Contender]:
-        """Return the two scripts; a peer has an environment of its own."""
+        """Return both scripts; a peer runs in its own environment."""
         here = Path(sys.executable)
         python = environment(self.peer) if self.peer else here
         return [
@@ -242,11 +242,11 @@ def _same(part: str, what: str, script: str, environ: Mapping[str, str], figure:
 ROWS = (
     _same("fork server", "process start to first results", FIRST_RUN, STOCK, "seconds"),
     _same("fork server", "a killed worker is replaced", REPLACED_WORKER, STOCK, "seconds"),
-    _same("templates", "10 000 numbers, a file each", _files("x + y", 10_000), LIBRARY, "written"),
+    _same("templates", "10 000 numbers, one file each", _files("x + y", 10_000), LIBRARY, "written"),
     _same("templates", "reading them", _files("x + y", 10_000), LIBRARY, "read"),
     _same(
         "templates",
-        "2 000 arrays of 80 kB, a file each",
+        "2 000 arrays of 80 kB, one file each",
         _files("np.full(10_000, x + y)", 2_000),
         LIBRARY,
         "written",
@@ -266,7 +266,7 @@ ROWS = (
     ),
     Row(
         "prompt messages",
-        "another run of 4 calls",
+        "repeated run of 4 calls",
         AGAIN.format(without=""),
         AGAIN.format(without=SLOW_MESSAGES),
     ),
@@ -300,7 +300,7 @@ ROWS = (
 
 
 def measure(row: Row, rounds: int) -> tuple[str, ...]:
-    """Return the cells of a row."""
+    """Measure a row; return its cells."""
     found = spreads(compete(row.contenders(), rounds), row.figure)
     ours, plain = found["with"], found["without"]
     ratio = plain.median / ours.median if ours.median > 1e-4 else float("inf")
