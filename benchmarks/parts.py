@@ -242,11 +242,11 @@ def _same(part: str, what: str, script: str, environ: Mapping[str, str], figure:
 ROWS = (
     _same("fork server", "process start to first results", FIRST_RUN, STOCK, "seconds"),
     _same("fork server", "a killed worker is replaced", REPLACED_WORKER, STOCK, "seconds"),
-    _same("templates", "10 000 numbers, one file each", _files("x + y", 10_000), LIBRARY, "written"),
+    _same("templates", "10 000 numbers, 1 file each", _files("x + y", 10_000), LIBRARY, "written"),
     _same("templates", "reading them", _files("x + y", 10_000), LIBRARY, "read"),
     _same(
         "templates",
-        "2 000 arrays of 80 kB, one file each",
+        "2 000 arrays of 80 kB, 1 file each",
         _files("np.full(10_000, x + y)", 2_000),
         LIBRARY,
         "written",
