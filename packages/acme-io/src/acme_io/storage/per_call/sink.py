@@ -28,7 +28,7 @@ class _PerCallWriter(CallWriter):
         try:
             encoded, form = encode(value)
         except NotStorableError as reason:
-            return self._emergency(report, value, at, reason)
+            return self._pickle_instead(report, value, at, reason)
         from acme_io.hdf5.objects import Field
         from acme_io.hdf5.run_file import write_file
 
@@ -48,7 +48,7 @@ class _PerCallWriter(CallWriter):
         self._remove_twin(layout.pickle_name(self.run.name, call))
         return DONE
 
-    def _emergency(self, report: CallReport, value: object, at: int, reason: Exception) -> int:
+    def _pickle_instead(self, report: CallReport, value: object, at: int, reason: Exception) -> int:
         try:
             self._pickle(report, value, at, self._folder, PICKLED)
         except NotStorableError as second:

@@ -19,8 +19,8 @@ from acme_io.storage.source import (
     Problem,
     Source,
     StoredCall,
-    lost,
     own_files_present,
+    payload_missing,
     read_values,
 )
 
@@ -55,12 +55,12 @@ class PerCallSource(Source):
             known = self._load_by_pattern(path, call)
             return self._load(path, call) if known is None else known
         except FileNotFoundError:
-            raise lost(path, call) from None
+            raise payload_missing(path, call) from None
 
     def _load(self, path: Path, call: int) -> StoredCall:
         """Read a payload through the HDF5 library."""
         with CheckedFile(path, self.check) as checked:
-            self.belongs(checked.header, path, call)
+            self.check_belongs(checked.header, path, call)
             try:
                 text = read_text(checked.root, "calls")
                 record = call_from_json(text)
@@ -95,7 +95,7 @@ class PerCallSource(Source):
             found = pattern.read(content)
             if found is not None:
                 header = check_open_file(io.BytesIO(content), path, "all")
-                self.belongs(header, path, call)
+                self.check_belongs(header, path, call)
                 fields = [field for field, _ in pattern.data]
                 return StoredCall(call_from_json(found[0]), fields, found[1])
         return None

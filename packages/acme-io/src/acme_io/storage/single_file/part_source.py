@@ -14,15 +14,14 @@ from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.objects import Field, read_column
 from acme_io.records.call_record import call_from_json
 from acme_io.records.status import DONE, PICKLED
-from acme_io.storage.container_facts import ContainerFacts
-from acme_io.storage.container_records import ContainerRecords
+from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
 from acme_io.storage.single_file.part_file import PartFile
 from acme_io.storage.source import (
     Problem,
     Source,
     StoredCall,
     data_changed,
-    part_is_gone,
+    part_missing,
     read_field,
 )
 
@@ -84,7 +83,7 @@ class PartSource(Source):
             try:
                 part = ContainerPart(path) if path == self.path else PartFile(path)
             except FileNotFoundError:
-                raise part_is_gone(path, self.path) from None
+                raise part_missing(path, self.path) from None
             self._part = (file, part)
         return self._part[1]
 

@@ -38,12 +38,12 @@ class PartWriter(BatchWriter):
         try:
             encoded, form = encode(value)
         except NotStorableError as reason:
-            return self._emergency(report, value, at, reason)
+            return self._pickle_instead(report, value, at, reason)
         self._checksums[at] = form["checksum"] = data_checksum([one.array for one in encoded])
         for one in encoded:
             if one.array is not None:
                 self._packer.add(one.array)
-        self._waiting = self._packer.nbytes
+        self._pending_bytes = self._packer.nbytes
         self._records[-1] = stored_record(call_to_json(report, DONE, form), encoded)
         return DONE
 
@@ -52,8 +52,8 @@ class PartWriter(BatchWriter):
 
         write_part(path, self.run.stamp, calls, self._packer.pieces(), self._records)
 
-    def _drop(self) -> None:
-        super()._drop()
+    def _discard(self) -> None:
+        super()._discard()
         self._packer.clear()
 
     def close(self) -> BatchReceipt:

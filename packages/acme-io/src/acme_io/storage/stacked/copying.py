@@ -1,4 +1,4 @@
-"""Copy stacked rows from wherever they lie into one file, checking each on the way."""
+"""Copy stacked rows from several files into one, and check each row on the way."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,20 +16,21 @@ from acme_io.storage.finisher import BaseFinisher
 from acme_io.storage.run_files import RunFiles
 from acme_io.storage.stacked.rows import (
     StackedFile,
-    as_stored,
     blank_rows,
     records_of,
+    to_stored,
     write_stacked,
 )
 from acme_io.values.result_shape import Slots
 
 Array = np.ndarray[Any, Any]
 
-_PIECE = 16 << 20  # bytes of rows that are copied at once
+# Bytes of rows in memory at a time; the client copies while it also serves the workers.
+_PIECE = 16 << 20
 
 
 class RowCopier(BaseFinisher):
-    """What stacked results in batch files and in a single file have in common."""
+    """The base of both stacked finishers: merge rows of many files into one."""
 
     def __init__(self, run: RunFiles, index: CallIndex, slots: Slots) -> None:
         super().__init__(run, index)
@@ -41,9 +42,10 @@ class RowCopier(BaseFinisher):
         return {"lengths": np.array(self.index.lengths, "<i8")}
 
     def _merge(self, path: Path, header: FileHeader, index: CallIndex, describe: Any) -> None:
-        """Copy the rows of `header.calls` from wherever they lie into one file."""
+        """Copy the rows of `header.calls` from the files in the index into one file."""
         calls = header.calls
         longest = index.longest_row(calls)
+        # All sources stay open: rows of one file may be scattered among those of others.
         sources: dict[str, StackedFile] = {}
         try:
             for file in index.row_files(calls):
@@ -71,24 +73,27 @@ class RowCopier(BaseFinisher):
     ) -> Iterator[tuple[range, Array | None]]:
         row = int(np.prod(self.slots.full_shape(1, longest))) * self.slots.dtype.itemsize
         step = max(_PIECE // max(row, 1), 1)
-        for file, stretch in index.stretches(calls):
-            for start in range(stretch.start, stretch.stop, step):
-                piece = range(start, min(start + step, stretch.stop))
+        for file, span in index.spans(calls):
+            for start in range(span.start, span.stop, step):
+                piece = range(start, min(start + step, span.stop))
                 rows = None if file is None else self._checked(sources[file], piece, longest, index)
                 yield piece, rows
 
     def _checked(self, source: StackedFile, calls: range, longest: int, index: CallIndex) -> Array:
-        """Read rows, compare them with what the workers wrote, pad them."""
+        """Read rows, compare them with the checksums of the workers and pad them."""
         slots, lengths = self.slots, index.lengths
         stored = source.rows(calls)
+        # Row by row: the worker computed each checksum before the row was first written, so it also
+        # covers damage between the worker's memory and this read.
         for at, call in enumerate(calls):
             row = (
                 np.take(stored, at, axis=slots.stacking_axis) if slots.stacking_axis else stored[at]
             )
             if slots.varying_axis is not None:
+                # A row lacks the stacking axis, which moves later axes down by one.
                 axis = slots.varying_axis - (slots.varying_axis > slots.stacking_axis)
                 row = row[(slice(None),) * axis + (slice(0, lengths[call]),)]
-            if not fits(int(index.table.checksum[call]) & 0xFFFFFFFF, [as_stored(row)]):
+            if not fits(int(index.table.checksum[call]) & 0xFFFFFFFF, [to_stored(row)]):
                 raise DamagedFileError(
                     f"The result of call {call} in {source.path} changed after it was written."
                 )
@@ -106,11 +111,12 @@ class RowCopier(BaseFinisher):
 
 
 def records_in(calls: range, index: CallIndex, sources: dict[str, StackedFile]) -> list[str]:
-    """Collect the records of calls from the files that hold their rows."""
+    """Collect the records of calls from the files with their rows; empty for calls without one."""
     lines = {file: records_of(source) for file, source in sources.items()}
     records = []
     for call in calls:
         file = index.files[call]
-        here = file in lines and index.table.status[call] == DONE
-        records.append(lines[str(file)][call - sources[str(file)].calls.start] if here else "")
+        # A call that failed or was pickled in a later attempt has no row, though its old file may.
+        has_row = file in lines and index.table.status[call] == DONE
+        records.append(lines[str(file)][call - sources[str(file)].calls.start] if has_row else "")
     return records
