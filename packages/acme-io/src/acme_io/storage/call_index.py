@@ -49,7 +49,7 @@ class CallIndex:
         self.table, self.n_calls = table, n_calls
         self.files: list[str | None] = [None] * n_calls
         # Compact columns instead of lists: a run may have millions of calls, and a list of ints
-        # takes 8 bytes a pointer plus 32 an object.
+        # takes 8 bytes per pointer and 28 per object.
         self.lengths = array("q", bytes(8 * n_calls))
         self.extras = bytearray(n_calls)
         self.longest: dict[str, int] = {}

@@ -51,7 +51,7 @@ class StorageOptions:
         """Return the options as a mapping for JSON; `from_description` reads it back."""
         facts: dict[str, object] = {"single_file": self.single_file, "pickle": self.pickle}
         if self.slots is not None:
-            # JSON has no infinity: `json.dumps` would write `Infinity`, which only Python reads.
+            # JSON has no infinity: `json.dumps` would write `Infinity`, which is not JSON.
             shape = ["inf" if n == math.inf else n for n in self.slots.shape]
             facts |= {"result_shape": shape, "result_dtype": self.slots.dtype.str}
         return facts

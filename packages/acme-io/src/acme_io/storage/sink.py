@@ -9,8 +9,8 @@
     RunStore.accept  <-- receipt  writer.close()
 
 A writer never raises because of one call: a value that cannot be stored becomes an entry in the
-receipt. Receipts hold no data; the client builds the container from them. This module imports
-neither NumPy nor h5py, so a program can check its options and send sinks before it loads them.
+receipt. Receipts hold no data; the client builds the container from them. Sinks import h5py only
+when they store a result, so the client can send them before it has loaded the library.
 """
 
 from dataclasses import dataclass, field

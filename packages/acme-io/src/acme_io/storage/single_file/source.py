@@ -1,4 +1,4 @@
-"""Read the results in a single-file container."""
+"""Read results from a single-file container."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ __all__ = ["SingleFileSource"]
 
 
 class SingleFileSource(Source):
-    """All calls in the container itself, each in a group of its own."""
+    """Results in the container itself, a group per call; the container stays open."""
 
     def __init__(self, facts: ContainerFacts, name: str) -> None:
         super().__init__(facts, facts.path.parent, name)
@@ -29,7 +29,7 @@ class SingleFileSource(Source):
         self._container = checked
 
     def prepare_copy(self) -> None:
-        """Check every byte, also of the container, which is open already."""
+        """Check every byte, including those of the open container."""
         super().prepare_copy()
         read_header(self.path, check="all")
 
@@ -48,7 +48,7 @@ class SingleFileSource(Source):
         return checked, self._records
 
     def load(self, call: int) -> StoredCall:
-        """Read one call that is done."""
+        """Read one call with status `DONE`."""
         checked, records = self._open()
         record = records[call]
         try:
