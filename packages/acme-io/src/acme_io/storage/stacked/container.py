@@ -129,30 +129,30 @@ class StackedFinisher(RowCopier):
     def finish(self) -> None:
         """Consolidate the remaining batch files if necessary and write the container."""
         self._settle()
-        everything = range(self.index.n_calls)
-        if len(self.index.row_files(everything)) > MOST_SOURCES:
+        all_calls = range(self.index.n_calls)
+        if len(self.index.row_files(all_calls)) > MOST_SOURCES:
             for block in self._blocks:
                 self._consolidate(block)
         # Many retried batches may cross borders between blocks, and `_consolidate` leaves those
         # alone: copy whole blocks instead.
-        if len(self.index.row_files(everything)) > MOST_SOURCES:
+        if len(self.index.row_files(all_calls)) > MOST_SOURCES:
             for block in self._blocks:
                 self._consolidate_calls(block)
         sources = [
             RowSource(file, calls_of(file), self.index.longest.get(file, 0), calls)
-            for file, calls in self.index.spans(everything)
+            for file, calls in self.index.spans(all_calls)
             if file is not None
         ]
         texts = {"sources": dumps([[one.file, one.calls.start, one.calls.stop] for one in sources])}
         extras = [
             (call, str(self.index.files[call]), f"/{layout.call_group(call)}")
-            for call in everything
+            for call in all_calls
             if self.index.extras[call] and self.index.table.status[call] == DONE
         ]
-        longest = self.index.longest_row(everything)
+        longest = self.index.longest_row(all_calls)
 
         def fill(root: Any) -> None:
-            virtual_stack(root, self.slots, len(everything), longest, sources)
+            virtual_stack(root, self.slots, len(all_calls), longest, sources)
             external_links(extras)(root)
 
         about = self._description(texts, self._columns())

@@ -35,17 +35,17 @@ class StackedSingleFinisher(RowCopier):
 
     def write(self, path: Path) -> None:
         """Write the rows of all files in the index into one file."""
-        everything = range(self.index.n_calls)
+        all_calls = range(self.index.n_calls)
         about = self._description({}, self._columns())
         index = self.index.snapshot()
 
         def describe(root: Any, sources: dict[str, StackedFile]) -> None:
             # No attribute `sources`: that tells readers the rows are in this file.
             describe_container(root, about)
-            records = records_in(everything, index, sources)
-            write_records(root, len(everything), dict(enumerate(records)))
+            records = records_in(all_calls, index, sources)
+            write_records(root, len(all_calls), dict(enumerate(records)))
 
-        header = FileHeader("container", self.run.stamp.run_id, everything)
+        header = FileHeader("container", self.run.stamp.run_id, all_calls)
         self._merge(path, header, index, describe)
         atomic.flush_folder(path.parent)
 

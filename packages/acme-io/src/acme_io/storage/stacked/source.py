@@ -13,7 +13,7 @@ from acme_io.files.header import read_header
 from acme_io.hdf5.objects import Field
 from acme_io.records.call_record import call_from_json
 from acme_io.records.call_table import CallTable
-from acme_io.records.status import DONE, MISSING, PICKLED
+from acme_io.records.status import DONE, MISSING, PICKLED, STATUS_NAMES
 from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
 from acme_io.storage.source import (
     Problem,
@@ -29,7 +29,7 @@ __all__ = ["StackedSource"]
 
 Array = np.ndarray[Any, Any]
 
-_RECORDS = 8  # files whose records are kept
+_RECORDS = 8  # files whose records stay in memory
 
 
 class StackedSource(Source):
@@ -57,8 +57,8 @@ class StackedSource(Source):
         if facts.slots is None:
             raise DamagedFileError(f"{facts.path} does not say how its results are stacked.")
         self.slots = facts.slots
-        everything = [(self.path.name, range(len(self.table)))]
-        self.sources = everything if facts.sources is None else facts.sources
+        whole_file = [(self.path.name, range(len(self.table)))]
+        self.sources = whole_file if facts.sources is None else facts.sources
         # Sources are in the order of calls, so bisection over the first calls finds a call's file.
         self._starts = [calls.start for _, calls in self.sources]
         # Files are opened and checked one at a time: reading through the virtual dataset would keep
@@ -116,7 +116,8 @@ class StackedSource(Source):
         source = self._source_of(call)
         key = source.path.name
         if key not in self._records:
-            # Enough for reading in order and some jumps; more files' records would fill the memory.
+            # Enough to read in order, or to go back and forth a little; the records of many files
+            # take as much memory as small results.
             if len(self._records) > _RECORDS:
                 self._records.clear()
             own = source.path == self.path
@@ -152,7 +153,7 @@ class StackedSource(Source):
         absent : dict of int to Exception
             The reason for each call whose file is missing or damaged.
         """
-        longest = 0 if self.facts.lengths is None else int(max(self.facts.lengths, default=0))
+        longest = 0 if self.facts.lengths is None else int(self.facts.lengths.max(initial=0))
         stacked = blank_rows(self.slots, len(calls), longest)
         absent: dict[int, Exception] = {}
         for file, held in self.sources:
@@ -178,8 +179,10 @@ class StackedSource(Source):
             return None
         rows, absent = self.rows(calls)
         # A row in an intact file is a fill value if its call failed: the status decides.
-        for at in np.flatnonzero(self.table.status[calls.start : calls.stop] != DONE):
-            absent.setdefault(calls[at], MissingCallError("it has no row."))
+        status = self.table.status[calls.start : calls.stop]
+        for at in np.flatnonzero(status != DONE):
+            reason = f"call {calls[at]} is on record as {STATUS_NAMES[status[at]]}."
+            absent.setdefault(calls[at], MissingCallError(reason))
         if absent and missing == "raise":
             listed = ", ".join(str(call) for call in sorted(absent)[:10])
             more = " …" if len(absent) > 10 else ""
@@ -208,15 +211,15 @@ class StackedSource(Source):
                 if path != self.path:
                     read_header(path, check="all")
             except (AcmeIOError, OSError) as error:
-                rows = [call for call in done if not self._row_is_whole(call)]
+                rows = [call for call in done if not self._row_is_intact(call)]
                 problems.append(Problem(rows or done, str(error)))
                 continue
-            rows = [call for call in done if not self._row_is_whole(call)]
+            rows = [call for call in done if not self._row_is_intact(call)]
             if rows:
                 problems.append(Problem(rows, f"Rows in {path} have changed."))
         return problems
 
-    def _row_is_whole(self, call: int) -> bool:
+    def _row_is_intact(self, call: int) -> bool:
         try:
             self.load(call)
         except (AcmeIOError, OSError):

@@ -1,5 +1,6 @@
 """Write merged results of one shape and dtype: a dataset per return value, a row per call."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from acme_io.records.json_line import dumps
 from acme_io.storage.single_file.assembler import write_record
 from acme_io.storage.source import StoredCall
 from acme_io.values.result_shape import fill_value
+
+Array = np.ndarray[Any, Any]
 
 # Bytes of rows per write; a row of a few numbers is not worth a system call of its own.
 _BUFFER = 1 << 20
@@ -70,20 +73,28 @@ class UniformWriter:
         if _signature(found) != self._signature:
             return False
         self._fill_up_to(call)
-        for buffer, array in zip(self._buffers, found.arrays, strict=True):
+        self._append(found.arrays)
+        return True
+
+    def _append(self, arrays: Sequence[Array | None]) -> None:
+        """Add the next row to the buffers, and write them when they are full."""
+        for buffer, array in zip(self._buffers, arrays, strict=True):
             buffer += as_bytes(array if array is not None else np.zeros(0))
-        self._next = call + 1
+        self._next += 1
         if sum(map(len, self._buffers)) >= _BUFFER:
             self._flush()
-        return True
 
     def _fill_up_to(self, call: int) -> None:
         """Write fill values for calls without a result."""
-        for field, buffer in zip(self._fields, self._buffers, strict=True):
-            blank = np.full(field.shape or (), fill_value(field.dtype), field.dtype)
-            for _ in range(self._next, call):
-                buffer += as_bytes(blank)
-        self._next = call
+        if self._next == call:
+            return
+        blank = [
+            np.full(field.shape or (), fill_value(field.dtype), field.dtype)
+            for field in self._fields
+        ]
+        # Row by row through the buffers: a run may lack thousands of large results.
+        while self._next < call:
+            self._append(blank)
 
     def _flush(self) -> None:
         for field, offset, buffer in zip(self._fields, self._offsets, self._buffers, strict=True):
