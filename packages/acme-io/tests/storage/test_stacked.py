@@ -1,6 +1,7 @@
 """Stacked results: shapes, padding, further values, consolidation, damaged sources."""
 
 import os
+import resource
 from pathlib import Path
 
 import h5py
@@ -219,6 +220,21 @@ def test_large_rows_are_split_over_files(run) -> None:
     assert [Path(file).name for file in done.files] == ["f_0-1.h5", "f_2-3.h5"]
     with acme_io.open_results(done.output_dir) as results:
         assert results[3].values[-1] == 3
+
+
+@pytest.mark.parametrize("single_file", WAYS)
+def test_more_files_than_may_be_open(run, single_file: bool) -> None:
+    options = stacked(None, 40_000, single_file=single_file)  # rows of 320 kB
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_use = len(os.listdir("/dev/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 100, hard))
+    try:
+        done = run(lambda call: (np.full(40_000, call), f"call {call}"), 150, options, batch=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with acme_io.open_results(done.output_dir) as results:
+        assert [results[call].values[0][-1] for call in (0, 80, 149)] == [0, 80, 149]
+        assert results[149].values[1] == "call 149"
 
 
 def test_truncated_source_affects_its_own_rows_only(run) -> None:

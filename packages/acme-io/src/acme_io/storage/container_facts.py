@@ -70,6 +70,7 @@ def read_facts(checked: CheckedFile) -> ContainerFacts:
         Its record is incomplete.
     """
     path, header, root = checked.path, checked.header, checked.root
+    # A record beside pickles is a container without results.
     if header.kind not in ("container", "record"):
         raise UnknownFileError(
             f"{path} is a {header.kind} of acme-io, not a container. Open its folder instead."

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 from acme_io import layout
 from acme_io.storage.run_files import RunFiles
 
+# At run time these would import NumPy and h5py.
 if TYPE_CHECKING:
     from acme_io.storage.call_index import CallIndex
     from acme_io.storage.container_facts import ContainerFacts

@@ -93,6 +93,7 @@ class PartSource(Source):
             path = layout.local(self.folder, file)
             self.close()
             try:
+                # In a resumed run, earlier results are in the container of the first attempt.
                 part = ContainerPart(path) if path == self.path else PartFile(path)
             except FileNotFoundError:
                 raise part_missing(path, self.path) from None

@@ -26,11 +26,13 @@ class SingleFileSource(Source):
 
     def keep(self, checked: CheckedFile) -> None:
         """Take over the open container, for later reads."""
+        # It holds every result, so opening and checking it again for each read would be waste.
         self._container = checked
 
     def prepare_copy(self) -> None:
         """Check every byte, including those of the open container."""
         super().prepare_copy()
+        # The container was opened with a check of its structure only.
         read_header(self.path, check="all")
 
     def _opened(self) -> CheckedFile:
@@ -51,6 +53,8 @@ class SingleFileSource(Source):
         """Read one call with status `DONE`."""
         checked, records = self._open()
         record = records[call]
+        # No checksum of the call is compared here: `read_values` checks large datasets, and small
+        # ones were checked with the structure of the file.
         try:
             values = read_values(checked, f"{layout.call_group(call)}/", record, 0)
             return StoredCall.of(record, values)

@@ -16,8 +16,8 @@ from acme_io.records.json_line import dumps
 from acme_io.records.status import DONE
 from acme_io.storage.call_index import CallIndex, calls_of
 from acme_io.storage.run_files import RunFiles
-from acme_io.storage.stacked.copying import RowCopier, records_in
-from acme_io.storage.stacked.rows import RowSource, StackedFile, virtual_stack, write_attributes
+from acme_io.storage.stacked.copying import RowCopier, SourceFiles, records_in
+from acme_io.storage.stacked.rows import RowSource, virtual_stack, write_attributes
 from acme_io.values.result_shape import Slots
 
 logger = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class StackedFinisher(RowCopier):
         )
         header = FileHeader("batch", self.run.stamp.run_id, calls)
 
-        def describe(root: Any, sources: dict[str, StackedFile]) -> None:
+        def describe(root: Any, sources: SourceFiles) -> None:
             records = records_in(calls, index, sources)
             texts = {"run": self.run.stamp.json, "calls": "\n".join(records)}
             write_attributes(root, texts)

@@ -25,6 +25,10 @@ from acme_io.values.result_shape import Slots
 
 Array = np.ndarray[Any, Any]
 
+# Sources open at a time. A run may have more part files than a process may open (Linux: 1024 by
+# default), and small ones stay in memory while they are open.
+_OPEN_FILES = 16
+
 # Bytes of rows in memory at a time; the client copies while it also serves the workers.
 _PIECE = 16 << 20
 
@@ -45,16 +49,14 @@ class RowCopier(BaseFinisher):
         """Copy the rows of `header.calls` from the files in the index into one file."""
         calls = header.calls
         longest = index.longest_row(calls)
-        # All sources stay open: rows of one file may be scattered among those of others.
-        sources: dict[str, StackedFile] = {}
+        sources = SourceFiles(self.run.output_dir, self.slots)
+        # Lazy, because each source is open only while it is used.
+        extras = (
+            (call, sources[str(index.files[call])])
+            for call in calls
+            if index.extras[call] and index.table.status[call] == DONE
+        )
         try:
-            for file in index.row_files(calls):
-                sources[file] = StackedFile(layout.local(self.run.output_dir, file), self.slots)
-            extras = [
-                (call, sources[str(index.files[call])])
-                for call in calls
-                if index.extras[call] and index.table.status[call] == DONE
-            ]
             write_stacked(
                 path,
                 header,
@@ -65,11 +67,10 @@ class RowCopier(BaseFinisher):
                 extras,
             )
         finally:
-            for source in sources.values():
-                source.close()
+            sources.close()
 
     def _rows(
-        self, calls: range, longest: int, index: CallIndex, sources: dict[str, StackedFile]
+        self, calls: range, longest: int, index: CallIndex, sources: "SourceFiles"
     ) -> Iterator[tuple[range, Array | None]]:
         row = int(np.prod(self.slots.full_shape(1, longest))) * self.slots.dtype.itemsize
         step = max(_PIECE // max(row, 1), 1)
@@ -110,13 +111,48 @@ class RowCopier(BaseFinisher):
         return padded
 
 
-def records_in(calls: range, index: CallIndex, sources: dict[str, StackedFile]) -> list[str]:
+class SourceFiles:
+    """The files to copy from, opened on demand; the least recently used one is closed first.
+
+    Parameters
+    ----------
+    output_dir : pathlib.Path
+        The output directory.
+    slots : Slots
+        Shape and dtype of a row.
+    """
+
+    def __init__(self, output_dir: Path, slots: Slots) -> None:
+        self._output_dir, self._slots = output_dir, slots
+        self._open: dict[str, StackedFile] = {}
+
+    def __getitem__(self, file: str) -> StackedFile:
+        """Return an open file; it may be closed once other files are asked for."""
+        source = self._open.pop(file, None)
+        if source is None:
+            while len(self._open) >= _OPEN_FILES:
+                # Dictionaries keep the order of insertion: the first one was not used for longest.
+                self._open.pop(next(iter(self._open))).close()
+            source = StackedFile(layout.local(self._output_dir, file), self._slots)
+        self._open[file] = source
+        return source
+
+    def close(self) -> None:
+        """Close all files."""
+        while self._open:
+            self._open.popitem()[1].close()
+
+
+def records_in(calls: range, index: CallIndex, sources: SourceFiles) -> list[str]:
     """Collect the records of calls from the files with their rows; empty for calls without one."""
-    lines = {file: records_of(source) for file, source in sources.items()}
-    records = []
-    for call in calls:
-        file = index.files[call]
-        # A call that failed or was pickled in a later attempt has no row, though its old file may.
-        has_row = file in lines and index.table.status[call] == DONE
-        records.append(lines[str(file)][call - sources[str(file)].calls.start] if has_row else "")
+    records = [""] * len(calls)
+    rows: dict[str, list[int]] = {}
+    for span in index.spans(calls):
+        if span.file is not None:
+            rows.setdefault(span.file, []).extend(span.calls)
+    for file, held in rows.items():
+        source = sources[file]
+        lines = records_of(source)
+        for call in held:
+            records[call - calls.start] = lines[call - source.calls.start]
     return records

@@ -14,8 +14,7 @@ from acme_io.records.run_record import RunStamp
 from acme_io.records.status import DONE
 from acme_io.storage.call_index import CallIndex
 from acme_io.storage.run_files import RunFiles
-from acme_io.storage.stacked.copying import RowCopier, records_in
-from acme_io.storage.stacked.rows import StackedFile
+from acme_io.storage.stacked.copying import RowCopier, SourceFiles, records_in
 from acme_io.storage.stacked.source import StackedSource
 
 
@@ -39,7 +38,7 @@ class StackedSingleFinisher(RowCopier):
         about = self._description({}, self._columns())
         index = self.index.snapshot()
 
-        def describe(root: Any, sources: dict[str, StackedFile]) -> None:
+        def describe(root: Any, sources: SourceFiles) -> None:
             # No attribute `sources`: that tells readers the rows are in this file.
             describe_container(root, about)
             records = records_in(all_calls, index, sources)
