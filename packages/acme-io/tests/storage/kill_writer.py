@@ -1,8 +1,7 @@
 """A worker, or a client with two workers, that writes results until it is killed.
 
-Started by `test_kill.py` as a script. It writes to standard output the number of each call whose
-value it hands to the sink (`begin 3`) and has handed over (`end 3`), so that the test can tell
-whether a kill hit during a write.
+`test_kill.py` starts it as a script. It prints the number of each call before its value goes to the
+sink (`begin 3`) and after (`end 3`), which shows the test whether a kill hit during a write.
 """
 
 import os
@@ -17,6 +16,7 @@ from acme_io.records.call_record import CallReport
 from acme_io.records.run_record import RunInfo
 from acme_io.runs.store import RunStore
 
+# More than a writer completes before it is killed.
 N_CALLS = 100_000
 
 WAYS = {
@@ -28,7 +28,7 @@ WAYS = {
 
 
 def value(call: int) -> object:
-    """Small and large arrays, and sometimes something that HDF5 cannot hold."""
+    """Return a small or large array, and sometimes a value that HDF5 cannot hold."""
     if call % 7 == 6:
         return {"call": call, "data": np.full(3000, call)}
     size = 5000 if call % 3 else 400_000

@@ -1,7 +1,7 @@
-"""A full disk fails the calls concerned, with the system's message, and damages nothing.
+"""A full disk fails the affected calls with the system's message and damages nothing.
 
-Where mounting is allowed, the disk is a small memory file system; it is also played by a limit of
-file sizes, which needs no rights and fails at the same system calls.
+The disk is a small memory file system if mounting is allowed. A limit on file sizes, which needs no
+privileges, makes the same system calls fail.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ WAYS = {
 
 @contextlib.contextmanager
 def small_disk(folder: Path, size: int) -> Iterator[bool]:
-    """Mount a small file system; False where that is not allowed."""
+    """Mount a small file system; yield False if that is not allowed."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     try:
         mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
@@ -47,8 +47,9 @@ def small_disk(folder: Path, size: int) -> Iterator[bool]:
 
 @contextlib.contextmanager
 def small_files(size: int) -> Iterator[None]:
-    """Let writes beyond `size` bytes fail with EFBIG."""
+    """Make writes beyond `size` bytes fail with EFBIG."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # By default SIGXFSZ ends the process; ignored, `write` fails instead.
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -59,7 +60,7 @@ def small_files(size: int) -> Iterator[None]:
 
 
 def fill(folder: Path, tools, options: StorageOptions, n_calls: int) -> tuple[dict, list]:
-    """Write until the disk is full; the errors, and the receipts."""
+    """Write until the disk is full; return the errors and the receipts."""
     store = RunStore.create(folder, "f", options, tools.new_run(n_calls))
     receipts = []
     for call in range(n_calls):
@@ -73,7 +74,7 @@ def fill(folder: Path, tools, options: StorageOptions, n_calls: int) -> tuple[di
 
 
 def check(folder: Path, errors: dict[int, Exception], n_calls: int) -> None:
-    """The calls without an error are there, whole."""
+    """Check that calls without an error are complete, and that no temporary file is left."""
     temporary = [p for p in folder.rglob("*") if p.name.endswith(".tmp")]
     assert temporary == []
     with acme_io.open_results(folder, allow_pickle=True) as results:
@@ -85,7 +86,7 @@ def check(folder: Path, errors: dict[int, Exception], n_calls: int) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_full_disk(tmp_path: Path, tools, way: str) -> None:
+def test_full_disk(tmp_path: Path, tools, way: str) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
     with small_disk(disk, 2 << 20) as mounted:
@@ -103,8 +104,8 @@ def test_a_full_disk(tmp_path: Path, tools, way: str) -> None:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("size", [20_000, 400_000])
-def test_files_that_may_not_grow(tmp_path: Path, tools, way: str, size: int) -> None:
-    """Small ones are written at once, large ones through the HDF5 library: both must fail well."""
+def test_files_at_their_size_limit(tmp_path: Path, tools, way: str, size: int) -> None:
+    """Small files are written in one piece, large ones by HDF5: both must fail cleanly."""
     options = WAYS[way]
     if options.slots is not None:
         options = StorageOptions(slots=Slots((None, size)))
@@ -127,10 +128,8 @@ def test_files_that_may_not_grow(tmp_path: Path, tools, way: str, size: int) -> 
         assert results.failed == [1]
 
 
-def test_a_disk_that_is_full_when_the_run_ends(tmp_path: Path, tools) -> None:
-    """The container cannot be written; the parts stay, for a rebuild when there is room."""
-    from acme_io.tools.rebuild import rebuild
-
+def test_disk_full_at_the_end_of_a_run(tmp_path: Path, tools) -> None:
+    """The container cannot be written; the parts stay for a rebuild."""
     store = RunStore.create(tmp_path, "f", WAYS["single"], tools.new_run(2))
     receipt = tools.write_batch(store, lambda call: np.full(20_000, float(call)), range(2))
     with small_files(100_000):
@@ -144,7 +143,7 @@ def test_a_disk_that_is_full_when_the_run_ends(tmp_path: Path, tools) -> None:
     assert verify(tmp_path) == []
 
 
-def test_a_container_that_finds_no_room_says_what_is_kept(
+def test_error_for_an_unwritten_container_names_the_kept_parts(
     tmp_path: Path, tools, monkeypatch
 ) -> None:
     store = RunStore.create(tmp_path / "out", "f", WAYS["single"], tools.new_run(4))

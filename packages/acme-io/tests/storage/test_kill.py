@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of writing: what has its final name is whole and as it was returned."""
+"""SIGKILL at random moments: files under their final names are complete and correct."""
 
 import importlib.util
 import os
@@ -24,12 +24,12 @@ assert _spec is not None
 kill_writer = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(kill_writer)
 
-KILLS = 14  # for each of the four ways: 56 in all
+KILLS = 14  # per way, 56 in all
 BATCH = {"links": 4, "stacked": 3, "single": 3, "pickles": 4}
 
 
 def kill_while_writing(folder: Path, way: str, rng: random.Random) -> bool:
-    """Start a writer and kill it; whether it was within a write."""
+    """Start a writer and kill it; return whether that was during a write."""
     command = [sys.executable, str(SCRIPT), str(folder), way, str(BATCH[way])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as writer:
@@ -37,14 +37,14 @@ def kill_while_writing(folder: Path, way: str, rng: random.Random) -> bool:
         for line in writer.stdout:
             if line.startswith("begin") and (goal := goal - 1) <= 0:
                 break
-        time.sleep(rng.random() * 0.004)  # somewhere within or just after the write
+        time.sleep(rng.random() * 0.004)  # during the write or just after it
         writer.send_signal(signal.SIGKILL)
         last = [line, *writer.stdout][-1]
     return last.startswith("begin")
 
 
 def check_every_file(folder: Path, way: str, tools) -> int:
-    """Check all files that have a final name, byte by byte and against what was returned."""
+    """Check every byte of all files under final names; return the number of finished calls."""
     checked = 0
     for path in folder.rglob("*"):
         if path.is_dir() or path.name.startswith("."):
@@ -67,7 +67,7 @@ def check_every_file(folder: Path, way: str, tools) -> int:
 
 
 @pytest.mark.parametrize("way", BATCH)
-def test_killed_writers_leave_whole_files(tmp_path: Path, tools, way: str) -> None:
+def test_killed_writers_leave_complete_files(tmp_path: Path, tools, way: str) -> None:
     rng = random.Random(f"kill {way}")
     hits = finished = 0
     for number in range(KILLS):

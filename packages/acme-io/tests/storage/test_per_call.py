@@ -1,4 +1,4 @@
-"""One file per call, and pickles: names, contents, failures, reruns, modes, claims."""
+"""One file per call, and pickles: names, contents, failures, retries, file modes, run locks."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def multiply(call: int) -> int:
     return (2 * (call + 1) + 4) * 3
 
 
-def test_names_and_contents_of_the_walkthrough(run) -> None:
+def test_names_and_contents_of_the_user_guide(run) -> None:
     done = run(multiply, 4)
     folder = done.output_dir
     assert done.files == [str(folder / "f_payload" / f"f_{call}.h5") for call in range(4)]
@@ -52,7 +52,7 @@ def test_names_and_contents_of_the_walkthrough(run) -> None:
         assert (link.filename, link.path) == ("f_payload/f_3.h5", "/")
 
 
-def test_members_of_a_container_are_in_the_order_of_calls(run) -> None:
+def test_container_lists_members_in_the_order_of_calls(run) -> None:
     done = run(multiply, 12)
     with h5py.File(done.container, "r") as file:
         # h5py lists members in this order from version 3.13 on.
@@ -62,7 +62,7 @@ def test_members_of_a_container_are_in_the_order_of_calls(run) -> None:
         assert names == [b"comp_%d" % call for call in range(12)]
 
 
-def test_many_calls_need_long_attributes(run) -> None:
+def test_attributes_longer_than_64_kb(run) -> None:
     done = run(lambda call: call, 9000, batch=500)
     with acme_io.open_results(done.container) as results:
         assert len(results) == 9000
@@ -71,7 +71,7 @@ def test_many_calls_need_long_attributes(run) -> None:
         assert file.attrs["started"].shape == (9000,)
 
 
-def test_what_is_on_record(run) -> None:
+def test_record_of_a_run(run) -> None:
     done = run(multiply, 3)
     with acme_io.open_results(done.output_dir) as results:
         assert (results.run.function, results.run.module) == ("f", "__main__")
@@ -85,15 +85,7 @@ def test_what_is_on_record(run) -> None:
     assert (record["worker"], record["attempt"], record["seconds"]) == ("worker-0", 1, 0.5)
 
 
-def test_arguments_are_summarised_where_they_are_large(run, tools) -> None:
-    store_run = tools.new_run(1)
-    del store_run
-    done = run(lambda call: 1, 1)
-    with acme_io.open_results(done.output_dir) as results:
-        assert results[0].arguments == {"x": 0}
-
-
-def test_failed_calls_leave_no_file_and_say_why(run) -> None:
+def test_failed_calls_leave_no_file_but_a_reason(run) -> None:
     done = run(lambda call: 1 / (call - 1), 3)
     assert done.files[1] is None
     assert sorted(os.listdir(done.output_dir / "f_payload")) == ["f_0.h5", "f_2.h5"]
@@ -110,7 +102,7 @@ def test_failed_calls_leave_no_file_and_say_why(run) -> None:
         assert results.stack(missing="mask").tolist() == [-1.0, None, 1.0]
 
 
-def test_a_rerun_replaces_its_payload(tmp_path: Path, tools) -> None:
+def test_retry_replaces_the_payload(tmp_path: Path, tools) -> None:
     store = RunStore.create(tmp_path, "f", StorageOptions(), tools.new_run(2))
     receipts = [
         tools.write_batch(store, lambda call: "first", range(2)),
@@ -129,7 +121,7 @@ def test_a_rerun_replaces_its_payload(tmp_path: Path, tools) -> None:
         assert results[0].record["attempt"] == 3
 
 
-def test_emergency_pickle_keeps_the_other_calls(run) -> None:
+def test_unstorable_value_is_pickled_and_others_are_not(run) -> None:
     done = run(lambda call: {"a": call} if call == 1 else call, 3)
     assert [Path(file).name for file in done.files] == ["f_0.h5", "f_1.pickle", "f_2.h5"]
     assert "dict" in done.notes[1]
@@ -159,7 +151,7 @@ def test_neither_storable_nor_picklable_fails_that_call_alone(run) -> None:
     assert sorted(os.listdir(done.output_dir / "f_payload")) == ["f_0.h5", "f_2.h5"]
 
 
-def test_pickles_are_just_the_return_value(run) -> None:
+def test_pickles_hold_nothing_but_the_return_value(run) -> None:
     done = run(lambda call: {"a": call} if call else 1 / 0, 3, StorageOptions(pickle=True))
     assert done.container is None
     assert done.files[1:] == [str(done.output_dir / f"f_{call}.pickle") for call in (1, 2)]
@@ -174,13 +166,13 @@ def test_pickles_are_just_the_return_value(run) -> None:
         results[1].values  # noqa: B018
 
 
-def test_single_file_and_pickle_exclude_each_other() -> None:
+def test_single_file_and_pickle_cannot_be_combined() -> None:
     with pytest.raises(ValueError, match="single_file"):
         StorageOptions(single_file=True, pickle=True)
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
-def test_files_get_the_mode_of_the_umask(run, umask: int) -> None:
+def test_file_modes_follow_the_umask(run, umask: int) -> None:
     before = os.umask(umask)
     try:
         done = run(lambda call: [1, {}, np.ones(200_000)][call], 3)
@@ -202,7 +194,7 @@ def test_results_are_never_overwritten(run, tools) -> None:
     check_output_dir(done.output_dir, "g")
 
 
-def test_a_container_of_somebody_else_is_not_overwritten(tmp_path: Path, tools) -> None:
+def test_unrelated_file_named_like_the_container_is_kept(tmp_path: Path, tools) -> None:
     (tmp_path / "f.h5").write_text("my own file")
     with pytest.raises(ResultsExistError):
         RunStore.create(tmp_path, "f", StorageOptions(), tools.new_run(2))
@@ -218,7 +210,7 @@ def test_two_functions_share_a_folder(tmp_path: Path, tools) -> None:
         acme_io.open_results(tmp_path)
 
 
-def test_an_output_directory_that_cannot_be_used(tmp_path: Path) -> None:
+def test_unusable_output_directory(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     for path in (file, file / "below"):
@@ -228,7 +220,7 @@ def test_an_output_directory_that_cannot_be_used(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["file"]
 
 
-def test_a_folder_without_write_permission(tmp_path: Path, monkeypatch) -> None:
+def test_output_directory_without_write_permission(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(os, "access", lambda *args: False)  # root may write everywhere
     with pytest.raises(OutputDirError, match="cannot be written"):
         check_output_dir(tmp_path, "f")
@@ -244,7 +236,7 @@ def test_a_second_run_is_refused_with_host_and_process(tmp_path: Path, tools) ->
     assert [p.name for p in tmp_path.iterdir() if "claim" in p.name] == []
 
 
-def test_the_claim_of_a_dead_process_is_taken_over(tmp_path: Path, tools) -> None:
+def test_lock_of_a_dead_process_is_taken_over(tmp_path: Path, tools) -> None:
     code = (
         "import sys, os, pathlib; from acme_io.runs.run_lock import RunLock; "
         f"RunLock(pathlib.Path({str(tmp_path)!r}), 'f'); os._exit(1)"
@@ -256,7 +248,7 @@ def test_the_claim_of_a_dead_process_is_taken_over(tmp_path: Path, tools) -> Non
     store.close()
 
 
-def test_the_claim_of_another_host_is_honoured_until_it_is_stale(tmp_path: Path, tools) -> None:
+def test_lock_of_another_host_counts_until_it_is_stale(tmp_path: Path, tools) -> None:
     claim = tmp_path / ".f.claim"
     claim.write_text(json.dumps({"host": "elsewhere", "pid": 1, "process": "x"}))
     with pytest.raises(RunLockError, match="process 1 on host elsewhere"):
@@ -266,7 +258,7 @@ def test_the_claim_of_another_host_is_honoured_until_it_is_stale(tmp_path: Path,
     assert not claim.exists()
 
 
-def test_discarding_removes_what_the_run_made_and_nothing_else(tmp_path: Path, tools) -> None:
+def test_discard_removes_only_files_of_the_run(tmp_path: Path, tools) -> None:
     new = tmp_path / "new" / "deep"
     store = RunStore.create(new, "f", StorageOptions(), tools.new_run(2))
     store.accept(tools.write_batch(store, multiply, range(2)))
@@ -292,7 +284,7 @@ def test_a_partial_run_has_a_valid_container(run) -> None:
             results[0].values  # noqa: B018
 
 
-def test_a_vanished_output_directory_fails_the_calls_concerned(tmp_path: Path, tools) -> None:
+def test_removed_payload_folder_fails_the_affected_calls(tmp_path: Path, tools) -> None:
     store = RunStore.create(tmp_path / "out", "f", StorageOptions(), tools.new_run(2))
     (tmp_path / "out" / "f_payload").rmdir()
     receipt = tools.write_batch(store, lambda call: [1, {}][call], range(2))
@@ -300,7 +292,7 @@ def test_a_vanished_output_directory_fails_the_calls_concerned(tmp_path: Path, t
     store.close()
 
 
-def test_no_temporary_file_stays(run) -> None:
+def test_no_temporary_file_remains(run) -> None:
     done = run(lambda call: [1, {}, Stubborn(), np.ones(200_000)][call % 4], 8)
     hidden = [p for p in done.output_dir.rglob("*") if p.name.startswith(".")]
     assert hidden == []
@@ -317,7 +309,7 @@ def test_no_temporary_file_stays(run) -> None:
         ("CON", "CON_"),
         ("x" * 300, "x" * 100),
         ("ü" * 300, "ü" * 50),
-        ("con.txt", "con_.txt"),  # Windows looks at what stands before the first dot
+        ("con.txt", "con_.txt"),  # Windows compares the part before the first dot
         ("COM¹", "COM¹_"),
         ("context", "context"),
     ],
@@ -326,14 +318,14 @@ def test_function_names_become_file_names(name: str, cleaned: str) -> None:
     assert clean_name(name) == cleaned
 
 
-def test_payload_names_are_read_as_they_are_written() -> None:
+def test_payload_names_are_parsed() -> None:
     assert parse_payload_name("f_1_3.h5") == ("f_1", range(3, 4), "h5")
     assert parse_payload_name("f_0-99.part.h5") == ("f", range(100), "part.h5")
     for other in ("f.h5", "f_record.h5", ".f_1.h5.abc.tmp", "f_9-3.h5", "f_1.h5.bak"):
         assert parse_payload_name(other) is None
 
 
-def test_tables_can_be_copied() -> None:
+def test_copied_table_is_independent() -> None:
     table = CallTable(3)
     twin = table.copy()
     twin.status[0] = 1

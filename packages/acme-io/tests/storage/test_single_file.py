@@ -1,4 +1,4 @@
-"""Results of all calls in one file."""
+"""All results in one file."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def test_results_in_one_file(run, tools, way: str, n_calls: int) -> None:
     with acme_io.open_results(done.container) as results:
         assert all(tools.same(results[call].values, func(call)) for call in range(n_calls))
     with h5py.File(done.container, "r") as file:
-        # Not every version of h5py lists members in the order of their creation.
+        # h5py before 3.13 lists members by name, not in creation order.
         assert sorted(file, key=lambda name: int(name[5:])) == [f"comp_{c}" for c in range(n_calls)]
         orders = [file.id.links.get_info(b"comp_%d" % call).corder for call in range(n_calls)]
         assert orders == sorted(orders)
@@ -50,14 +50,15 @@ def test_results_in_one_file(run, tools, way: str, n_calls: int) -> None:
 
 
 def test_tens_of_thousands_of_groups(run) -> None:
-    done = run(float, 30_000, SINGLE, batch=5000)  # links fill more than the direct blocks
+    # Enough links for HDF5 to add indirect blocks to the heap of the root group.
+    done = run(float, 30_000, SINGLE, batch=5000)
     with h5py.File(done.container, "r") as file:
         assert len(file) == 30_000
         for call in [0, 1, 17_999, 18_000, 25_000, 29_999]:
             assert file[f"comp_{call}/result_0"][()].tolist() == [float(call)]
 
 
-def test_a_function_may_use_its_array_again(run) -> None:
+def test_function_may_reuse_its_array(run) -> None:
     row = np.zeros(LARGEST_PART // 40 // 8)
 
     def func(call: int) -> np.ndarray:

@@ -1,4 +1,7 @@
+"""Stacked results: shapes, padding, further values, consolidation, damaged sources."""
+
 import os
+import resource
 from pathlib import Path
 
 import h5py
@@ -17,7 +20,7 @@ def stacked(*shape: object, dtype: str = "float", single_file: bool = False) -> 
     return StorageOptions(slots=Slots(shape, dtype), single_file=single_file)
 
 
-def test_the_stacked_example_of_the_walkthrough(run) -> None:
+def test_stacked_example_of_the_user_guide(run) -> None:
     done = run(lambda call: np.ones(3) * (18 + 6 * call), 4, stacked(None, 3), batch=2)
     payload = done.output_dir / "f_payload"
     assert done.files == [str(payload / "f_0-1.h5"), str(payload / "f_2-3.h5")]
@@ -42,7 +45,7 @@ def test_the_stacked_example_of_the_walkthrough(run) -> None:
         ((None, 5000), "float"),
     ],
 )
-def test_rows_come_back(run, shape: tuple, dtype: str, single_file: bool) -> None:
+def test_rows_are_read_back(run, shape: tuple, dtype: str, single_file: bool) -> None:
     slot = tuple(n for n in shape if n is not None)
     rng = np.random.default_rng(0)
     rows = [rng.integers(0, 2, slot).astype(dtype) for _ in range(11)]
@@ -84,7 +87,7 @@ def test_rows_of_different_lengths_are_padded(run, single_file: bool) -> None:
 
 
 @pytest.mark.parametrize("single_file", WAYS)
-def test_other_return_values_stay_in_their_groups(run, single_file: bool) -> None:
+def test_further_return_values_are_in_groups(run, single_file: bool) -> None:
     options = stacked(None, 2, single_file=single_file)
     done = run(lambda call: (np.ones(2) * call, f"call {call}", [call, 2.5]), 5, options, batch=2)
     with h5py.File(done.container, "r") as file:
@@ -99,7 +102,7 @@ def test_other_return_values_stay_in_their_groups(run, single_file: bool) -> Non
 
 
 @pytest.mark.parametrize("single_file", WAYS)
-def test_what_does_not_fit_fails_that_call_by_name(run, single_file: bool) -> None:
+def test_mismatched_rows_fail_their_calls_only(run, single_file: bool) -> None:
     values = [np.ones(2), np.ones(3), np.ones(2) * 1j, "ab", np.ones(1), {"a": 1}, (5, 6)]
     options = stacked(None, 2, single_file=single_file)
     done = run(lambda call: values[call], 7, options, batch=7)
@@ -125,7 +128,7 @@ def test_what_does_not_fit_fails_that_call_by_name(run, single_file: bool) -> No
         assert file["result_0"][6].tolist() == [5, 6]
 
 
-def test_slots_without_a_nan_are_known_by_the_record_alone(run) -> None:
+def test_status_decides_for_dtypes_without_nan(run) -> None:
     done = run(lambda call: call if call != 1 else 1 / 0, 3, stacked(None, dtype="int"))
     with h5py.File(done.container, "r") as file:
         assert file["result_0"][()].tolist() == [0, 0, 2]
@@ -171,7 +174,7 @@ def test_many_batches_are_consolidated(run, shape: tuple) -> None:
             assert results[call].record["attempt"] == (2 if call in (7, 8, 200, 299) else 1)
 
 
-def test_consolidation_keeps_other_return_values(run) -> None:
+def test_consolidation_keeps_further_return_values(run) -> None:
     done = run(lambda call: (call, f"call {call}"), 400, stacked(None), batch=2)
     assert len(os.listdir(done.output_dir / "f_payload")) <= 128
     with acme_io.open_results(done.output_dir) as results:
@@ -184,7 +187,7 @@ def test_consolidation_keeps_other_return_values(run) -> None:
         assert file["comp_399/result_1"].asstr()[()] == "call 399"
 
 
-def test_a_retry_overrides_its_slot(tmp_path: Path, tools) -> None:
+def test_retry_replaces_its_row(tmp_path: Path, tools) -> None:
     store = RunStore.create(tmp_path, "f", stacked(None), tools.new_run(6))
     receipts = [
         tools.write_batch(store, lambda call: 1 / 0 if call == 2 else call, range(6)),
@@ -198,7 +201,7 @@ def test_a_retry_overrides_its_slot(tmp_path: Path, tools) -> None:
         assert file["result_0"][()].tolist() == [0, 1, 20, 3, 4, 5]
 
 
-def test_buffers_that_the_function_uses_again_are_copied(run) -> None:
+def test_reused_buffers_are_copied(run) -> None:
     buffer = np.zeros(3)
 
     def fill(call: int) -> np.ndarray:
@@ -211,7 +214,7 @@ def test_buffers_that_the_function_uses_again_are_copied(run) -> None:
             assert [call.values[0] for call in results] == [0, 1, 2, 3]
 
 
-def test_large_rows_do_not_pile_up_in_memory(run) -> None:
+def test_large_rows_are_split_over_files(run) -> None:
     row = np.ones(3 << 20)  # 24 MB
     done = run(lambda call: row * call, 4, stacked(None, 3 << 20), batch=4)
     assert [Path(file).name for file in done.files] == ["f_0-1.h5", "f_2-3.h5"]
@@ -219,7 +222,22 @@ def test_large_rows_do_not_pile_up_in_memory(run) -> None:
         assert results[3].values[-1] == 3
 
 
-def test_a_truncated_source_costs_its_own_rows_only(run) -> None:
+@pytest.mark.parametrize("single_file", WAYS)
+def test_more_files_than_may_be_open(run, single_file: bool) -> None:
+    options = stacked(None, 40_000, single_file=single_file)  # rows of 320 kB
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_use = len(os.listdir("/dev/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 100, hard))
+    try:
+        done = run(lambda call: (np.full(40_000, call), f"call {call}"), 150, options, batch=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    with acme_io.open_results(done.output_dir) as results:
+        assert [results[call].values[0][-1] for call in (0, 80, 149)] == [0, 80, 149]
+        assert results[149].values[1] == "call 149"
+
+
+def test_truncated_source_affects_its_own_rows_only(run) -> None:
     done = run(lambda call: call, 12, stacked(None), batch=4)
     middle = Path(done.files[1])
     middle.write_bytes(middle.read_bytes()[:-100])

@@ -1,4 +1,4 @@
-"""What the writers of all ways of storing have in common."""
+"""The base of the writers of all ways of storing."""
 
 import os
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ __all__ = ["CallWriter", "RunSink"]
 
 @dataclass(frozen=True)
 class RunSink:
-    """What all sinks know: where the files of the run go, and what they carry.
+    """The base of all sinks: a small object that travels to the workers in a pickle.
 
     Parameters
     ----------
     run : RunFiles
-        The run.
+        Names, folders and identity of the run.
     """
 
     run: RunFiles
 
 
 class CallWriter:
-    """Writers that finish every call by itself: the receipt is all that is left for `close`.
+    """A writer that completes every call in `put`, which leaves `close` only the receipt.
 
     Parameters
     ----------
     sink : RunSink
-        The sink that made it.
+        The sink that opens this writer.
     calls : range
         The calls of the batch.
     """
@@ -40,12 +40,14 @@ class CallWriter:
     def __init__(self, sink: RunSink, calls: range) -> None:
         n = len(calls)
         self.run, self.calls = sink.run, calls
-        # Strings: thousands of small files a second leave no time for path objects.
+        # Strings instead of `pathlib.Path`, which takes 4 µs per path: a worker writes
+        # thousands of small files a second.
         self._folder = layout.payload_folder(self.run.name)
         self._base = str(self.run.output_dir) + os.sep
         self._status = bytearray([MISSING]) * n
         self._files: list[str | None] = [None] * n
         self._checksums, self._attempts = [0] * n, [0] * n
+        # Most calls have neither error nor note: dictionaries, not columns.
         self._errors: dict[int, Exception] = {}
         self._notes: dict[int, str] = {}
 
@@ -56,19 +58,21 @@ class CallWriter:
         try:
             self._status[at] = self._store(report, value, at)
         except (ResultShapeError, ResultDtypeError) as error:
-            self._refuse(report.call, type(error)(f"Call {report.call}: {error}"))
+            self._reject(report.call, type(error)(f"Call {report.call}: {error}"))
         except (OSError, NotStorableError) as error:
-            self._refuse(report.call, error)
-        except Exception as error:  # never lose the other calls of the batch
-            self._refuse(report.call, NotStorableError(_unexpected(report.call, value, error)))
+            self._reject(report.call, error)
+        except Exception as error:
+            # `__array__`, `__reduce__` and similar methods of the user's classes may raise
+            # anything. That must cost this call only, not the batch.
+            self._reject(report.call, NotStorableError(_unexpected(report.call, value, error)))
 
     def fail(self, report: CallReport, failure: Failure) -> None:
-        """Take note that a call raised."""
+        """Record that a call raised."""
         at = report.call - self.calls.start
         self._status[at], self._attempts[at] = FAILED, report.attempt
 
     def close(self) -> BatchReceipt:
-        """Say what became of the calls."""
+        """Return the receipt of all calls."""
         return BatchReceipt(
             self.calls,
             bytes(self._status),
@@ -80,16 +84,17 @@ class CallWriter:
         )
 
     def abort(self) -> None:
-        """Every call is finished by itself: there is nothing to remove."""
+        """Do nothing: every call is complete after `put`."""
 
     def _store(self, report: CallReport, value: object, at: int) -> int:
         raise NotImplementedError
 
-    def _refuse(self, call: int, error: Exception) -> None:
+    def _reject(self, call: int, error: Exception) -> None:
         self._status[call - self.calls.start] = FAILED
         self._errors[call] = error
 
     def _pickle(self, report: CallReport, value: object, at: int, folder: str, status: int) -> None:
+        # Imported on first use, like everything that only some writers need.
         from acme_io.files.pickle_file import write_pickle
 
         name = layout.pickle_name(self.run.name, report.call)

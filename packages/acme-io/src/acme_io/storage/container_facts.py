@@ -1,4 +1,4 @@
-"""What a container says about its run, apart from the results."""
+"""What a container records about its run and its calls, apart from the results."""
 
 import json
 from pathlib import Path
@@ -11,21 +11,41 @@ from acme_io.errors import DamagedFileError, UnknownFileError
 from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.objects import read_column, read_text
 from acme_io.hdf5.stored_table import StoredTable
+from acme_io.records.call_record import call_from_json
 from acme_io.records.call_table import CallTable
 from acme_io.records.run_record import storage_from_json
 from acme_io.storage.options import StorageOptions
 from acme_io.values.result_shape import Slots
 
+__all__ = ["ContainerFacts", "ContainerRecords", "read_facts"]
+
 Array = np.ndarray[Any, Any]
 
 
 class ContainerFacts(NamedTuple):
-    """What a container says about its run.
+    """What a container records about its run.
 
-    `run_json` is the run's identity, None where it is still to be read from the table. `slots`,
-    `sources` (file, first call, end) and `lengths` are those of stacked results, None where there
-    are none; a stacked container without `sources` holds the rows itself. `in_parts` is true for
-    part files of a single file that was never finished.
+    Attributes
+    ----------
+    path : pathlib.Path
+        The container.
+    layout : str
+        Name of its layout (`acme_io.storage.way.Layout`).
+    run_id : str
+        The run's id.
+    table : CallTable
+        One row per call.
+    slots : Slots, optional
+        Shape and dtype of a row of stacked results.
+    sources : list of (str, range), optional
+        Stacked results: the files with the rows and their calls, in the order of calls. None if the
+        container holds the rows itself.
+    lengths : numpy.ndarray of int64, optional
+        Stacked results: length of each row along the varying axis, shape (n_calls,).
+    in_parts : bool
+        Whether the files are the part files of an unfinished single-file run.
+    run_json : str, optional
+        The run's identity; None if the table has yet to read it.
     """
 
     path: Path
@@ -40,16 +60,17 @@ class ContainerFacts(NamedTuple):
 
 
 def read_facts(checked: CheckedFile) -> ContainerFacts:
-    """Read what a container says about its run, as far as its results need it.
+    """Read the facts that access to the results needs; the rest of the record is read on demand.
 
     Raises
     ------
     UnknownFileError
-        It is no container of acme-io.
+        It is another kind of acme-io file.
     DamagedFileError
-        A part of its record is not there.
+        Its record is incomplete.
     """
     path, header, root = checked.path, checked.header, checked.root
+    # A record beside pickles is a container without results.
     if header.kind not in ("container", "record"):
         raise UnknownFileError(
             f"{path} is a {header.kind} of acme-io, not a container. Open its folder instead."
@@ -58,7 +79,7 @@ def read_facts(checked: CheckedFile) -> ContainerFacts:
         table = StoredTable(checked)
         if len(table) != len(header.calls):
             raise ValueError(
-                f"its status is that of {len(table)} calls, not of {len(header.calls)}"
+                f"it has the status of {len(table)} calls, its header names {len(header.calls)}"
             )
         facts = ContainerFacts(path, read_text(root, "layout"), header.run, table)
         return _read_stacking(root, facts) if facts.layout == "stacked" else facts
@@ -68,9 +89,36 @@ def read_facts(checked: CheckedFile) -> ContainerFacts:
 
 def _read_stacking(root: Any, facts: ContainerFacts) -> ContainerFacts:
     slots = StorageOptions.from_description(storage_from_json(read_text(root, "run"))).slots
+    # A container with a dataset of its own (single file, merged) has no list of sources.
     sources = None
     if h5a.exists(root, b"sources"):
         listed = json.loads(read_text(root, "sources"))
         sources = [(str(file), range(first, end)) for file, first, end in listed]
     lengths = read_column(root, "lengths") if h5a.exists(root, b"lengths") else None
     return facts._replace(slots=slots, sources=sources, lengths=lengths)
+
+
+class ContainerRecords:
+    """The records of calls in a container that holds its data itself.
+
+    They are one text, a line per call, with the end of each line in a column: HDF5 would need a
+    variable-length string per call, each in a heap, to store them one by one.
+    """
+
+    def __init__(self, checked: CheckedFile) -> None:
+        self._text = read_text(checked.root, "calls")
+        self._ends = read_column(checked.root, "calls_end")
+        # Long records have a checksum of their own, which opening the file does not check.
+        if not checked.confirms(self._text.encode()):
+            raise DamagedFileError(f"The records in {checked.path} have changed.")
+
+    def line(self, call: int) -> str:
+        """Return the record of a call as text, empty if it has none."""
+        # Records are ASCII (JSON with escapes), so byte positions are character positions.
+        start = int(self._ends[call - 1]) if call else 0
+        return self._text[start : int(self._ends[call])].strip()
+
+    def __getitem__(self, call: int) -> dict[str, Any]:
+        """Return the record of a call."""
+        line = self.line(call)
+        return call_from_json(line) if line else {"call": call}

@@ -1,4 +1,4 @@
-"""Finish a run: make one container of the payloads that workers have written."""
+"""Finish a run: make one container from the payloads written by the workers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,10 +14,14 @@ __all__ = ["BaseFinisher", "Finisher"]
 
 
 class Finisher(Protocol):
-    """Makes one container of the payloads of a run."""
+    """Makes one container from the payloads of a run, on the client.
+
+    `taken` is called many times while the run goes on, then `finish` once, then `close`; after an
+    error `close` may come without `finish`.
+    """
 
     def taken(self, calls: Sequence[int]) -> None:
-        """Take note of new payloads; work on them may begin."""
+        """Note the payloads of these calls; work on them may begin in the background."""
 
     def finish(self) -> None:
         """Write the container or record from the index."""
@@ -26,18 +30,18 @@ class Finisher(Protocol):
         """Return the paths of the payloads, relative to the output directory."""
 
     def close(self) -> None:
-        """Stop work that is going on and remove temporary files."""
+        """Stop background work and remove temporary files."""
 
 
 class BaseFinisher:
-    """What all ways of storing results have in common.
+    """The base of all finishers: no work before `finish`, one payload per call.
 
     Parameters
     ----------
     run : RunFiles
-        The run.
+        Names, folders and identity of the run.
     index : CallIndex
-        Where its results lie.
+        The files of its results; receipts keep changing it until `finish`.
     """
 
     layout: ClassVar[str] = ""
@@ -51,7 +55,7 @@ class BaseFinisher:
         return self.run.output_dir / layout.container_name(self.run.name)
 
     def taken(self, calls: Sequence[int]) -> None:
-        """Do nothing before the end."""
+        """Do nothing: all work is left to `finish`."""
 
     def payload_files(self) -> list[str | None]:
         """Return the file of every call."""
@@ -66,6 +70,7 @@ class BaseFinisher:
         )
 
     def _remove_unused(self) -> None:
+        # Only once the container is written: until then a crash must leave every row in some file.
         for file in self.index.unused():
             atomic.remove(layout.local(self.run.output_dir, file))
         self.index.superseded.clear()

@@ -1,6 +1,6 @@
-"""The ways of storing results: which one a run uses, which one a container was made by.
+"""The registry: the way of storing a run uses, and the layout a container was written in.
 
-To add a way, write a sub-package with a `Way` and enter it here.
+To add a way, write a sub-package with a `Way` and add it here.
 """
 
 from acme_io.storage.options import StorageOptions
@@ -16,14 +16,15 @@ __all__ = ["layout_named", "way_for"]
 _PER_CALL, _PICKLES, _SINGLE_FILE = PerCall(), Pickles(), SingleFile()
 _STACKED, _STACKED_SINGLE_FILE = Stacked(), StackedSingleFile()
 
-# Stacked results are read alike from batch files and from a single file.
+# One entry for both stacked ways: their containers differ in the attribute `sources` only, which
+# the source looks at. `Uniform` has no options: `merge` alone writes it.
 _LAYOUTS: dict[str, Layout] = {
     one.layout: one for one in (_PER_CALL, _PICKLES, _SINGLE_FILE, _STACKED, Uniform())
 }
 
 
 def way_for(options: StorageOptions) -> Way:
-    """Return the way in which a run with these options stores its results."""
+    """Return the way of storing for these options."""
     if options.pickle:
         return _PICKLES
     if options.slots is not None:
@@ -32,5 +33,5 @@ def way_for(options: StorageOptions) -> Way:
 
 
 def layout_named(name: str) -> Layout | None:
-    """Return the layout that a container names, None for one that this version does not know."""
+    """Return the layout of this name, None if this version does not know it."""
     return _LAYOUTS.get(name)

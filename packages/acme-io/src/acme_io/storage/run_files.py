@@ -1,4 +1,4 @@
-"""Where the files of a run go, and what each of them carries."""
+"""Names, folders and identity of the files of one run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ __all__ = ["RunFiles"]
 
 @dataclass(frozen=True)
 class RunFiles:
-    """Where the files of a run go, and what each of them carries.
+    """Names, folders and identity of the files of one run; travels to the workers.
 
     Parameters
     ----------
@@ -19,7 +19,7 @@ class RunFiles:
     name : str
         The cleaned function name.
     stamp : RunStamp
-        The run.
+        The run's id and description, which every file carries.
     """
 
     output_dir: Path

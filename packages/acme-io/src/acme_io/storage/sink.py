@@ -1,4 +1,4 @@
-"""Sinks: small objects that travel to the worker and take what calls return.
+"""Sinks: small objects that travel to the workers and open writers for the results of calls.
 
 ::
 
@@ -8,8 +8,9 @@
                                   writer.fail(report, failure)   once per call that raised
     RunStore.accept  <-- receipt  writer.close()
 
-A writer never raises because of one call: what goes wrong with storing a value becomes an entry in
-the receipt. Receipts hold no data; they are what the client builds the container from.
+A writer never raises because of one call: a value that cannot be stored becomes an entry in the
+receipt. Receipts hold no data; the client builds the container from them. Sinks import h5py only
+when they store a result, so the client can send them before it has loaded the library.
 """
 
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from acme_io.records.call_record import CallReport, Failure
 
 @dataclass
 class BatchReceipt:
-    """What became of the calls of one batch; small, without data.
+    """The outcome of the calls of one batch, without their data.
 
     Attributes
     ----------
@@ -29,22 +30,24 @@ class BatchReceipt:
     status : bytes
         One status per call: `MISSING`, `DONE`, `FAILED` or `PICKLED`.
     files : list of (str or None), or str
-        Path of each call's file relative to the output directory, with forward slashes; one text
-        when all of them are in one file.
+        Path of each call's file, relative to the output directory, with forward slashes; one text
+        if all calls are in one file.
     checksums : list of int
         One per call, 0 where nothing was stored.
     errors : dict of int to Exception
-        Calls whose value could not be stored, with the reason.
+        The reason for each call whose value could not be stored.
     notes : dict of int to str
-        Calls that were pickled although HDF5 was asked for, with the reason.
+        The reason for each call that was pickled because HDF5 cannot hold its value.
     attempts : list of int
-        Which evaluation of each call this is, from 1; 0 where there was none.
+        The attempt of each call, from 1; 0 for calls that were not evaluated.
     lengths : list of int, optional
         Length of each row along the varying axis.
     extras : bytes
-        1 for calls that have values beside their row in the stacked dataset.
+        1 for calls with further return values beside their row of the stacked dataset.
     """
 
+    # Bytes and plain lists: a receipt is pickled on the worker for every batch, and the scheduler
+    # passes it on.
     calls: range
     status: bytes
     files: list[str | None] | str
@@ -57,23 +60,23 @@ class BatchReceipt:
 
 
 class Writer(Protocol):
-    """Takes the outcomes of the calls of one batch, in order."""
+    """Takes the outcomes of the calls of one batch, in the order of calls."""
 
     def put(self, report: CallReport, value: object) -> None:
-        """Store what a call returned; never raises for this call's trouble."""
+        """Store what a call returned; a failure to store it goes into the receipt."""
 
     def fail(self, report: CallReport, failure: Failure) -> None:
-        """Take note that a call raised."""
+        """Record that a call raised."""
 
     def close(self) -> BatchReceipt:
-        """Finish the files of the batch and say what became of its calls."""
+        """Complete the files of the batch and return its receipt."""
 
     def abort(self) -> None:
-        """Remove temporary files; what already has its final name stays."""
+        """Discard unwritten results; files under their final names stay."""
 
 
 class Sink(Protocol):
-    """Something picklable that makes writers."""
+    """Opens writers on the worker; must be picklable."""
 
     def open(self, calls: range) -> Writer:
-        """Begin a batch of consecutive calls."""
+        """Return a writer for a batch of consecutive calls."""

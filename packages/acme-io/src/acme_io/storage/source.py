@@ -1,7 +1,7 @@
-"""Read the calls of a run from wherever they are stored: the base of one source per way.
+"""Read the calls of a run: the base of the sources, one per way of storing.
 
-A source answers for each call: its status, its arrays, and its record.
-`acme_io.runs.results` turns the answers into Python values.
+A source returns the status, the arrays and the record of each call; `acme_io.runs.results` turns
+them into Python values.
 """
 
 import functools
@@ -29,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 
 class StoredCall(NamedTuple):
-    """One call as it is stored: its record, and its datasets with their contents."""
+    """One call as stored: its record, and its datasets with their contents."""
 
     record: dict[str, Any]
     fields: list[Field]
@@ -39,19 +39,19 @@ class StoredCall(NamedTuple):
     def of(
         cls, record: dict[str, Any], datasets: "list[tuple[Field, Array | None]]"
     ) -> "StoredCall":
-        """Return a stored call of datasets as `read_field` returns them."""
+        """Make a stored call from datasets in the form that `read_field` returns."""
         return cls(record, [field for field, _ in datasets], [array for _, array in datasets])
 
 
 class Problem(NamedTuple):
-    """Something that is not as it was written.
+    """A difference between a file and its checksums.
 
     Attributes
     ----------
     calls : list of int
-        The calls concerned; empty where they are not known, or only the record is concerned.
+        The affected calls; empty if they are unknown, or if only the record is affected.
     reason : str
-        What is wrong with which file.
+        The file, and what is wrong with it.
     """
 
     calls: list[int]
@@ -59,35 +59,38 @@ class Problem(NamedTuple):
 
 
 class Source(ABC):
-    """The calls of one run, wherever they are stored.
+    """The calls of one run, in whichever files they are stored.
 
     Parameters
     ----------
     facts : ContainerFacts
-        What is known of the run.
+        The run, as described by its container.
     folder : pathlib.Path
-        Where files of single calls lie.
+        The folder with the files of single calls.
     name : str
         The cleaned function name.
     """
 
     only_pickles = False
-    """Whether the run asked for pickles, so that no result is in an HDF5 file."""
+    """Whether the run used `write_pickle=True`: no result is in an HDF5 file."""
 
     def __init__(self, facts: ContainerFacts, folder: Path, name: str) -> None:
         self.facts, self.folder, self.name = facts, folder, name
         self.run_id, self.table, self.path = facts.run_id, facts.table, facts.path
-        self.check = "structure"  # how much of a file is checked when it is opened
+        # How much of a file is checked when it is opened: `"all"` reads every byte of it, which
+        # single reads from large files should not have to wait for.
+        self.check = "structure"
 
     @functools.cached_property
     def run_json(self) -> str:
-        """The run's identity, as its files carry it."""
+        """The run's identity as JSON text, as stored in its files."""
+        # Opening a container leaves this text unread; the table reads it on demand.
         known = self.facts.run_json
         return self.table.run_json if known is None else known  # type: ignore[attr-defined]
 
     @functools.cached_property
     def run(self) -> RunInfo:
-        """The run's identity."""
+        """The run's identity, parsed on first use."""
         try:
             return run_from_json(self.run_json)
         except (ValueError, TypeError) as error:
@@ -100,14 +103,14 @@ class Source(ABC):
 
     @abstractmethod
     def load(self, call: int) -> StoredCall:
-        """Read one call that is done."""
+        """Read one call with status `DONE`."""
 
     @abstractmethod
     def load_record(self, call: int) -> dict[str, Any]:
-        """Read the record of one call that is done or pickled."""
+        """Read the record of one call with status `DONE` or `PICKLED`."""
 
     def present(self) -> Array:
-        """Return the status of every call, where results whose files are gone count as missing."""
+        """Return the status of every call, `MISSING` for results whose files no longer exist."""
         status = self.table.status.copy()
         for call in np.flatnonzero(status == PICKLED):
             if not self.file(int(call)).exists():
@@ -120,21 +123,21 @@ class Source(ABC):
         Parameters
         ----------
         index : int
-            Which of several return values.
+            Position of the value among the return values.
         calls : range
             The calls.
         missing : {"raise", "mask"}
-            What to do about calls without a result.
+            Whether calls without a result are an error or masked entries.
 
         Returns
         -------
         numpy.ndarray or None
-            None where results have to be read and stacked one by one.
+            None if this source has no such array: the caller reads and stacks call by call.
 
         Raises
         ------
         MissingCallError
-            Calls have no result, and `missing` is `"raise"`.
+            A call has no result, and `missing` is `"raise"`.
         """
         return None
 
@@ -144,7 +147,7 @@ class Source(ABC):
         Returns
         -------
         list of Problem
-            Empty if everything is as it was written.
+            Empty if all data is intact.
         """
         pickled = np.flatnonzero(self.table.status == PICKLED)
         return self._problems_with_results() + [
@@ -153,7 +156,7 @@ class Source(ABC):
 
     @abstractmethod
     def _problems_with_results(self) -> list[Problem]:
-        """Compare the data of the calls that are done."""
+        """Compare the data of calls with status `DONE` with the checksums on record."""
 
     def _problems_with_file(self, call: int) -> list[Problem]:
         """Check the file of one call."""
@@ -163,47 +166,48 @@ class Source(ABC):
                 header, _, _ = read_pickle_record(path, check=True)
             else:
                 header = read_header(path, check="all")
-            self.belongs(header, path, call)
+            self.check_belongs(header, path, call)
         except (AcmeIOError, OSError) as error:
             return [Problem([call], str(error))]
+        # A file that is intact by its own header may still be one copied from elsewhere.
         if header.checksum != int(self.table.checksum[call]):
-            reason = f"{path} is not the file that the container was made with."
+            reason = f"{path} is not the file this container was made from."
             return [Problem([call], reason)]
         return []
 
     def prepare_copy(self) -> None:
-        """Check every byte from now on: a copy is no place for damage that nobody noticed.
+        """Check every byte of files opened from now on, to keep damage out of copies.
 
         Raises
         ------
         DamagedFileError
-            A file that is open already has changed since it was written.
+            A file that is already open has changed since it was written.
         """
         self.check = "all"
 
     def merge(self, target: Path, table: CallTable) -> bool:
-        """Copy all results into one file in the form that this way of storing has.
+        """Copy all results into one file of this source's own layout.
 
         Parameters
         ----------
         target : pathlib.Path
             The file to write.
         table : CallTable
-            The table of the copy.
+            The call table of the copy.
 
         Returns
         -------
         bool
-            False, and nothing is written, if this way of storing has no form of its own.
+            False if this source has no layout of its own for copies; nothing is written then.
         """
         return False
 
     def keep(self, checked: CheckedFile) -> None:
-        """Take over the open container, for later reads; here it is closed."""
+        """Take over the open container, for later reads; the default closes it."""
         checked.close()
 
     def close(self) -> None:  # noqa: B027 - most sources keep nothing open
-        """Close what is open; harmless when called again."""
+        """Close all open files; may be called again."""
 
     def file(self, call: int) -> Path:
         """Return the path of a call's own file."""
@@ -222,12 +226,12 @@ class Source(ABC):
         try:
             header, record, _ = read_pickle_record(path)
         except FileNotFoundError:
-            raise lost(path, call) from None
-        self.belongs(header, path, call)
+            raise payload_missing(path, call) from None
+        self.check_belongs(header, path, call)
         return call_from_json(record)
 
-    def belongs(self, header: FileHeader, path: Path, call: int) -> None:
-        """Raise unless a file is of this run and holds the call."""
+    def check_belongs(self, header: FileHeader, path: Path, call: int) -> None:
+        """Raise `MissingCallError` unless a file belongs to this run and holds the call."""
         if header.run != self.run_id or call not in header.calls:
             raise MissingCallError(
                 f"{path} belongs to run {header.run}, calls {header.calls[0]} to "
@@ -237,7 +241,8 @@ class Source(ABC):
 
 
 def own_files_present(source: Source) -> Array:
-    """Return the status of calls that have a file each, as `Source.present` does."""
+    """Return the status of calls stored in one file each; see `Source.present`."""
+    # One listing of the folder: on a network file system every `stat` is a round trip.
     try:
         found = set(os.listdir(source.folder))
     except OSError:
@@ -252,7 +257,7 @@ def own_files_present(source: Source) -> Array:
 def read_values(
     checked: CheckedFile, group: str, record: dict[str, Any], first: int
 ) -> list[tuple[Field, Array | None]]:
-    """Read the values of a call from dataset `result_<first>` on."""
+    """Read the datasets of a call, from `result_<first>` on."""
     names = [layout.result_name(i) for i in range(first, len(record["values"]))]
     where = [h5d.open(checked.fid, f"{group}{name}".encode()) for name in names]
     return [read_field(checked, *one) for one in zip(where, names, strict=True)]
@@ -261,33 +266,34 @@ def read_values(
 def read_field(
     checked: CheckedFile, dataset: h5d.DatasetID, name: str
 ) -> tuple[Field, Array | None]:
-    """Read and check a dataset, and what is needed to write one like it."""
+    """Read and check a dataset; the field describes it well enough to write a copy."""
     array = read_array(dataset)
     if array is None:
         return Field(name, np.dtype("u1"), None), None
     checked.check_data(dataset, array)
     kind = dataset.get_type()
+    # NumPy has one dtype for bytes and UTF-8 text; the character set is in the HDF5 type only.
     text = isinstance(kind, h5t.TypeStringID) and kind.get_cset() == h5t.CSET_UTF8
     return Field(name, array.dtype, array.shape, text), array
 
 
-def lost(path: Path, call: int) -> MissingCallError:
-    """Return the error for a call whose file is gone."""
+def payload_missing(path: Path, call: int) -> MissingCallError:
+    """Return the error for a call whose file no longer exists."""
     return MissingCallError(
         f"The file of call {call} is gone: {path}. Was the container moved without its folder?"
     )
 
 
 def data_changed(call: int, path: Path) -> DamagedFileError:
-    """Return the error for a call whose data does not have the checksum on record."""
+    """Return the error for a call whose data does not match its checksum."""
     return DamagedFileError(
         f"The result of call {call} in {path} has changed since it was written. Restore the file "
         "from a copy, or run the call again."
     )
 
 
-def part_is_gone(path: Path, container: Path) -> MissingCallError:
-    """Return the error for a part that was there when the results were opened."""
+def part_missing(path: Path, container: Path) -> MissingCallError:
+    """Return the error for a part file that disappeared after the results were opened."""
     return MissingCallError(
         f"{path} is gone: the run has put its parts together since these results were opened. "
         f"Open {container} again."

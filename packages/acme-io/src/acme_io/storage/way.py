@@ -1,14 +1,14 @@
-"""What a way of storing results consists of.
+"""The interface of a way of storing results.
 
 ::
 
-    worker    sink.open(calls) -> writer      writes payloads, answers with a receipt
-    client    finisher.taken / .finish        makes one container (or record) of the payloads
-    reader    source.load(call)               reads results from the container, or from payloads
+    worker    sink.open(calls) -> writer      writes payloads, returns a receipt
+    client    finisher.taken / .finish        makes one container (or record) from the payloads
+    reader    source.load(call)               reads results from the container or from payloads
 
-Each way has a sub-package beside this module with a `Way` that brings the three together. The
-modules behind them are imported when they are used: a worker needs no reader, and a client that
-only checks its arguments does not need h5py.
+Each way has a sub-package beside this module, with a `Way` that ties the three together. Their
+modules are imported on use: a worker needs no reader, and a client that only checks its arguments
+needs no h5py.
 """
 
 from abc import ABC, abstractmethod
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 from acme_io import layout
 from acme_io.storage.run_files import RunFiles
 
+# At run time these would import NumPy and h5py.
 if TYPE_CHECKING:
     from acme_io.storage.call_index import CallIndex
     from acme_io.storage.container_facts import ContainerFacts
@@ -30,10 +31,10 @@ __all__ = ["Layout", "Way"]
 
 
 class Layout(ABC):
-    """A form in which containers hold results."""
+    """The structure of a container, which readers recognize by its name."""
 
     layout: ClassVar[str]
-    """The name by which containers record it."""
+    """Name of the layout in the attribute `layout` of containers; part of the file format."""
 
     @abstractmethod
     def source(self, facts: "ContainerFacts", name: str) -> "Source":
@@ -42,7 +43,7 @@ class Layout(ABC):
         Parameters
         ----------
         facts : ContainerFacts
-            What the container says about its run.
+            The run, as described by the container.
         name : str
             The container's file name without its extension.
         """
@@ -52,23 +53,23 @@ class Way(Layout):
     """One way of storing the results of a run."""
 
     def container(self, run: RunFiles) -> Path | None:
-        """Return the path of the container; None where there is only a record."""
+        """Return the path of the container, None for ways with only a record."""
         return run.output_dir / layout.container_name(run.name)
 
     def payload_folder(self, name: str) -> str | None:
-        """Return the folder that workers write to; None for the output directory itself."""
+        """Return the folder workers write to, None for the output directory itself."""
         return layout.payload_folder(name)
 
     @abstractmethod
     def sink(self, run: RunFiles, options: "StorageOptions") -> "Sink":
-        """Return what travels to the workers and stores what calls return."""
+        """Return the sink, which travels to the workers and stores results there."""
 
     @abstractmethod
     def finisher(self, run: RunFiles, options: "StorageOptions", index: "CallIndex") -> "Finisher":
-        """Return what makes the container from the payloads that the index lists."""
+        """Return the finisher, which makes the container from the payloads in the index."""
 
     @abstractmethod
     def unfinished_source(
         self, facts: "ContainerFacts", name: str, options: "StorageOptions", index: "CallIndex"
     ) -> "Source":
-        """Return the source that reads payloads without a container."""
+        """Return a source for payloads of a run without a container."""

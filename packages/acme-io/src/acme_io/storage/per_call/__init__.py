@@ -1,1 +1,1 @@
-"""One HDF5 file per call; the container links to them. Others import `way.PerCall` only."""
+"""One HDF5 file per call, linked by the container. Other packages import `way.PerCall` only."""

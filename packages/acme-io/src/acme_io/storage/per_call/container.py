@@ -8,12 +8,13 @@ __all__ = ["PerCallFinisher"]
 
 
 class PerCallFinisher(BaseFinisher):
-    """One payload per call; the container links to them."""
+    """Writes a container with a link to the payload of each call."""
 
     layout = "links"
 
     def finish(self) -> None:
         """Write the container."""
+        # Pickled calls have no link: their files are not HDF5.
         status = self.index.table.status
         links = (
             (call, file, "/")

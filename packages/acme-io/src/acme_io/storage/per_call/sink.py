@@ -1,4 +1,4 @@
-"""Write one HDF5 file per call, on the worker."""
+"""Write one HDF5 file per call on the worker."""
 
 import os
 from dataclasses import dataclass
@@ -14,21 +14,23 @@ from acme_io.storage.sink import Writer
 
 @dataclass(frozen=True)
 class PerCallSink(RunSink):
-    """One HDF5 file per call."""
+    """Opens writers of one HDF5 file per call."""
 
     def open(self, calls: range) -> Writer:
-        """Begin a batch."""
+        """Return a writer for a batch."""
         return _PerCallWriter(self, calls)
 
 
 class _PerCallWriter(CallWriter):
     def _store(self, report: CallReport, value: object, at: int) -> int:
+        # Imported here and below: the client sends sinks before it has loaded h5py, and a worker
+        # whose results are all pickled never needs it.
         from acme_io.values.encoding import encode
 
         try:
             encoded, form = encode(value)
         except NotStorableError as reason:
-            return self._emergency(report, value, at, reason)
+            return self._pickle_instead(report, value, at, reason)
         from acme_io.hdf5.objects import Field
         from acme_io.hdf5.run_file import write_file
 
@@ -45,21 +47,22 @@ class _PerCallWriter(CallWriter):
             [one.array for one in encoded],
         )
         self._files[at] = layout.relative(self._folder, name)
-        self._remove_twin(layout.pickle_name(self.run.name, call))
+        # Only now that the new file has its name: a kill in between leaves two files, not none.
+        self._remove_other_format(layout.pickle_name(self.run.name, call))
         return DONE
 
-    def _emergency(self, report: CallReport, value: object, at: int, reason: Exception) -> int:
+    def _pickle_instead(self, report: CallReport, value: object, at: int, reason: Exception) -> int:
         try:
             self._pickle(report, value, at, self._folder, PICKLED)
         except NotStorableError as second:
             raise NotStorableError(_both(report.call, reason, second)) from None
         self._notes[report.call] = str(reason)
         calls = range(report.call, report.call + 1)
-        self._remove_twin(layout.payload_name(self.run.name, calls))
+        self._remove_other_format(layout.payload_name(self.run.name, calls))
         return PICKLED
 
-    def _remove_twin(self, file_name: str) -> None:
-        """Remove what an earlier evaluation of the call left in the other format."""
+    def _remove_other_format(self, file_name: str) -> None:
+        """Remove the file of an earlier attempt in the other format."""
         atomic.remove(f"{self._base}{self._folder}{os.sep}{file_name}")
 
 

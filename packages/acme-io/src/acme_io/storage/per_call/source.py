@@ -1,4 +1,4 @@
-"""Read results that have one HDF5 file per call."""
+"""Read results stored in one HDF5 file per call."""
 
 import io
 from pathlib import Path
@@ -19,8 +19,8 @@ from acme_io.storage.source import (
     Problem,
     Source,
     StoredCall,
-    lost,
     own_files_present,
+    payload_missing,
     read_values,
 )
 
@@ -28,7 +28,9 @@ __all__ = ["PerCallSource"]
 
 Array = np.ndarray[Any, Any]
 
-_PATTERNS = 4  # structures of payloads that are remembered; runs rarely return more
+# Byte patterns of payloads that are kept. Each read compares with all of them before it falls back
+# to HDF5, and the results of a run rarely have more than a few structures.
+_PATTERNS = 4
 
 
 class PerCallSource(Source):
@@ -39,7 +41,7 @@ class PerCallSource(Source):
         self._patterns: list[PayloadPattern] = []
 
     def present(self) -> Array:
-        """Return the status of every call; those whose files are gone are missing."""
+        """Return the status of every call, `MISSING` for files that no longer exist."""
         return own_files_present(self)
 
     def load_record(self, call: int) -> dict[str, Any]:
@@ -49,18 +51,18 @@ class PerCallSource(Source):
         return self.load(call).record
 
     def load(self, call: int) -> StoredCall:
-        """Read one call that is done."""
+        """Read one call with status `DONE`."""
         path = self.file(call)
         try:
-            known = self._load_by_pattern(path, call)
-            return self._load(path, call) if known is None else known
+            found = self._load_by_pattern(path, call)
+            return self._load(path, call) if found is None else found
         except FileNotFoundError:
-            raise lost(path, call) from None
+            raise payload_missing(path, call) from None
 
     def _load(self, path: Path, call: int) -> StoredCall:
-        """Read a payload through the HDF5 library."""
+        """Read a payload with the HDF5 library, and remember its byte pattern."""
         with CheckedFile(path, self.check) as checked:
-            self.belongs(checked.header, path, call)
+            self.check_belongs(checked.header, path, call)
             try:
                 text = read_text(checked.root, "calls")
                 record = call_from_json(text)
@@ -69,6 +71,7 @@ class PerCallSource(Source):
                 raise DamagedFileError(
                     f"{path}, the result of call {call}, is damaged: {error}"
                 ) from error
+            # Only small files are in memory, and only they share patterns.
             if checked.content is not None:
                 self._keep_pattern(checked, checked.content, text, found)
         return found
@@ -76,6 +79,7 @@ class PerCallSource(Source):
     def _keep_pattern(
         self, checked: CheckedFile, content: bytes, text: str, found: StoredCall
     ) -> None:
+        # HDF5 reports no offset for data in the object header or for datasets without elements.
         offsets = []
         for field in found.fields:
             offset = h5d.open(checked.fid, field.path.encode()).get_offset() if field.nbytes else -1
@@ -85,7 +89,7 @@ class PerCallSource(Source):
             self._patterns = [pattern, *self._patterns[: _PATTERNS - 1]]
 
     def _load_by_pattern(self, path: Path, call: int) -> StoredCall | None:
-        """Read a payload of a structure that was read before; None if it has another one."""
+        """Read a payload that matches a known byte pattern; return None if it matches none."""
         if not self._patterns:
             return None
         content = small_content(path)
@@ -94,8 +98,9 @@ class PerCallSource(Source):
         for pattern in self._patterns:
             found = pattern.read(content)
             if found is not None:
+                # The pattern covers the structure; the checksums in the header cover the data.
                 header = check_open_file(io.BytesIO(content), path, "all")
-                self.belongs(header, path, call)
+                self.check_belongs(header, path, call)
                 fields = [field for field, _ in pattern.data]
                 return StoredCall(call_from_json(found[0]), fields, found[1])
         return None

@@ -1,4 +1,4 @@
-"""One HDF5 file per call; the container links to them."""
+"""One HDF5 file per call, linked by the container."""
 
 from typing import TYPE_CHECKING
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
 
 
 class PerCall(Way):
-    """One HDF5 file per call; the container links to them."""
+    """One HDF5 file per call, linked by the container."""
 
     layout = "links"
 
     def sink(self, run: RunFiles, options: StorageOptions) -> "Sink":
-        """Return what stores results on the workers."""
+        """Return the sink for payloads of one call."""
         from acme_io.storage.per_call.sink import PerCallSink
 
         return PerCallSink(run)
 
     def finisher(self, run: RunFiles, options: StorageOptions, index: "CallIndex") -> "Finisher":
-        """Return what makes the container."""
+        """Return the finisher that links to the payloads."""
         from acme_io.storage.per_call.container import PerCallFinisher
 
         return PerCallFinisher(run, index)
 
     def source(self, facts: "ContainerFacts", name: str) -> "Source":
-        """Return what reads a container."""
+        """Return the source for payloads of one call."""
         from acme_io.storage.per_call.source import PerCallSource
 
         return PerCallSource(facts, facts.path.parent / layout.payload_folder(name), name)
@@ -41,5 +41,6 @@ class PerCall(Way):
     def unfinished_source(
         self, facts: "ContainerFacts", name: str, options: StorageOptions, index: "CallIndex"
     ) -> "Source":
-        """Return what reads payloads without a container: the same."""
+        """Return the same source as for a finished run."""
+        # Names of payloads follow from function name and call, so no container is needed.
         return self.source(facts, name)

@@ -1,1 +1,1 @@
-"""One pickle per call, and a record beside them. Others import `way.Pickles` only."""
+"""One pickle per call, and a record beside them. Other packages import `way.Pickles` only."""

@@ -1,5 +1,5 @@
 """All results in one file, a group per call.
 
-Workers write part files, which the client copies into the container as they come in. Others import
-`way.SingleFile`; merging also uses the assembler, and `uniform` builds on the source.
+Workers write part files, which the client copies into the container as they arrive. Other packages
+import `way.SingleFile`; `tools.merge` also uses the assembler, and `uniform` the source.
 """

@@ -1,4 +1,4 @@
-"""One container with real datasets, assembled from the parts of a run."""
+"""Assemble one container with ordinary datasets from the part files of a run."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,18 +24,22 @@ Array = np.ndarray[Any, Any]
 
 Dataset = tuple[Field, Array | None]
 
-_COMPACT = 1024  # bytes up to which data lies in the header of its dataset
+# Bytes up to which data is stored in the object header of its dataset, which HDF5 writes anyway: a
+# few numbers need no block of their own. The library's limit for such compact datasets is 64 kB.
+_COMPACT = 1024
 
-_NEAR_END = 8 << 20  # bytes: HDF5 reuses space that it freed, but not from further back than this
+# Bytes before the end of the file within which the text of the records is searched: HDF5 reuses
+# space that it freed, but not from further back than this.
+_NEAR_END = 8 << 20
 
 
 class Part(Protocol):
-    """A file that holds results of calls."""
+    """A file with results of calls."""
 
     path: Path
 
     def __contains__(self, call: int) -> bool:
-        """Whether a call has a result here."""
+        """Whether this file has the result of a call."""
 
     def record(self, call: int) -> str:
         """Return the record of a call."""
@@ -44,11 +48,11 @@ class Part(Protocol):
         """Read the datasets of a call."""
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
 
 
 class Assembler:
-    """A container in the making: under a temporary name until `finish`.
+    """Writes a container, under a temporary name until `finish`.
 
     Parameters
     ----------
@@ -59,24 +63,39 @@ class Assembler:
     n_calls : int
         Number of calls of the run.
     n_large : int
-        Number of large datasets that a call is expected to have; the header keeps room for them.
+        Expected number of large datasets per call. The header of the file reserves room for their
+        checksums; more of them than that are covered by the checksum of the rest of the file.
     """
 
     def __init__(self, path: Path, run_id: str, n_calls: int, n_large: int) -> None:
         self._path, self._run_id, self._n_calls = path, run_id, n_calls
         self._ranges: list[tuple[int, int, int]] = []
+        # Types and spaces of datasets. Most calls of a run are alike, and making both anew takes
+        # 8 µs, for a dataset that takes 17 µs itself.
         self._kinds: dict[Any, tuple[Any, Any]] = {}
         self._in_groups = h5p.create(h5p.LINK_CREATE)
         self._in_groups.set_create_intermediate_group(True)
+        # HDF5 allocates contiguous data on the first write by default; a dataset that is written
+        # around the library needs its address at once.
         self._contiguous = _dataset_properties()
         self._contiguous.set_alloc_time(h5d.ALLOC_TIME_EARLY)
-        # Data of some numbers lies in the header of its dataset, where HDF5 writes it along.
         self._compact = _dataset_properties()
         self._compact.set_layout(h5d.COMPACT)
+        # 8 more ranges for long attributes: the records and the columns of the call table.
         self._new = NewFile(path, block_size(n_calls * n_large + 8, run_id), dense=True)
 
     def take(self, part: Part, calls: Sequence[int], known: Sequence[int]) -> None:
-        """Add calls of a part, as `add` does."""
+        """Add calls of a part file.
+
+        Parameters
+        ----------
+        part : Part
+            The file.
+        calls : sequence of int
+            Calls with results in it.
+        known : sequence of int
+            Their checksums, as for `add`.
+        """
         for call, one in zip(calls, known, strict=True):
             self.add(call, part.datasets(call), one)
 
@@ -86,28 +105,31 @@ class Assembler:
         Parameters
         ----------
         call : int
-            The call; it must be new.
+            A call that was not added before.
         datasets : iterable of (Field, numpy.ndarray or None)
-            Its datasets and their contents.
+            The datasets of the call and their contents.
         known : int
-            Checksum of the contents, as the worker saw them.
+            Checksum of the contents, computed by the worker.
 
         Raises
         ------
         DamagedFileError
-            The contents are not what the worker wrote.
+            The contents do not match the checksum.
         """
         contents = list(datasets)
         arrays = [array for _, array in contents]
         checksums = [0 if array is None else checksum(as_bytes(array)) for array in arrays]
+        # `fits` computes everything again, also in the way of format version 1.
         if combined(checksums) != known and not fits(known, arrays):
             raise DamagedFileError(f"The result of call {call} changed after it was written.")
         group = layout.call_group(call)
-        if len(contents) == 1:  # one call of the library makes group and dataset
+        # One result, the usual case: a single library call makes group and dataset.
+        if len(contents) == 1:
             field, array = contents[0]
             self._add(self._new.root, f"{group}/{field.path}", field, array, checksums[0])
             return
-        # Names are looked up in a group of a few members, not in the root's many thousand.
+        # Several: look names up in the small group, instead of once per dataset in the root, which
+        # may have many thousand members.
         where = h5g.create(self._new.root, group.encode())
         for (field, array), own in zip(contents, checksums, strict=True):
             self._add(where, field.path, field, array, own)
@@ -120,6 +142,8 @@ class Assembler:
         nbytes = field.nbytes
         plist = self._compact if nbytes <= _COMPACT else self._contiguous
         dataset = h5d.create(where, path.encode(), kind, space, plist, lcpl=self._in_groups)
+        # Large data goes directly into the file, from where it is in memory. Its checksum goes into
+        # the header, where readers find it by offset.
         if nbytes >= LARGE:
             offset = dataset.get_offset()
             self._new.file.seek(offset)
@@ -129,10 +153,11 @@ class Assembler:
             dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), kind)
 
     def _kind_and_space(self, field: Field) -> tuple[Any, Any]:
-        """Make type and space of a dataset; most calls of a run are alike."""
+        """Return type and space of a dataset."""
         key = field[1:]
         known = self._kinds.get(key)
         if known is None:
+            # Runs in which every call has another shape must not fill the client's memory.
             if len(self._kinds) > 1000:
                 self._kinds.clear()
             space = h5s.create_simple(field.shape) if field.shape else h5s.create(h5s.SCALAR)
@@ -140,7 +165,7 @@ class Assembler:
         return known
 
     def finish(self, about: Description, lines: RecordLines) -> None:
-        """Write the record and give the container its name; it is on the disk then."""
+        """Write the record, flush the container to disk and give it its final name."""
         try:
             found = write_record(self._new, about, lines)
             header = FileHeader("container", self._run_id, range(self._n_calls))
@@ -151,13 +176,15 @@ class Assembler:
             raise
 
     def abort(self) -> None:
-        """Remove what there is."""
+        """Remove the unfinished file."""
         self._new.abort()
 
 
 def _dataset_properties() -> h5p.PropDCID:
     properties = h5p.create(h5p.DATASET_CREATE)
+    # No time stamps in object headers: equal results make equal files.
     properties.set_obj_track_times(False)
+    # The data follows at once, so HDF5 need not initialize the space.
     properties.set_fill_time(h5d.FILL_TIME_NEVER)
     return properties
 
@@ -165,13 +192,14 @@ def _dataset_properties() -> h5p.PropDCID:
 def write_record(
     new: NewFile, about: Description, lines: RecordLines
 ) -> list[tuple[int, int, int]]:
-    """Write the record of a run into the root group of a new file, and close the file for HDF5.
+    """Write the record of a run into the root group of a new file; HDF5 closes the file.
 
     Returns
     -------
     list of (int, int, int)
         Offset, length and checksum of each long attribute.
     """
+    # HDF5 must have closed the file before the text of the records is written into it directly.
     start = max(new.file.seek(0, 2) - _NEAR_END, 0)
     describe_container(new.root, about)
     lines.declare(new.root)

@@ -1,4 +1,4 @@
-"""The container of a single-file run: part files are copied into it as they come in."""
+"""The container of a single-file run, filled with part files as they arrive."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,21 +23,27 @@ logger = logging.getLogger(__name__)
 
 
 class SingleFileFinisher(BaseFinisher):
-    """Part files, copied into one container as they come in."""
+    """Copies part files into one container as they arrive, in a thread of its own.
+
+    The container is written once: a retried call, or an error on the way, means to start over with
+    the part files when the run ends.
+    """
 
     layout = "single"
 
     def __init__(self, run: RunFiles, index: CallIndex) -> None:
         super().__init__(run, index)
         self._assembler: Assembler | None = None
+        # One thread: the assembler is not thread-safe, and h5py serializes calls of the library.
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="acme-io assembly")
         self._work: list[Future[None]] = []
         self._added = _Added(index.n_calls)
         self._lines = RecordLines(index.n_calls, run.output_dir)
-        self._trouble: Exception | None = None
+        self._error: Exception | None = None
 
     def taken(self, calls: Sequence[int]) -> None:
-        """Copy new parts into the container that is being made."""
+        """Start copying new part files into the container."""
+        # Forget finished work: a run may have a hundred thousand parts.
         self._work = [future for future in self._work if not future.done()]
         for file, group in self._by_file(calls).items():
             self._work.append(self._pool.submit(self._try_add, file, group))
@@ -52,22 +58,26 @@ class SingleFileFinisher(BaseFinisher):
         return groups
 
     def _try_add(self, file: str, calls: list[int]) -> None:
-        """Add while the run goes on; what fails now is tried again, and reported, at the end."""
-        if self._trouble is None:
+        """Add a part during the run; after a failure, `finish` tries again and raises."""
+        if self._error is None:
             try:
                 self._add(file, calls)
             except Exception as error:
-                logger.debug("Assembling %s has to start anew: %s", file, error)
-                self._trouble = error
+                logger.debug(
+                    "The container must be assembled again, %s could not be added: %s", file, error
+                )
+                self._error = error
 
     def _add(self, file: str, calls: list[int]) -> None:
         path = layout.local(self.run.output_dir, file)
+        # In a resumed run, results of the earlier run are in the container itself.
         part = ContainerPart(path) if path == self.container else PartFile(path)
         try:
             self._added.note(calls, file)
             for call in calls:
                 if call not in part:
                     raise DamagedFileError(f"{part.path} lacks the result of call {call}.")
+            # The size of the header is fixed when the file is made: the first call stands for all.
             if self._assembler is None:
                 n_large = sum(field.nbytes >= LARGE for field, _ in part.datasets(calls[0]))
                 self._assembler = self._assembler_for(n_large)
@@ -81,34 +91,36 @@ class SingleFileFinisher(BaseFinisher):
         return Assembler(self.container, self.run.stamp.run_id, self.index.n_calls, n_large)
 
     def finish(self) -> None:
-        """Complete the container and remove the parts."""
+        """Complete the container and remove the part files."""
         for future in self._work:
             future.result()
         self._work = []
         self._complete()
+        # Parts go only after the container has its name and is on disk.
         atomic.remove_folder(self.run.output_dir / layout.parts_folder(self.run.name))
 
     def _complete(self) -> None:
-        """Add what is missing and write the container."""
+        """Write the container, after starting over if it does not match the index."""
         wanted = self._by_file(range(self.index.n_calls))
-        if self._trouble is not None or not self._added.are(wanted):
-            self._start_anew()
+        # A retried call has its new result in another part than the one added before.
+        if self._error is not None or not self._added.matches(wanted):
+            self._start_over()
             for file, calls in wanted.items():
                 self._add(file, calls)
-        if self._assembler is None:
+        if self._assembler is None:  # no call has a result
             self._assembler = self._assembler_for(0)
         self._assembler.finish(self._description(), self._lines)
         self._assembler = None
 
-    def _start_anew(self) -> None:
+    def _start_over(self) -> None:
         if self._assembler is not None:
             self._assembler.abort()
-        self._assembler, self._trouble = None, None
+        self._assembler, self._error = None, None
         self._added = _Added(self.index.n_calls)
         self._lines.clear()
 
     def payload_files(self) -> list[str | None]:
-        """Return the container: it holds everything."""
+        """Return the container, which holds all results."""
         return [layout.container_name(self.run.name)]
 
     def close(self) -> None:
@@ -121,31 +133,33 @@ class SingleFileFinisher(BaseFinisher):
 
 
 class _Added:
-    """Which calls were added, and from which files."""
+    """The calls added to the container, and the file each was read from."""
 
     def __init__(self, n_calls: int) -> None:
-        self._file_of = np.zeros(n_calls, "<u4")  # files count from 1
+        # Numbers of files, from 1; 0 for calls not added. Four bytes a call, for millions of calls.
+        self._file_of = np.zeros(n_calls, "<u4")
         self._numbers: dict[str, int] = {}
 
     def note(self, calls: Sequence[int], file: str) -> None:
-        """Take note of calls.
+        """Record calls as added.
 
         Raises
         ------
         DamagedFileError
-            One of them was there before.
+            One of them was added before.
         """
         before = self._file_of[calls]
         if before.any():
-            raise DamagedFileError(f"Call {calls[int(before.argmax())]} came twice.")
+            raise DamagedFileError(f"Call {calls[int(before.argmax())]} was added twice.")
         self._file_of[calls] = self._numbers.setdefault(file, len(self._numbers) + 1)
 
-    def are(self, wanted: Mapping[str, Sequence[int]]) -> bool:
-        """Whether the calls of these files were added, and no others."""
+    def matches(self, wanted: Mapping[str, Sequence[int]]) -> bool:
+        """Whether exactly the calls of these files were added."""
         expected = np.zeros_like(self._file_of)
         for file, calls in wanted.items():
             expected[calls] = self._numbers.get(file, _UNKNOWN)
         return bool((expected == self._file_of).all())
 
 
+# A number that no file has: stands for files of which nothing was added.
 _UNKNOWN = 2**32 - 1

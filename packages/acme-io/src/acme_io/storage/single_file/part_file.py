@@ -1,9 +1,10 @@
-"""Single files: part files while a run goes on, one container with real datasets at its end.
+"""Part files, which hold the results of a single-file run until it ends.
 
 A part file holds the results of one batch, packed: the bytes of all arrays, one after the other, in
-one dataset. It is whole once it has its name, so a killed run can be assembled from its parts.
-The client copies each part into the container as it comes in; the container gets its name, and the
-parts go, when the run ends.
+one dataset. HDF5 makes one dataset for it instead of one per value, which would be thrown away
+after the copy. A part file with its final name is complete, so the container of a killed run can be
+assembled from its parts. The client copies each part into the container as it arrives; when the run
+ends, the container gets its final name and the parts are removed.
 """
 
 import contextlib
@@ -31,90 +32,92 @@ Array = np.ndarray[Any, Any]
 
 DATA = "data"
 _PACKED = ',"packed":'
-_ALIGN = 8  # bytes; every array begins at a multiple of it
-_AHEAD = 1 << 16  # bytes that are read at once: calls are mostly read one after the other
+# Bytes: each array starts at a multiple of 8, which aligns it in memory for every numeric dtype up
+# to float64 and complex128.
+_ALIGN = 8
+# Bytes read at once. Calls are mostly read in order, and on a network file system each read is a
+# round trip.
+_AHEAD = 1 << 16
 
 
 def stored_record(record: str, encoded: Sequence[Encoded]) -> str:
-    """Add to a call's record how its arrays are packed: dtype, shape (or null), and UTF-8 flag."""
-    if len(encoded) == 1 and encoded[0].array is not None:  # most calls are alike: remember
-        array = encoded[0].array
-        packing = _one_packing(array.dtype, array.dtype.str, array.shape, encoded[0].text)
-    else:
-        packing = ",".join(_packing(one) for one in encoded)
+    """Append to a record how its arrays are packed: dtype, shape (or null) and UTF-8 flag."""
+    packing = ",".join(map(_packing, encoded))
+    # Insert it before the closing brace, without parsing the JSON of every record.
     return f"{record[:-1]}{_PACKED}[{packing}]}}"
-
-
-@lru_cache(maxsize=64)
-def _one_packing(dtype: np.dtype[Any], order: str, shape: tuple[int, ...], text: bool) -> str:
-    """Spell out how an array is packed; `order` tells apart dtypes that NumPy holds equal."""
-    del order
-    return _spelled(dtype, shape, text)
 
 
 def _packing(one: Encoded) -> str:
     array = one.array
     return (
-        _spelled(None, None, False)
+        _packing_json(None, None, False)
         if array is None
-        else _spelled(array.dtype, array.shape, one.text)
+        else _packing_json(array.dtype, array.shape, one.text)
     )
 
 
-def _spelled(dtype: np.dtype[Any] | None, shape: tuple[int, ...] | None, text: bool) -> str:
+# Most calls of a run return arrays of few dtypes and shapes.
+@lru_cache(maxsize=64)
+def _packing_json(dtype: np.dtype[Any] | None, shape: tuple[int, ...] | None, text: bool) -> str:
     descr = None if dtype is None else np.lib.format.dtype_to_descr(dtype)
     return json.dumps([descr, shape, text], separators=(",", ":"))
 
 
 class Packer:
-    """Arrays of several calls on their way into one part file: their bytes, one after the other.
+    """Packs the arrays of several calls for one part file: their bytes, one after the other.
 
-    They are copied into a buffer that the process keeps: memory that was in use before costs
-    nothing, where fresh memory costs as much as the copy.
+    The bytes are copied into a buffer that the process keeps. The kernel clears fresh pages on
+    first use, which costs as much as the copy itself.
     """
 
     def __init__(self) -> None:
         self._buffer = _take_buffer()
         self._used = 0
-        self._direct: list[Array] = []  # arrays that are written from where they are
+        # Arrays beyond the size of the buffer, written without a copy.
+        self._direct: list[Array] = []
         self.nbytes = 0
 
     def add(self, array: Array) -> None:
-        """Take an array. One that finds no room must not change until `pieces` are written."""
+        """Add an array. If the buffer is full, it must not change until `pieces` are written."""
         length = array.nbytes + -array.nbytes % _ALIGN
         self.nbytes += length
         if self.nbytes > LARGEST_PART:
             self._direct.append(array)
-            if length > array.nbytes:
+            if length > array.nbytes:  # padding up to the alignment
                 self._direct.append(np.zeros(length - array.nbytes, "u1"))
         else:
             end = self._used + array.nbytes
             self._buffer[self._used : end] = as_bytes(array)
             self._used += length
+            # The buffer holds bytes of earlier parts: equal results must make equal files.
             self._buffer[end : self._used] = 0
 
     def pieces(self) -> list[Array]:
-        """Return what there is, to be written before anything is added."""
+        """Return the packed bytes; write them before the next `add`, which overwrites them."""
         return [self._buffer[: self._used], *self._direct]
 
     def clear(self) -> None:
-        """Begin anew."""
+        """Discard the packed bytes."""
         self._used = self.nbytes = 0
         self._direct = []
 
     def close(self) -> None:
-        """Give the buffer back; harmless when called again."""
+        """Return the buffer to the process; may be called again."""
         self.clear()
         if self._buffer is not _NO_BUFFER:
             _BUFFERS.append(self._buffer)
             self._buffer = _NO_BUFFER
 
 
+# Smaller than `LARGEST_BATCH`, because every writing thread of a worker keeps a buffer of this
+# size, and because the client can begin to copy a part only once it is written.
 LARGEST_PART = 8 << 20
 """Bytes of results that wait in a worker's memory before they are written as a file."""
 
 _NO_BUFFER = np.empty(0, "u1")
-_BUFFERS: list[Array] = []  # one for each thread that writes parts at the same time
+# Free buffers: one for each thread that has written parts at the same time as others. `append` and
+# `pop` of a list are atomic in CPython, so no lock is needed.
+_BUFFERS: list[Array] = []
 
 
 def _take_buffer() -> Array:
@@ -136,7 +139,7 @@ def write_part(
     Parameters
     ----------
     path : pathlib.Path
-        Final name; the file is flushed to the disk before it has it.
+        Final name; the file is flushed to disk before it gets this name.
     stamp : RunStamp
         The run.
     calls : range
@@ -150,16 +153,16 @@ def write_part(
 
 
 class Packing(NamedTuple):
-    """Which arrays a call has, and where they lie from where its data begin.
+    """The arrays of a call and their positions relative to the start of its data.
 
     Attributes
     ----------
     fields : tuple of Field
         The datasets.
     offsets : tuple of int
-        Where each begins.
+        Position of each dataset in bytes.
     length : int
-        Bytes of all of them; the next call begins there.
+        Size of all of them in bytes, with padding; the data of the next call starts there.
     """
 
     fields: tuple[Field, ...]
@@ -168,7 +171,7 @@ class Packing(NamedTuple):
 
 
 class PartFile:
-    """A part file, open to read its calls.
+    """A part file, open for reading.
 
     Parameters
     ----------
@@ -178,11 +181,12 @@ class PartFile:
     Raises
     ------
     OSError
-        It cannot be opened, or is damaged.
+        The file cannot be opened, or is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # HDF5 is needed only to find the one dataset; its bytes are then read directly.
         checked = CheckedFile(path)
         self.header, self.calls = checked.header, checked.header.calls
         try:
@@ -190,24 +194,24 @@ class PartFile:
             dataset = h5d.open(checked.fid, DATA.encode())
             self._offset, self._size = dataset.get_offset(), int(dataset.shape[0])
         except (KeyError, RuntimeError, ValueError) as error:
-            raise DamagedFileError(f"{path} is no whole part file: {error}") from error
+            raise DamagedFileError(f"{path} is not a complete part file: {error}") from error
         finally:
             checked.close()
         if len(lines) != len(self.calls):
             raise DamagedFileError(f"{path} has {len(lines)} records for {len(self.calls)} calls.")
         try:
-            if self._find(lines) > self._size:
-                raise ValueError("its records tell of more data than there are")
+            if self._index_calls(lines) > self._size:
+                raise ValueError("its records describe more data than the file holds")
         except (ValueError, TypeError) as error:
             raise DamagedFileError(f"{path} is damaged: {error}") from error
         self._ahead, self._ahead_from = np.empty(0, "u1"), 0
         self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115
 
-    def _find(self, lines: list[str]) -> int:
-        """Find record and arrays of every call; returns where the last one ends.
+    def _index_calls(self, lines: list[str]) -> int:
+        """Find record and arrays of every call; return the end of the last one.
 
-        The packing stands at the end of a record; quotes within texts are escaped in JSON, so its
-        beginning is found without parsing the record.
+        The packing is at the end of a record. JSON escapes quotes within texts, so the last
+        `,"packed":` starts it, and the record itself need not be parsed.
         """
         self._packings: list[Packing | None] = []
         self._starts: list[int] = []
@@ -224,7 +228,7 @@ class PartFile:
         return position
 
     def __contains__(self, call: int) -> bool:
-        """Whether a call has a result in this part."""
+        """Whether this part has the result of a call."""
         return call in self.calls and self._packings[call - self.calls.start] is not None
 
     def record(self, call: int) -> str:
@@ -232,7 +236,7 @@ class PartFile:
         return self._records[call - self.calls.start]
 
     def packing(self, call: int) -> Packing:
-        """Return which arrays a call has; it is one with a result."""
+        """Return the arrays of a call; raise `KeyError` if it has no result here."""
         packing = self._packings[call - self.calls.start]
         if packing is None:
             raise KeyError(call)
@@ -248,7 +252,7 @@ class PartFile:
         ]
 
     def _content(self, start: int, length: int) -> Array:
-        """Read the data of a call; small data together with what follows it."""
+        """Read the data of a call, and with small data also what follows it."""
         if length > _AHEAD:
             content = np.empty(length, "u1")
             self._read_into(content.data, start)
@@ -258,11 +262,12 @@ class PartFile:
             self._ahead = np.empty(min(_AHEAD, self._size - start), "u1")
             self._read_into(self._ahead.data, start)
             self._ahead_from, offset = start, 0
-        # A copy: users change the arrays that they read, and may read them again.
+        # A copy: users may modify an array and then read it again.
         return self._ahead[offset : offset + length].copy()
 
     def _read_into(self, view: memoryview, start: int) -> None:
-        """Read data, from a position among them on."""
+        """Fill a buffer with data from position `start` on."""
+        # An unbuffered read may return fewer bytes than asked for.
         self._file.seek(self._offset + start)
         position = 0
         while position < len(view):
@@ -272,16 +277,17 @@ class PartFile:
             position += count
 
     def __del__(self) -> None:
-        """Close it when nobody refers to it any more; `Results` need no `with`."""
+        """Close the file with its last reference: users need no `with` for results."""
         with contextlib.suppress(Exception):
             self._file.close()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
 
 def _array(content: Array, field: Field, at: int) -> Array:
+    # NumPy cannot view bytes as a dtype of size zero, which empty texts have.
     raw = content[at : at + field.nbytes]
     return (
         raw.view(field.dtype).reshape(field.shape)
@@ -292,7 +298,7 @@ def _array(content: Array, field: Field, at: int) -> Array:
 
 @lru_cache(maxsize=64)
 def _packing_of(text: str) -> Packing:
-    """Read how the arrays of a call are packed; most calls of a run are alike."""
+    """Parse the packing of a call's arrays; cached, as most calls of a run are alike."""
     fields, offsets, position = [], [], 0
     for index, (descr, shape, is_text) in enumerate(json.loads(text)):
         fields.append(_field(layout.result_name(index), descr, shape, is_text))
@@ -308,7 +314,7 @@ def _field(path: str, descr: Any, shape: list[int] | None, text: bool) -> Field:
 
 
 def _tuples(descr: Any) -> Any:
-    """Undo what JSON does to a dtype description: fields are tuples in a list."""
+    """Restore the tuples of a dtype description, which JSON turned into lists."""
     if isinstance(descr, str):
         return descr
     return [

@@ -1,4 +1,4 @@
-"""Read the part files of a single-file run that did not finish."""
+"""Read the part files of an unfinished single-file run."""
 
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,14 @@ from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.objects import Field, read_column
 from acme_io.records.call_record import call_from_json
 from acme_io.records.status import DONE, PICKLED
-from acme_io.storage.container_facts import ContainerFacts
-from acme_io.storage.container_records import ContainerRecords
+from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
 from acme_io.storage.single_file.part_file import PartFile
 from acme_io.storage.source import (
     Problem,
     Source,
     StoredCall,
     data_changed,
-    part_is_gone,
+    part_missing,
     read_field,
 )
 
@@ -30,7 +29,7 @@ Array = np.ndarray[Any, Any]
 
 
 class ContainerPart:
-    """A finished single file, read as if it were a part: to go on with its run, or to copy it.
+    """A finished single file read like a part, to resume its run or to copy it.
 
     Parameters
     ----------
@@ -45,7 +44,7 @@ class ContainerPart:
         self._status = read_column(self._container.root, "status")
 
     def __contains__(self, call: int) -> bool:
-        """Whether a call has a result here."""
+        """Whether the container has the result of a call."""
         return bool(self._status[call] == DONE) and bool(self.record(call))
 
     def record(self, call: int) -> str:
@@ -55,6 +54,7 @@ class ContainerPart:
     def datasets(self, call: int) -> list[tuple[Field, Array | None]]:
         """Read the datasets of a call."""
         group = h5g.open(self._container.fid, layout.call_group(call).encode())
+        # Names in numeric order: HDF5 lists `result_10` before `result_2`.
         names = map(layout.result_name, range(group.get_num_objs()))
         where = [(h5d.open(group, name.encode()), name) for name in names]
         return [read_field(self._container, *one) for one in where]
@@ -65,7 +65,17 @@ class ContainerPart:
 
 
 class PartSource(Source):
-    """Part files of a run that did not come to its end."""
+    """Results in part files; one at a time is open.
+
+    Parameters
+    ----------
+    facts : ContainerFacts
+        The run.
+    name : str
+        The cleaned function name.
+    files : list of (str or None)
+        File of each call, as in `CallIndex.files`.
+    """
 
     def __init__(self, facts: ContainerFacts, name: str, files: list[str | None]) -> None:
         super().__init__(facts, facts.path.parent, name)
@@ -73,7 +83,8 @@ class PartSource(Source):
         self._part: tuple[str, PartFile | ContainerPart] | None = None
 
     def present(self) -> Array:
-        """Status of every call, as the parts were found."""
+        """Return the status of every call."""
+        # The files were listed a moment ago, when the folder was scanned.
         return self.table.status
 
     def _part_of(self, call: int) -> "PartFile | ContainerPart":
@@ -82,9 +93,10 @@ class PartSource(Source):
             path = layout.local(self.folder, file)
             self.close()
             try:
+                # In a resumed run, earlier results are in the container of the first attempt.
                 part = ContainerPart(path) if path == self.path else PartFile(path)
             except FileNotFoundError:
-                raise part_is_gone(path, self.path) from None
+                raise part_missing(path, self.path) from None
             self._part = (file, part)
         return self._part[1]
 
@@ -95,14 +107,14 @@ class PartSource(Source):
         return call_from_json(self._part_of(call).record(call))
 
     def load(self, call: int) -> StoredCall:
-        """Read one call that is done."""
+        """Read one call with status `DONE`."""
         found = StoredCall.of(self.load_record(call), self._part_of(call).datasets(call))
         if not fits(found.record["checksum"], found.arrays):
             raise data_changed(call, layout.local(self.folder, str(self._files[call])))
         return found
 
     def _problems_with_results(self) -> list[Problem]:
-        """Check the part files whole."""
+        """Check every byte of the part files."""
         problems = []
         done = np.flatnonzero(self.table.status == DONE).tolist()
         for file in dict.fromkeys(str(self._files[call]) for call in done):
@@ -114,7 +126,7 @@ class PartSource(Source):
         return problems
 
     def close(self) -> None:
-        """Close the part that is open."""
+        """Close the open part file, if any."""
         if self._part is not None:
             self._part[1].close()
             self._part = None

@@ -1,4 +1,4 @@
-"""Write the part files of a single-file run, on the worker."""
+"""Write the part files of a single-file run on the worker."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +14,10 @@ from acme_io.values.encoding import encode
 
 @dataclass(frozen=True)
 class PartSink(RunSink):
-    """Results on their way into a single file."""
+    """Opens writers of part files."""
 
     def open(self, calls: range) -> Writer:
-        """Begin a batch."""
+        """Return a writer for a batch."""
         return PartWriter(self, calls)
 
 
@@ -38,12 +38,14 @@ class PartWriter(BatchWriter):
         try:
             encoded, form = encode(value)
         except NotStorableError as reason:
-            return self._emergency(report, value, at, reason)
+            return self._pickle_instead(report, value, at, reason)
+        # Also in the record: after a kill there is no receipt, and the parts are all there is.
         self._checksums[at] = form["checksum"] = data_checksum([one.array for one in encoded])
         for one in encoded:
             if one.array is not None:
                 self._packer.add(one.array)
-        self._waiting = self._packer.nbytes
+        # With padding, and in place of a sum of our own: the packer knows when its buffer is full.
+        self._pending_bytes = self._packer.nbytes
         self._records[-1] = stored_record(call_to_json(report, DONE, form), encoded)
         return DONE
 
@@ -52,17 +54,17 @@ class PartWriter(BatchWriter):
 
         write_part(path, self.run.stamp, calls, self._packer.pieces(), self._records)
 
-    def _drop(self) -> None:
-        super()._drop()
+    def _discard(self) -> None:
+        super()._discard()
         self._packer.clear()
 
     def close(self) -> BatchReceipt:
-        """Write what is left, give the buffer back and report on all calls."""
+        """Write the remaining results, release the buffer and return the receipt."""
         receipt = super().close()
         self._packer.close()
         return receipt
 
     def abort(self) -> None:
-        """Drop what is not written yet and give the buffer back."""
+        """Discard unwritten results and release the buffer."""
         super().abort()
         self._packer.close()

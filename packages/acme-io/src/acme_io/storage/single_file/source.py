@@ -1,4 +1,4 @@
-"""Read the results in a single-file container."""
+"""Read results from a single-file container."""
 
 from typing import Any
 
@@ -10,15 +10,14 @@ from acme_io.files.checksum import fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.records.status import DONE, PICKLED
-from acme_io.storage.container_facts import ContainerFacts
-from acme_io.storage.container_records import ContainerRecords
+from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
 from acme_io.storage.source import Problem, Source, StoredCall, read_values
 
 __all__ = ["SingleFileSource"]
 
 
 class SingleFileSource(Source):
-    """All calls in the container itself, each in a group of its own."""
+    """Results in the container itself, a group per call; the container stays open."""
 
     def __init__(self, facts: ContainerFacts, name: str) -> None:
         super().__init__(facts, facts.path.parent, name)
@@ -27,11 +26,13 @@ class SingleFileSource(Source):
 
     def keep(self, checked: CheckedFile) -> None:
         """Take over the open container, for later reads."""
+        # It holds every result, so opening and checking it again for each read would be waste.
         self._container = checked
 
     def prepare_copy(self) -> None:
-        """Check every byte, also of the container, which is open already."""
+        """Check every byte, including those of the open container."""
         super().prepare_copy()
+        # The container was opened with a check of its structure only.
         read_header(self.path, check="all")
 
     def _opened(self) -> CheckedFile:
@@ -49,9 +50,11 @@ class SingleFileSource(Source):
         return checked, self._records
 
     def load(self, call: int) -> StoredCall:
-        """Read one call that is done."""
+        """Read one call with status `DONE`."""
         checked, records = self._open()
         record = records[call]
+        # No checksum of the call is compared here: `read_values` checks large datasets, and small
+        # ones were checked with the structure of the file.
         try:
             values = read_values(checked, f"{layout.call_group(call)}/", record, 0)
             return StoredCall.of(record, values)

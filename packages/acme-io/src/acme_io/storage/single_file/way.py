@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SingleFile(Way):
-    """All results in one file, a group per call; part files hold them while the run goes on."""
+    """All results in one file, a group per call; part files hold them during the run."""
 
     layout = "single"
 
@@ -25,19 +25,19 @@ class SingleFile(Way):
         return layout.parts_folder(name)
 
     def sink(self, run: RunFiles, options: StorageOptions) -> "Sink":
-        """Return what writes part files on the workers."""
+        """Return the sink for part files."""
         from acme_io.storage.single_file.sink import PartSink
 
         return PartSink(run)
 
     def finisher(self, run: RunFiles, options: StorageOptions, index: "CallIndex") -> "Finisher":
-        """Return what copies the parts into the container."""
+        """Return the finisher that copies the parts into the container."""
         from acme_io.storage.single_file.container import SingleFileFinisher
 
         return SingleFileFinisher(run, index)
 
     def source(self, facts: "ContainerFacts", name: str) -> "Source":
-        """Return what reads the container."""
+        """Return the source for the container."""
         from acme_io.storage.single_file.source import SingleFileSource
 
         return SingleFileSource(facts, name)
@@ -45,7 +45,7 @@ class SingleFile(Way):
     def unfinished_source(
         self, facts: "ContainerFacts", name: str, options: StorageOptions, index: "CallIndex"
     ) -> "Source":
-        """Return what reads part files."""
+        """Return a source for the part files."""
         from acme_io.storage.single_file.part_source import PartSource
 
         return PartSource(facts, name, index.files)

@@ -1,6 +1,7 @@
 """The container of stacked results: a virtual dataset over batch files.
 
-Many batch files are consolidated first: HDF5 has to open each of them to read the dataset.
+If a run has many batch files, they are consolidated into fewer first, because HDF5 opens each of
+them to read the dataset.
 """
 
 import logging
@@ -15,29 +16,27 @@ from acme_io.records.json_line import dumps
 from acme_io.records.status import DONE
 from acme_io.storage.call_index import CallIndex, calls_of
 from acme_io.storage.run_files import RunFiles
-from acme_io.storage.stacked.copying import RowCopier, records_in
-from acme_io.storage.stacked.rows import (
-    Run,
-    StackedFile,
-    virtual_stack,
-    write_attributes,
-)
+from acme_io.storage.stacked.copying import RowCopier, SourceFiles, records_in
+from acme_io.storage.stacked.rows import RowSource, virtual_stack, write_attributes
 from acme_io.values.result_shape import Slots
 
 logger = logging.getLogger(__name__)
 
 
+# HDF5 reads the rows of a source that it cannot open as fill values, without an error; one reason
+# is the limit of open files. 128 is below the usual soft limits (Linux 1024, macOS 256), with room
+# for the other files of the reading program.
 MOST_SOURCES = 128
-"""Source files of a stacked dataset: HDF5 reads rows of sources that it cannot open, for want of
-file handles, as fill values without a word."""
+"""Greatest number of source files of a virtual dataset."""
 
-
+# A block yields one file of its own, and at most one batch file crosses each border between
+# blocks: together no more than `MOST_SOURCES`.
 BLOCKS = MOST_SOURCES // 2
-"""Stacked datasets are consolidated by blocks: a file a block, and at most one across a border."""
+"""Number of blocks of calls within which batch files are consolidated."""
 
 
 class StackedFinisher(RowCopier):
-    """Batch files, consolidated if they are many; the container maps them into one dataset."""
+    """Consolidates many batch files in the background; maps all of them into one dataset."""
 
     layout = "stacked"
 
@@ -47,34 +46,38 @@ class StackedFinisher(RowCopier):
         starts = range(0, index.n_calls, size)
         self._blocks = [range(a, min(a + size, index.n_calls)) for a in starts]
         self._size = size
-        self._left = [len(block) for block in self._blocks]
-        self._known = bytearray(index.n_calls)
-        self._live: set[str] = set()
+        # Calls of each block without a receipt so far. A retry must not count its call twice, so
+        # the counted ones are marked.
+        self._pending = [len(block) for block in self._blocks]
+        self._counted = bytearray(index.n_calls)
+        self._current_files: set[str] = set()
         self._pool: ThreadPoolExecutor | None = None
         self._work: list[Future[None]] = []
 
     def taken(self, calls: Sequence[int]) -> None:
-        """Consolidate blocks that are complete, once there are many files."""
+        """Consolidate complete blocks in the background, once there are many files."""
         for call in calls:
             if (file := self.index.files[call]) is not None:
-                self._live.add(file)
-            if not self._known[call]:
-                self._known[call] = 1
-                self._left[call // self._size] -= 1
-        if len(self._live) <= BLOCKS:
+                self._current_files.add(file)
+            if not self._counted[call]:
+                self._counted[call] = 1
+                self._pending[call // self._size] -= 1
+        if len(self._current_files) <= BLOCKS:
             return
         for number, block in enumerate(self._blocks):
-            if self._left[number] == 0:
-                self._left[number] = -1  # once; what is retried later is seen to at the end
+            if self._pending[number] == 0:
+                self._pending[number] = -1  # once per block; `finish` handles later retries
                 self._submit(block)
 
     def _submit(self, block: range) -> None:
         if self._pool is None:
+            # One thread: h5py serializes calls of the library with a global lock, so a second one
+            # would only wait.
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="acme-io consolidation")
         self._work.append(self._pool.submit(self._consolidate, block))
 
     def _consolidate(self, block: range) -> None:
-        """Put the rows of a block into one file, if they are in several of its own."""
+        """Merge the batch files that lie within a block, if there are several."""
         inner = {
             file
             for file in self.index.row_files(block)
@@ -86,14 +89,14 @@ class StackedFinisher(RowCopier):
         self._consolidate_calls(range(within[0], within[-1] + 1))
 
     def _consolidate_calls(self, calls: range) -> None:
-        # Receipts come in while this runs, perhaps in another thread: work on a snapshot.
+        # The main thread accepts receipts meanwhile, which change the index: work on a snapshot.
         index = self.index.snapshot()
         file = layout.relative(
             layout.payload_folder(self.run.name), layout.payload_name(self.run.name, calls)
         )
         header = FileHeader("batch", self.run.stamp.run_id, calls)
 
-        def describe(root: Any, sources: dict[str, StackedFile]) -> None:
+        def describe(root: Any, sources: SourceFiles) -> None:
             records = records_in(calls, index, sources)
             texts = {"run": self.run.stamp.json, "calls": "\n".join(records)}
             write_attributes(root, texts)
@@ -101,15 +104,21 @@ class StackedFinisher(RowCopier):
         try:
             self._merge(layout.local(self.run.output_dir, file), header, index, describe)
         except OSError as error:
-            # The batch files are all there, and the reader takes any number of them.
-            logger.warning("Calls %s to %s stay in several files: %s", calls[0], calls[-1], error)
+            # A full disk, say. All batch files still exist, and readers accept any number of them.
+            logger.warning(
+                "The batch files of calls %s to %s were not consolidated: %s",
+                calls[0],
+                calls[-1],
+                error,
+            )
             return
+        # The old files stay until the container no longer refers to them (`_remove_unused`).
         self.index.move(calls, index, file)
-        self._live.add(file)
-        self._live -= self.index.unused()
+        self._current_files.add(file)
+        self._current_files -= self.index.unused()
 
     def _settle(self) -> None:
-        """Wait for the work that is going on."""
+        """Wait for the background work."""
         work, self._work = self._work, []
         for future in work:
             future.result()
@@ -118,30 +127,32 @@ class StackedFinisher(RowCopier):
             self._pool = None
 
     def finish(self) -> None:
-        """Consolidate what is left and write the container."""
+        """Consolidate the remaining batch files if necessary and write the container."""
         self._settle()
-        everything = range(self.index.n_calls)
-        if len(self.index.row_files(everything)) > MOST_SOURCES:
+        all_calls = range(self.index.n_calls)
+        if len(self.index.row_files(all_calls)) > MOST_SOURCES:
             for block in self._blocks:
                 self._consolidate(block)
-        if len(self.index.row_files(everything)) > MOST_SOURCES:  # many retries across borders
+        # Many retried batches may cross borders between blocks, and `_consolidate` leaves those
+        # alone: copy whole blocks instead.
+        if len(self.index.row_files(all_calls)) > MOST_SOURCES:
             for block in self._blocks:
                 self._consolidate_calls(block)
-        runs = [
-            Run(file, calls_of(file), self.index.longest.get(file, 0), calls)
-            for file, calls in self.index.stretches(everything)
+        sources = [
+            RowSource(file, calls_of(file), self.index.longest.get(file, 0), calls)
+            for file, calls in self.index.spans(all_calls)
             if file is not None
         ]
-        texts = {"sources": dumps([[r.file, r.calls.start, r.calls.stop] for r in runs])}
+        texts = {"sources": dumps([[one.file, one.calls.start, one.calls.stop] for one in sources])}
         extras = [
             (call, str(self.index.files[call]), f"/{layout.call_group(call)}")
-            for call in everything
+            for call in all_calls
             if self.index.extras[call] and self.index.table.status[call] == DONE
         ]
-        longest = self.index.longest_row(everything)
+        longest = self.index.longest_row(all_calls)
 
         def fill(root: Any) -> None:
-            virtual_stack(root, self.slots, len(everything), longest, runs)
+            virtual_stack(root, self.slots, len(all_calls), longest, sources)
             external_links(extras)(root)
 
         about = self._description(texts, self._columns())
@@ -149,11 +160,11 @@ class StackedFinisher(RowCopier):
         self._remove_unused()
 
     def payload_files(self) -> list[str | None]:
-        """Return the batch files in the order of calls, and the pickles among them."""
+        """Return the batch files and pickles, each once, in the order of calls."""
         return list(dict.fromkeys(file for file in self.index.files if file is not None))
 
     def close(self) -> None:
-        """Drop work that has not begun; wait for what is going on."""
+        """Cancel background work that has not begun and wait for the rest."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None

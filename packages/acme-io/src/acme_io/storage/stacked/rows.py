@@ -1,7 +1,7 @@
-"""Stacked results: rows of many calls in one dataset, `result_0`.
+"""Stacked results: the rows of many calls in one dataset, `result_0`.
 
 A batch file holds the rows of consecutive calls along the stacking axis. The container maps the
-batch files into one virtual dataset; rows that no file has read as the fill value.
+batch files into one virtual dataset, where rows that are in no file read as the fill value.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,34 +29,42 @@ from acme_io.records.run_record import RunStamp
 from acme_io.values.encoding import Encoded
 from acme_io.values.result_shape import Slots, fill_value
 
-__all__ = ["Run", "StackedFile", "row_checksum", "stored_dtype", "virtual_stack", "write_batch"]
+__all__ = [
+    "RowSource",
+    "StackedFile",
+    "row_checksum",
+    "stored_dtype",
+    "virtual_stack",
+    "write_batch",
+]
 
 Array = np.ndarray[Any, Any]
 RESULT = layout.result_name(0)
 
 
 def stored_dtype(slots: Slots) -> np.dtype[Any]:
-    """Dtype in the file: dates and time differences are whole numbers there."""
+    """Return the dtype in the file: 64-bit integers for dates and time differences."""
+    # HDF5 has no such types. h5py could store opaque bytes, which other programs cannot interpret.
     return np.dtype("<i8") if slots.dtype.kind in "mM" else slots.dtype
 
 
-def as_stored(array: Array) -> Array:
-    """View dates and time differences as the whole numbers they are."""
+def to_stored(array: Array) -> Array:
+    """View dates and time differences as 64-bit integers; return other arrays unchanged."""
     if array.dtype.kind not in "mM":
         return array
     return array.astype(array.dtype.newbyteorder("<"), copy=False).view("<i8")
 
 
-def as_given(array: Array, slots: Slots) -> Array:
-    """Undo `as_stored`."""
+def from_stored(array: Array, slots: Slots) -> Array:
+    """Return rows in the dtype of `result_dtype`; the inverse of `to_stored`."""
     if slots.dtype.kind not in "mM":
         return array
     return array.view(slots.dtype.newbyteorder("<")).astype(slots.dtype, copy=False)
 
 
 def row_checksum(row: Array) -> int:
-    """Checksum of one row, wherever it lies."""
-    return checksum(as_bytes(as_stored(row)))
+    """Return the CRC-32 of one row, the same in every file that holds the row."""
+    return checksum(as_bytes(to_stored(row)))
 
 
 def write_batch(
@@ -74,7 +82,7 @@ def write_batch(
     Parameters
     ----------
     path : pathlib.Path
-        Final name; the file is flushed to the disk before it has it.
+        Final name; the file is flushed to disk before it gets this name.
     kind : str
         `"batch"` or `"part"`.
     stamp : RunStamp
@@ -84,13 +92,13 @@ def write_batch(
     slots : Slots
         Shape and dtype of a row.
     rows : sequence of numpy.ndarray or None
-        One per call; None where a call has none.
+        One per call; None for calls without a row.
     extras : mapping of int to sequence of Encoded
-        Further return values by call; they go to `comp_3/result_1` and so on.
+        Further return values by call, stored as `comp_3/result_1` and so on.
     records : str
         The records of the calls, one line each.
     """
-    stacked = as_stored(_stack(slots, rows))
+    stacked = to_stored(_stack(slots, rows))
     fields = [Field(RESULT, stacked.dtype, stacked.shape)]
     arrays: list[Array | None] = [stacked]
     for call, values in sorted(extras.items()):
@@ -101,13 +109,14 @@ def write_batch(
 
 
 def _stack(slots: Slots, rows: Sequence[Array | None]) -> Array:
-    if len(rows) == 1 and rows[0] is not None:  # no copy of a large row
+    # No copy of a single row: those of 32 MB and more come one per file (`LARGEST_BATCH`).
+    if len(rows) == 1 and rows[0] is not None:
         return np.expand_dims(rows[0], slots.stacking_axis)
     return slots.stack(rows)[0]
 
 
-class Run(NamedTuple):
-    """Consecutive calls whose rows lie in one file."""
+class RowSource(NamedTuple):
+    """Consecutive calls with rows in one file; `file_longest` is the file's longest row."""
 
     file: str
     file_calls: range
@@ -115,8 +124,10 @@ class Run(NamedTuple):
     calls: range
 
 
-def virtual_stack(root: Any, slots: Slots, n_calls: int, longest: int, runs: Iterable[Run]) -> None:
-    """Put the virtual dataset `result_0` into the root group of a container.
+def virtual_stack(
+    root: Any, slots: Slots, n_calls: int, longest: int, sources: Iterable[RowSource]
+) -> None:
+    """Create the virtual dataset `result_0` in the root group of a container.
 
     Parameters
     ----------
@@ -125,30 +136,36 @@ def virtual_stack(root: Any, slots: Slots, n_calls: int, longest: int, runs: Ite
     slots : Slots
         Shape and dtype of a row.
     n_calls, longest : int
-        Number of rows, and the longest length along the varying axis (0 without one).
-    runs : iterable of Run
-        Which file has which rows. Files are named relative to the container.
+        Number of rows, and their greatest length along the varying axis (0 without one).
+    sources : iterable of RowSource
+        The files with the rows, named relative to the container.
     """
     shape = slots.full_shape(n_calls, longest)
     plist = h5p.create(h5p.DATASET_CREATE)
+    # No time stamps in object headers: equal results make equal files.
     plist.set_obj_track_times(False)
     plist.set_layout(h5d.VIRTUAL)
     dtype = stored_dtype(slots)
     _set_fill(plist, slots)
-    for run in runs:
-        source_shape = slots.full_shape(len(run.file_calls), run.file_longest)
-        if 0 in source_shape:
+    for one in sources:
+        file_shape = slots.full_shape(len(one.file_calls), one.file_longest)
+        # Rows without elements: nothing to map.
+        if 0 in file_shape:
             continue
-        source, target = h5s.create_simple(source_shape), h5s.create_simple(shape)
-        first = run.calls.start - run.file_calls.start
-        _select(source, slots, first, len(run.calls), source_shape)
-        _select(target, slots, run.calls.start, len(run.calls), source_shape)
-        plist.set_virtual(target, run.file.encode("utf-8"), RESULT.encode(), source)
+        source, target = h5s.create_simple(file_shape), h5s.create_simple(shape)
+        first = one.calls.start - one.file_calls.start
+        # Both selections have the extent of the file: its rows may be shorter than those of others
+        # along the varying axis, and what is left of the target reads as the fill value.
+        _select(source, slots, first, len(one.calls), file_shape)
+        _select(target, slots, one.calls.start, len(one.calls), file_shape)
+        # HDF5 resolves a relative name against the folder of the container.
+        plist.set_virtual(target, one.file.encode("utf-8"), RESULT.encode(), source)
     h5d.create(root, RESULT.encode(), hdf5_type(dtype), h5s.create_simple(shape), plist)
 
 
 def _set_fill(plist: Any, slots: Slots) -> None:
-    fill = as_stored(np.array([fill_value(slots.dtype)], slots.dtype))
+    fill = to_stored(np.array([fill_value(slots.dtype)], slots.dtype))
+    # Zero is the default fill value of HDF5; leave it out of the file.
     if fill.dtype.kind in "ifc" and fill.tobytes().strip(b"\0"):
         plist.set_fill_value(fill)
 
@@ -161,7 +178,7 @@ def _select(space: Any, slots: Slots, first: int, count: int, extent: tuple[int,
 
 
 class StackedFile:
-    """A file with rows of consecutive calls, open to read some of them.
+    """A file with rows of consecutive calls, open for reading.
 
     Parameters
     ----------
@@ -170,12 +187,12 @@ class StackedFile:
     slots : Slots
         Shape and dtype of a row.
     check : str
-        What to check beforehand (`acme_io.files.header.read_header`).
+        What to check when it is opened (`acme_io.files.header.read_header`).
 
     Raises
     ------
     OSError
-        It cannot be opened, or is damaged.
+        The file cannot be opened, or is damaged.
     """
 
     def __init__(self, path: Path, slots: Slots, check: str = "structure") -> None:
@@ -197,14 +214,19 @@ class StackedFile:
         return bool(self.checked.root.links.exists(group.encode()))
 
     def rows(self, calls: range, length: int | None = None) -> Array:
-        """Read the rows of consecutive calls, as they are stored.
+        """Read the rows of consecutive calls in the stored dtype.
 
         Parameters
         ----------
         calls : range
-            Calls that the file holds.
+            Calls within the range of the file.
         length : int, optional
-            Length along the varying axis; the file's own without it.
+            Length along the varying axis, by default that of the longest row in the file.
+
+        Raises
+        ------
+        DamagedFileError
+            HDF5 cannot read them.
         """
         slots = self.slots
         extent = list(self._dataset.shape)
@@ -224,7 +246,7 @@ class StackedFile:
         return array
 
     def checked_rows(self, calls: range) -> Array:
-        """Read rows; the first time, compare all that the file has with their checksum."""
+        """Read rows; the first read also compares the whole dataset with its checksum."""
         rows = self.rows(calls)
         self.checked.check_data(self._dataset, rows)
         return rows
@@ -234,13 +256,15 @@ class StackedFile:
         return self.rows(range(call, call + 1), length).squeeze(self.slots.stacking_axis)
 
     def copy_group(self, group: bytes, root: Any) -> None:
-        """Check the datasets of a group and copy it into another file's root group."""
+        """Check the datasets of a group and copy it into the root group of another file."""
         where = h5g.open(self.fid, group)
         for at in range(where.get_num_objs()):
             dataset = h5d.open(where, where.get_objname_by_idx(at))
             array = read_array(dataset)
             if array is not None:
                 self.checked.check_data(dataset, array)
+        # HDF5 copies dtypes, character sets and null spaces exactly, without a round trip through
+        # NumPy.
         h5o.copy(self.fid, group, root, group)
 
     def close(self) -> None:
@@ -257,12 +281,12 @@ def write_stacked(
     describe: Callable[[Any], None],
     extras: Iterable[tuple[int, StackedFile]] = (),
 ) -> None:
-    """Write rows that come piece by piece into one file; memory holds one piece at a time.
+    """Write rows that arrive in pieces into one file, with one piece at a time in memory.
 
     Parameters
     ----------
     path : pathlib.Path
-        Final name; flushed to the disk.
+        Final name; the file is flushed to disk before it gets this name.
     header : FileHeader
         Kind, run and calls of the file.
     slots : Slots
@@ -270,11 +294,12 @@ def write_stacked(
     longest : int
         Length along the varying axis (0 without one).
     pieces : callable
-        Gives consecutive calls and their rows as stored, of full length; None where there are none.
+        Yields consecutive calls and their rows in the stored dtype, padded to `longest`; None for
+        calls without rows.
     describe : callable
         Writes the attributes of the root group.
     extras : iterable of (int, StackedFile)
-        Calls with further return values, and the file to copy them from.
+        Calls with further return values, and the files with their groups.
     """
     shape = slots.full_shape(len(header.calls), longest)
     field = Field(RESULT, stored_dtype(slots), shape)
@@ -287,6 +312,8 @@ def write_stacked(
             source.copy_group(layout.call_group(call).encode(), root)
         if not field.nbytes:
             return []
+        # With the calls along the first axis, rows are contiguous in the file and can be written
+        # directly; along another axis HDF5 has to scatter them.
         if slots.stacking_axis:
             _write_slabs(dataset, slots, header.calls, shape, pieces())
             return [Data(dataset.get_offset(), field.nbytes, None)]
@@ -298,19 +325,19 @@ def write_stacked(
 
 
 def _blank(slots: Slots, row_shape: tuple[int, ...]) -> Array:
-    return as_stored(np.full(row_shape, fill_value(slots.dtype), slots.dtype))
+    return to_stored(np.full(row_shape, fill_value(slots.dtype), slots.dtype))
 
 
 def blank_rows(slots: Slots, count: int, longest: int) -> Array:
-    """Make rows of fill values, as stored."""
+    """Make rows of fill values in the stored dtype."""
     shape = slots.full_shape(count, longest)
-    return as_stored(np.full(shape, fill_value(slots.dtype), slots.dtype))
+    return to_stored(np.full(shape, fill_value(slots.dtype), slots.dtype))
 
 
 def _filled(rows: Array | None, count: int, blank: Array) -> Array:
     if rows is not None:
         return rows
-    # One row's memory for any number of missing ones would need a copy per row: they are few.
+    # A view that takes the memory of one row until it is written.
     return np.broadcast_to(blank, (count, *blank.shape))
 
 
@@ -323,8 +350,9 @@ def _write_slabs(
 ) -> None:
     axis = slots.stacking_axis
     blank = np.expand_dims(_blank(slots, shape[:axis] + shape[axis + 1 :]), axis)
-    for run, rows in pieces:
-        for first in range(run.start, run.stop, len(run) if rows is not None else 1):
+    for piece, rows in pieces:
+        for first in range(piece.start, piece.stop, len(piece) if rows is not None else 1):
+            # Missing rows are few: write them one by one.
             content = np.ascontiguousarray(rows if rows is not None else blank)
             space = dataset.get_space()
             _select(space, slots, first - calls.start, content.shape[axis], content.shape)
@@ -338,7 +366,8 @@ def write_attributes(root: Any, texts: Mapping[str, str]) -> None:
 
 
 def records_of(source: StackedFile) -> list[str]:
-    """Read the records of the calls of a batch or part file, one line per call."""
+    """Read the records in a batch or part file, one line per call."""
+    # Records are padded with spaces, to few different lengths (`acme_io.hdf5.run_file`).
     lines = read_text(h5g.open(source.fid, b"/"), "calls").rstrip(" ").split("\n")
     if len(lines) != len(source.calls):
         raise DamagedFileError(

@@ -1,4 +1,4 @@
-"""The container of stacked results in a single file."""
+"""Stacked results in a single file: the container with the rows themselves."""
 
 from array import array
 from pathlib import Path
@@ -14,62 +14,65 @@ from acme_io.records.run_record import RunStamp
 from acme_io.records.status import DONE
 from acme_io.storage.call_index import CallIndex
 from acme_io.storage.run_files import RunFiles
-from acme_io.storage.stacked.copying import RowCopier, records_in
-from acme_io.storage.stacked.rows import (
-    StackedFile,
-)
+from acme_io.storage.stacked.copying import RowCopier, SourceFiles, records_in
 from acme_io.storage.stacked.source import StackedSource
 
 
 class StackedSingleFinisher(RowCopier):
-    """Part files of stacked rows, put together in one file at the end."""
+    """Merges part files of stacked rows into the container when the run ends.
+
+    Parts are not copied while the run goes on: with a varying axis, the shape of the dataset is
+    known only at its end.
+    """
 
     layout = "stacked"
 
     def finish(self) -> None:
-        """Write the container and remove the parts."""
+        """Write the container and remove the part files."""
         self.write(self.container)
         atomic.remove_folder(self.run.output_dir / layout.parts_folder(self.run.name))
 
     def write(self, path: Path) -> None:
-        """Write all rows, wherever they lie, into one file."""
-        everything = range(self.index.n_calls)
+        """Write the rows of all files in the index into one file."""
+        all_calls = range(self.index.n_calls)
         about = self._description({}, self._columns())
-
         index = self.index.snapshot()
 
-        def describe(root: Any, sources: dict[str, StackedFile]) -> None:
+        def describe(root: Any, sources: SourceFiles) -> None:
+            # No attribute `sources`: that tells readers the rows are in this file.
             describe_container(root, about)
-            records = records_in(everything, index, sources)
-            write_records(root, len(everything), dict(enumerate(records)))
+            records = records_in(all_calls, index, sources)
+            write_records(root, len(all_calls), dict(enumerate(records)))
 
-        header = FileHeader("container", self.run.stamp.run_id, everything)
+        header = FileHeader("container", self.run.stamp.run_id, all_calls)
         self._merge(path, header, index, describe)
         atomic.flush_folder(path.parent)
 
     def payload_files(self) -> list[str | None]:
-        """Return the container: it holds everything."""
+        """Return the container, which holds all results."""
         return [layout.container_name(self.run.name)]
 
 
 def merge_stacked(source: StackedSource, target: Path, table: CallTable) -> None:
-    """Copy stacked results into one file with one real dataset.
+    """Copy stacked results into one file with an ordinary dataset.
 
     Parameters
     ----------
     source : StackedSource
-        Where the results are.
+        The results.
     target : pathlib.Path
         The file to write.
     table : CallTable
-        The table of the copy.
+        The call table of the copy.
     """
+    # The finisher works from an index; rebuild the one that the run had.
     index = CallIndex(table)
     if source.lengths is not None:
         index.lengths = array("q", source.lengths.tolist())
     for file, calls in source.sources:
         for call in calls:
             index.files[call] = file if table.status[call] == DONE else None
+    # Containers do not record which calls have further values; their groups tell.
     for file in dict.fromkeys(file for file, _ in source.sources):
         opened = source.opened(file)
         for call, held in enumerate(index.files):

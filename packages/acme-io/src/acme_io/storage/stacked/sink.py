@@ -1,4 +1,4 @@
-"""Write rows of a stacked dataset, on the worker: one file per batch."""
+"""Write rows of a stacked dataset on the worker, one file per batch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,23 +18,23 @@ from acme_io.values.result_shape import Slots
 
 @dataclass(frozen=True)
 class StackedSink(RunSink):
-    """Rows of a stacked dataset, one file per batch."""
+    """Opens writers of batch files."""
 
     slots: Slots
 
     def open(self, calls: range) -> Writer:
-        """Begin a batch."""
+        """Return a writer for a batch."""
         return _StackedWriter(self, calls, self.slots)
 
 
 @dataclass(frozen=True)
 class StackedPartSink(RunSink):
-    """Rows of a stacked dataset on their way into a single file."""
+    """Opens writers of part files, for a single-file run."""
 
     slots: Slots
 
     def open(self, calls: range) -> Writer:
-        """Begin a batch."""
+        """Return a writer for a batch."""
         return _StackedWriter(self, calls, self.slots, part=True)
 
 
@@ -48,18 +48,18 @@ class _StackedWriter(BatchWriter):
         self._has_extras = bytearray(len(calls))
 
     def _store(self, report: CallReport, value: object, at: int) -> int:
+        # Imported here because it imports h5py, which the client need not load to send a sink.
         from acme_io.storage.stacked.rows import row_checksum
 
         first, others = self._slots.split(value)
         try:
             if np.asarray(first).dtype.hasobject:
-                raise NotStorableError(
-                    f"HDF5 has no form for a value of type {type(first).__name__}."
-                )
+                raise NotStorableError(f"HDF5 cannot store a value of type {type(first).__name__}.")
             extras = [encode_value(other) for other in others]
         except NotStorableError as reason:
-            return self._emergency(report, value, at, reason)
-        except ValueError:  # ragged: `fit` says it better
+            return self._pickle_instead(report, value, at, reason)
+        except ValueError:
+            # NumPy makes no array of a ragged list. `fit` raises below, with a better message.
             extras = []
         row = self._slots.fit(first)
         form = _form(value, others, extras)
@@ -68,11 +68,14 @@ class _StackedWriter(BatchWriter):
             self._lengths[at] = form["length"] = row.shape[
                 axis - (axis > self._slots.stacking_axis)
             ]
+        # Two CRC-32 in one column of 64 bits: rows are compared alone, without further values.
         checksum = row_checksum(row) | _extras_checksum(extras) << 32
         self._checksums[at] = form["checksum"] = checksum
-        self._count(row.nbytes + sum(_size(one) for one in extras))
-        if self._waiting < LARGEST_BATCH:  # the function may use its array again in the next call
-            row, extras = row.copy(), [_own(one) for one in extras]
+        self._pending_bytes += row.nbytes + sum(_size(one) for one in extras)
+        # The function may reuse its array in the next call. A batch that is full is written before
+        # that call, so large rows need no copy.
+        if self._pending_bytes < LARGEST_BATCH:
+            row, extras = row.copy(), [_copied(one) for one in extras]
         self._rows[report.call] = row
         if extras:
             self._extras[report.call], self._has_extras[at] = extras, 1
@@ -93,8 +96,8 @@ class _StackedWriter(BatchWriter):
             "\n".join(self._records),
         )
 
-    def _drop(self) -> None:
-        super()._drop()
+    def _discard(self) -> None:
+        super()._discard()
         self._rows, self._extras = {}, {}
 
     def close(self) -> BatchReceipt:
@@ -109,8 +112,8 @@ def _size(encoded: Encoded) -> int:
     return 0 if encoded.array is None else encoded.array.nbytes
 
 
-def _own(encoded: Encoded) -> Encoded:
-    """Copy the array of an encoded value."""
+def _copied(encoded: Encoded) -> Encoded:
+    """Return an encoded value with its own copy of the array."""
     array = encoded.array
     return Encoded(None if array is None else clean_copy(array), encoded.form, encoded.text)
 

@@ -1,4 +1,4 @@
-"""The source of stacked results: rows in batch files, in parts, or in the container itself."""
+"""Read stacked results: rows in batch files, in part files or in the container itself."""
 
 import bisect
 from pathlib import Path
@@ -13,28 +13,43 @@ from acme_io.files.header import read_header
 from acme_io.hdf5.objects import Field
 from acme_io.records.call_record import call_from_json
 from acme_io.records.call_table import CallTable
-from acme_io.records.status import DONE, MISSING, PICKLED
-from acme_io.storage.container_facts import ContainerFacts
-from acme_io.storage.container_records import ContainerRecords
+from acme_io.records.status import DONE, MISSING, PICKLED, STATUS_NAMES
+from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
 from acme_io.storage.source import (
     Problem,
     Source,
     StoredCall,
     data_changed,
-    part_is_gone,
+    part_missing,
     read_values,
 )
-from acme_io.storage.stacked.rows import StackedFile, as_given, as_stored, blank_rows, records_of
+from acme_io.storage.stacked.rows import StackedFile, blank_rows, from_stored, records_of, to_stored
 
 __all__ = ["StackedSource"]
 
 Array = np.ndarray[Any, Any]
 
+_RECORDS = 8  # files whose records stay in memory
+
 
 class StackedSource(Source):
-    """Rows of a stacked dataset, in batch files or in the container itself."""
+    """Rows of a stacked dataset; one source file at a time is open.
+
+    Parameters
+    ----------
+    facts : ContainerFacts
+        The run; `sources` names the files with the rows, None for the container itself.
+    name : str
+        The cleaned function name.
+
+    Raises
+    ------
+    DamagedFileError
+        Shape and dtype of the rows are not on record.
+    """
 
     def __init__(self, facts: ContainerFacts, name: str) -> None:
+        # The folder of pickled calls; a single-file run keeps them beside the container.
         folder = facts.path.parent
         if facts.sources is not None and not facts.in_parts:
             folder = folder / layout.payload_folder(name)
@@ -42,38 +57,41 @@ class StackedSource(Source):
         if facts.slots is None:
             raise DamagedFileError(f"{facts.path} does not say how its results are stacked.")
         self.slots = facts.slots
-        everything = [(self.path.name, range(len(self.table)))]
-        self.sources = everything if facts.sources is None else facts.sources
+        whole_file = [(self.path.name, range(len(self.table)))]
+        self.sources = whole_file if facts.sources is None else facts.sources
+        # Sources are in the order of calls, so bisection over the first calls finds a call's file.
         self._starts = [calls.start for _, calls in self.sources]
+        # Files are opened and checked one at a time: reading through the virtual dataset would keep
+        # all of them open, and would read a missing or damaged one as fill values.
         self._open: tuple[str, StackedFile] | None = None
         self._records: dict[str, list[str] | ContainerRecords] = {}
 
     def present(self) -> Array:
-        """Status of every call; rows of lost files count as missing."""
+        """Return the status of every call, `MISSING` for rows in files that no longer exist."""
         status = super().present()
         for file, calls in self.sources:
-            if not self.place(file).exists():
+            if not self.source_path(file).exists():
                 rows = status[calls.start : calls.stop]
                 rows[rows == DONE] = MISSING
         return status
 
-    def place(self, file: str) -> Path:
-        """Path of a source file."""
+    def source_path(self, file: str) -> Path:
+        """Return the path of a source file."""
         return layout.local(self.path.parent, file)
 
     def opened(self, file: str) -> StackedFile:
-        """Open a source file, after checking that it is whole and of this run."""
+        """Open a source file and check that it is intact and belongs to this run."""
         if self._open is not None and self._open[0] == file:
             return self._open[1]
-        path = self.place(file)
+        path = self.source_path(file)
         try:
             opened = StackedFile(path, self.slots, self.check)
         except FileNotFoundError:
             if self.facts.in_parts:
-                raise part_is_gone(path, self.path) from None
+                raise part_missing(path, self.path) from None
             raise MissingCallError(
-                f"{path} is gone, and with it rows of the results. Was the container moved without "
-                "its folder?"
+                f"{path} is gone, and with it rows of the results. Was the container moved "
+                "without its folder?"
             ) from None
         if opened.header.run != self.run_id:
             opened.close()
@@ -98,7 +116,9 @@ class StackedSource(Source):
         source = self._source_of(call)
         key = source.path.name
         if key not in self._records:
-            if len(self._records) > 8:
+            # Enough to read in order, or to go back and forth a little; the records of many files
+            # take as much memory as small results.
+            if len(self._records) > _RECORDS:
                 self._records.clear()
             own = source.path == self.path
             self._records[key] = ContainerRecords(source.checked) if own else records_of(source)
@@ -108,16 +128,17 @@ class StackedSource(Source):
         return call_from_json(records[call - source.calls.start])
 
     def load(self, call: int) -> StoredCall:
-        """Read one call that is done: its row, then its further values."""
+        """Read one call with status `DONE`: its row, then its further return values."""
         record = self.load_record(call)
         source = self._source_of(call)
-        row = as_given(source.row(call, record.get("length")), self.slots)
+        row = from_stored(source.row(call, record.get("length")), self.slots)
         try:
             others = read_values(source.checked, f"{layout.call_group(call)}/", record, 1)
         except (KeyError, ValueError, RuntimeError, OSError) as error:
             raise DamagedFileError(f"Call {call} in {source.path} is damaged: {error}") from error
-        # The row alone: the checksum of the file's dataset would need all of it.
-        if not fits(int(self.table.checksum[call]) & 0xFFFFFFFF, [as_stored(row)]):
+        # Compare the row alone; the checksum of the whole dataset would need all of its data. The
+        # low 32 bits are the checksum of the row, the high ones that of further values.
+        if not fits(int(self.table.checksum[call]) & 0xFFFFFFFF, [to_stored(row)]):
             raise data_changed(call, source.path)
         field = Field(layout.result_name(0), row.dtype, row.shape)
         return StoredCall.of(record, [(field, row), *others])
@@ -128,37 +149,40 @@ class StackedSource(Source):
         Returns
         -------
         rows : numpy.ndarray
-            As in the stacked dataset; rows that cannot be read hold the fill value.
+            Laid out as the stacked dataset; rows that cannot be read hold the fill value.
         absent : dict of int to Exception
-            The calls whose files are gone or damaged, with the reason.
+            The reason for each call whose file is missing or damaged.
         """
-        longest = 0 if self.facts.lengths is None else int(max(self.facts.lengths, default=0))
+        longest = 0 if self.facts.lengths is None else int(self.facts.lengths.max(initial=0))
         stacked = blank_rows(self.slots, len(calls), longest)
         absent: dict[int, Exception] = {}
         for file, held in self.sources:
-            part = range(max(held.start, calls.start), min(held.stop, calls.stop))
-            if not part:
+            wanted = range(max(held.start, calls.start), min(held.stop, calls.stop))
+            if not wanted:
                 continue
             try:
                 opened = self.opened(file)
-                rows = opened.checked_rows(part)
+                rows = opened.checked_rows(wanted)
             except (OSError, MissingCallError) as error:
-                absent |= dict.fromkeys(part, error)
+                absent |= dict.fromkeys(wanted, error)
                 continue
             where = [slice(0, n) for n in rows.shape]
             where[self.slots.stacking_axis] = slice(
-                part.start - calls.start, part.stop - calls.start
+                wanted.start - calls.start, wanted.stop - calls.start
             )
             stacked[tuple(where)] = rows
-        return as_given(stacked, self.slots), absent
+        return from_stored(stacked, self.slots), absent
 
     def stack(self, index: int, calls: range, missing: str) -> Array | None:
-        """Read rows file by file, for the first return value; see `Source.stack`."""
+        """Read the first return value of several calls, file by file; see `Source.stack`."""
         if index:
             return None
         rows, absent = self.rows(calls)
-        for at in np.flatnonzero(self.table.status[calls.start : calls.stop] != DONE):
-            absent.setdefault(calls[at], MissingCallError("it has no row."))
+        # A row in an intact file is a fill value if its call failed: the status decides.
+        status = self.table.status[calls.start : calls.stop]
+        for at in np.flatnonzero(status != DONE):
+            reason = f"call {calls[at]} is on record as {STATUS_NAMES[status[at]]}."
+            absent.setdefault(calls[at], MissingCallError(reason))
         if absent and missing == "raise":
             listed = ", ".join(str(call) for call in sorted(absent)[:10])
             more = " …" if len(absent) > 10 else ""
@@ -176,25 +200,26 @@ class StackedSource(Source):
         return np.ma.MaskedArray(rows, mask)
 
     def _problems_with_results(self) -> list[Problem]:
-        """Check the source files whole, and name the rows that have changed."""
+        """Check every byte of the source files, then find out which rows have changed."""
         problems = []
         for file in dict.fromkeys(file for file, _ in self.sources):
-            calls = [c for held, run in self.sources if held == file for c in run]
+            calls = [call for held, span in self.sources if held == file for call in span]
             done = [call for call in calls if self.table.status[call] == DONE]
-            path = self.place(file)
+            path = self.source_path(file)
             try:
+                # `verify` has checked the container itself already.
                 if path != self.path:
                     read_header(path, check="all")
             except (AcmeIOError, OSError) as error:
-                rows = [call for call in done if not self._row_is_whole(call)]
+                rows = [call for call in done if not self._row_is_intact(call)]
                 problems.append(Problem(rows or done, str(error)))
                 continue
-            rows = [call for call in done if not self._row_is_whole(call)]
+            rows = [call for call in done if not self._row_is_intact(call)]
             if rows:
                 problems.append(Problem(rows, f"Rows in {path} have changed."))
         return problems
 
-    def _row_is_whole(self, call: int) -> bool:
+    def _row_is_intact(self, call: int) -> bool:
         try:
             self.load(call)
         except (AcmeIOError, OSError):
@@ -209,7 +234,7 @@ class StackedSource(Source):
         return True
 
     def close(self) -> None:
-        """Close the source file that is open."""
+        """Close the open source file, if any."""
         if self._open is not None:
             self._open[1].close()
             self._open = None

@@ -24,19 +24,19 @@ class Stacked(Way):
     layout = "stacked"
 
     def sink(self, run: RunFiles, options: StorageOptions) -> "Sink":
-        """Return what writes batch files on the workers."""
+        """Return the sink for batch files."""
         from acme_io.storage.stacked.sink import StackedSink
 
         return StackedSink(run, _slots(options))
 
     def finisher(self, run: RunFiles, options: StorageOptions, index: "CallIndex") -> "Finisher":
-        """Return what makes the virtual dataset."""
+        """Return the finisher that makes the virtual dataset."""
         from acme_io.storage.stacked.container import StackedFinisher
 
         return StackedFinisher(run, index, _slots(options))
 
     def source(self, facts: "ContainerFacts", name: str) -> "Source":
-        """Return what reads rows from batch files or from the container itself."""
+        """Return the source for rows in batch files or in the container itself."""
         from acme_io.storage.stacked.source import StackedSource
 
         return StackedSource(facts, name)
@@ -44,9 +44,10 @@ class Stacked(Way):
     def unfinished_source(
         self, facts: "ContainerFacts", name: str, options: StorageOptions, index: "CallIndex"
     ) -> "Source":
-        """Return what reads rows from batch files or part files."""
-        stretches = index.stretches(range(len(facts.table)))
-        listed = [(file, calls) for file, calls in stretches if file is not None]
+        """Return a source for the rows in batch files or part files."""
+        # Without a container, the index has what its attributes `sources` and `lengths` would say.
+        spans = index.spans(range(len(facts.table)))
+        listed = [(file, calls) for file, calls in spans if file is not None]
         varying = _slots(options).varying_axis is not None
         lengths = np.array(index.lengths) if varying else None
         in_parts = options.single_file
@@ -54,25 +55,25 @@ class Stacked(Way):
 
 
 class StackedSingleFile(Stacked):
-    """Rows in part files, and at the end in one dataset of the one container."""
+    """Rows in part files during the run, and in one dataset of the container at its end."""
 
     def payload_folder(self, name: str) -> str | None:
         """Return the folder of the part files."""
         return layout.parts_folder(name)
 
     def sink(self, run: RunFiles, options: StorageOptions) -> "Sink":
-        """Return what writes part files on the workers."""
+        """Return the sink for part files."""
         from acme_io.storage.stacked.sink import StackedPartSink
 
         return StackedPartSink(run, _slots(options))
 
     def finisher(self, run: RunFiles, options: StorageOptions, index: "CallIndex") -> "Finisher":
-        """Return what copies the rows into the container."""
+        """Return the finisher that copies the rows into the container."""
         from acme_io.storage.stacked.single_container import StackedSingleFinisher
 
         return StackedSingleFinisher(run, index, _slots(options))
 
 
 def _slots(options: StorageOptions) -> Slots:
-    assert options.slots is not None, "stacked results have a shape"
+    assert options.slots is not None, "`way_for` chooses this way for options with slots only"
     return options.slots

@@ -1,4 +1,4 @@
-"""Read merged results of one shape and dtype: a row per call."""
+"""Read merged results of one shape and dtype, a row per call."""
 
 import json
 import math
@@ -18,11 +18,12 @@ from acme_io.storage.source import StoredCall, data_changed
 
 Array = np.ndarray[Any, Any]
 
+# Forms of values whose row is the value itself, without axes (`acme_io.values.encoding`).
 SCALARS = ("bool", "int", "float", "complex", "scalar")
 
 
 class UniformSource(SingleFileSource):
-    """One row per call, in the container itself."""
+    """One row per call in datasets of the container itself."""
 
     def __init__(self, facts: ContainerFacts, name: str) -> None:
         super().__init__(facts, name)
@@ -30,7 +31,7 @@ class UniformSource(SingleFileSource):
 
     @property
     def rows(self) -> dict[str, Any]:
-        """How every call returned: `returned`, `values` and `fields` (dtype, shape, text)."""
+        """The form of all results: `returned`, `values` and `fields` (dtype, shape, text)."""
         if self._rows is None:
             try:
                 rows: dict[str, Any] = json.loads(read_text(self._opened().root, "rows"))
@@ -42,7 +43,7 @@ class UniformSource(SingleFileSource):
         return self._rows
 
     def load(self, call: int) -> StoredCall:
-        """Read one call that is done."""
+        """Read one call with status `DONE`."""
         record = self.load_record(call)
         datasets: list[tuple[Field, Array | None]] = []
         for index, (_, shape, text) in enumerate(self.rows["fields"]):
@@ -50,7 +51,7 @@ class UniformSource(SingleFileSource):
             field = Field(layout.result_name(index), array.dtype, array.shape, text)
             datasets.append((field, array))
         found = StoredCall.of(record, datasets)
-        # The rows of one call alone: the checksums of the datasets would need all of them.
+        # Compare this call alone; the checksums of the datasets would need all of their rows.
         if not fits(int(self.table.checksum[call]), found.arrays):
             raise data_changed(call, self.path)
         return found
@@ -61,12 +62,14 @@ class UniformSource(SingleFileSource):
         try:
             dataset = h5d.open(fid, layout.result_name(index).encode())
             shape = (len(calls), *dataset.shape[1:])
-            descr = self.rows["fields"][index][0]  # quicker than asking the library
+            # From the record instead of `dataset.dtype`, for which h5py builds a NumPy dtype anew.
+            descr = self.rows["fields"][index][0]
             array = np.empty(shape, descr if isinstance(descr, str) else dataset.dtype)
             if self._read_direct(dataset, array, calls.start):
                 return array
             space, kind = dataset.get_space(), dataset.get_type()
             space.select_hyperslab((calls.start, *[0] * (len(shape) - 1)), shape)
+            # Without a memory type h5py asks for ASCII, and HDF5 cannot convert UTF-8 to it.
             memory = kind if isinstance(kind, h5t.TypeStringID) else None
             dataset.read(h5s.create_simple(shape), space, array, memory)
         except (KeyError, ValueError, RuntimeError, OSError) as error:
@@ -74,7 +77,9 @@ class UniformSource(SingleFileSource):
         return array
 
     def _read_direct(self, dataset: h5d.DatasetID, array: Array, first: int) -> bool:
-        """Read rows around the library; False where it has to convert them."""
+        """Read rows directly from the file; return False if HDF5 has to convert them."""
+        # Contiguous little-endian numbers are the same bytes in file and memory. Everything else,
+        # and data without a block of its own (no offset), is read through HDF5.
         offset, kind = dataset.get_offset(), dataset.get_type()
         plain = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) and kind.get_order() == (
             h5t.ORDER_LE
@@ -88,8 +93,8 @@ class UniformSource(SingleFileSource):
     def stack(self, index: int, calls: range, missing: str) -> Array | None:
         """Read one return value of several calls as one array; see `Source.stack`.
 
-        None where rows have to be decoded one by one, or where calls have no result: reading them
-        one by one names them.
+        None if rows have to be decoded one by one, or if calls have no result: reading call by call
+        raises an error that names them.
         """
         done = self.table.status[calls.start : calls.stop] == DONE
         if not done.any() or (missing == "raise" and not done.all()):
@@ -102,7 +107,7 @@ class UniformSource(SingleFileSource):
         return np.ma.MaskedArray(rows, mask)
 
     def _values(self, index: int, calls: range) -> Array | None:
-        """Read rows of one return value; None where they are not the values themselves."""
+        """Read rows of one return value; return None if rows need decoding."""
         forms = self.rows["values"]
         if index >= len(forms) or forms[index] not in (*SCALARS, "array"):
             return None

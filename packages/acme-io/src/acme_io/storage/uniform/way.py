@@ -12,12 +12,13 @@ __all__ = ["Uniform"]
 
 
 class Uniform(Layout):
-    """What merging makes of results of one shape and dtype; no run is stored like this."""
+    """The layout that `merge` gives results of one shape and dtype; no run is stored like this."""
 
+    # An old word, but part of the file format.
     layout = "alike"
 
     def source(self, facts: "ContainerFacts", name: str) -> "Source":
-        """Return what reads a merged file."""
+        """Return the source for a merged file."""
         from acme_io.storage.uniform.source import UniformSource
 
         return UniformSource(facts, name)
