@@ -103,8 +103,9 @@ class StackedFinisher(RowCopier):
 
         try:
             self._merge(layout.local(self.run.output_dir, file), header, index, describe)
-        except OSError as error:
-            # A full disk, say. All batch files still exist, and readers accept any number of them.
+        except (OSError, RuntimeError) as error:
+            # A full disk, say, or another error of HDF5 (h5py raises RuntimeError for those without
+            # an errno). All batch files still exist, and readers accept any number of them.
             logger.warning(
                 "The batch files of calls %s to %s were not consolidated: %s",
                 calls[0],

@@ -2,7 +2,9 @@
 
 from array import array
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import numpy as np
 
 from acme_io import layout
 from acme_io.files import atomic
@@ -15,7 +17,8 @@ from acme_io.records.status import DONE
 from acme_io.storage.call_index import CallIndex
 from acme_io.storage.run_files import RunFiles
 from acme_io.storage.stacked.copying import RowCopier, SourceFiles, records_in
-from acme_io.storage.stacked.source import StackedSource
+from acme_io.storage.stacked.rows import StackedFile
+from acme_io.values.result_shape import Slots
 
 
 class StackedSingleFinisher(RowCopier):
@@ -53,12 +56,39 @@ class StackedSingleFinisher(RowCopier):
         return [layout.container_name(self.run.name)]
 
 
-def merge_stacked(source: StackedSource, target: Path, table: CallTable) -> None:
+class StackedResults(Protocol):
+    """The part of a source of stacked results that merging needs."""
+
+    slots: Slots
+    sources: list[tuple[str, range]]
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """The container."""
+
+    @property
+    def lengths(self) -> np.ndarray[Any, Any] | None:
+        """Length of each row along a varying axis."""
+
+    @property
+    def run_id(self) -> str:
+        """The run's id."""
+
+    @property
+    def run_json(self) -> str:
+        """The record of the run."""
+
+    def opened(self, file: str) -> StackedFile:
+        """Open a source file."""
+
+
+def merge_stacked(source: StackedResults, target: Path, table: CallTable) -> None:
     """Copy stacked results into one file with an ordinary dataset.
 
     Parameters
     ----------
-    source : StackedSource
+    source : StackedResults
         The results.
     target : pathlib.Path
         The file to write.
