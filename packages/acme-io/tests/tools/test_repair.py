@@ -152,7 +152,7 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
 
 def test_resuming_another_run_is_refused(tmp_path: Path, tools) -> None:
     killed(tmp_path, tools, KINDS["links"])
-    with pytest.raises(ValueError, match="cannot go on"):
+    with pytest.raises(ValueError, match="cannot continue"):
         RunStore.resume(tmp_path, "f", KINDS["links"], tools.new_run(8), [])
     assert not (tmp_path / ".f.claim").exists()
     assert len(os.listdir(tmp_path / "f_payload")) == 5
