@@ -15,7 +15,7 @@ from acme_io.errors import ResultsExistError
 from acme_io.records.call_record import Failure
 from acme_io.records.status import DONE, FAILED
 from acme_io.runs.store import RunStore
-from acme_io.tools.charts import histogram, in_bytes, in_seconds, timeline
+from acme_io.tools.charts import format_bytes, format_seconds, histogram, timeline
 
 NASTY = "</pre><script>alert(1)</script>\0\ud800 & <img src=x onerror=alert(2)>"
 
@@ -151,12 +151,12 @@ def test_many_calls_are_drawn_by_how_busy_workers_were() -> None:
 def test_drawings_of_little() -> None:
     nothing, none = np.array([]), np.array([np.nan])
     assert timeline(none, none, np.array([-1]), np.array([0]), []) == ""
-    assert histogram(nothing, in_seconds, "") == histogram(none, in_seconds, "") == ""
-    assert histogram(np.zeros(3), in_bytes, "") == ""
-    same = histogram(np.full(3, 2.0), in_seconds, "times")
+    assert histogram(nothing, format_seconds, "") == histogram(none, format_seconds, "") == ""
+    assert histogram(np.zeros(3), format_bytes, "") == ""
+    same = histogram(np.full(3, 2.0), format_seconds, "times")
     assert same.count("<rect") == 1
     assert "3 calls: " in same
-    assert "logarithmic" in histogram(np.array([1e-3, 1.0]), in_seconds, "times")
+    assert "logarithmic" in histogram(np.array([1e-3, 1.0]), format_seconds, "times")
 
 
 @pytest.mark.parametrize(
@@ -164,5 +164,5 @@ def test_drawings_of_little() -> None:
     [(0, "0 µs"), (2.5e-3, "2.5 ms"), (1, "1 s"), (150, "2:30 min"), (3723, "1:02:03 h")],
 )
 def test_durations(value: float, text: str) -> None:
-    assert in_seconds(value) == text
-    assert in_bytes(value * 1e6 + 1e6).endswith("B")
+    assert format_seconds(value) == text
+    assert format_bytes(value * 1e6 + 1e6).endswith("B")
