@@ -264,10 +264,10 @@ class Results(Sequence[Call]):
 
         Raises
         ------
-        MissingCallError, FailedCallError, DamagedFileError
-            A call has no result, and `missing` is `"raise"`.
         MissingCallError
-            No call has a result.
+            No call has a result, or `missing` is `"raise"` and one call has none.
+        FailedCallError, DamagedFileError
+            The same for a call that failed, or whose file is damaged.
         ValueError
             The results differ in shape.
         """

@@ -157,7 +157,7 @@ def scan(output_dir: Path, name: str, wanted: Callable[[str], bool] | None = Non
         # Three reasons are enough to see the pattern; there may be one per call.
         reasons = "".join(f" {reason}" for reason in list(damaged.values())[:3])
         raise UnknownFileError(f"{output_dir} holds no usable results of {name!r}.{reasons}")
-    # All files of a run have the same id, resumed runs included. Others were copied here by hand.
+    # All files of a run have the same id, also after it was resumed: others belong elsewhere.
     runs = {one.header.run: one.run_json for one in found}
     run_id = max(runs, key=lambda known: run_from_json(runs[known]).started)
     for one in found:

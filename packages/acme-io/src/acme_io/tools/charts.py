@@ -9,7 +9,7 @@ import numpy as np
 
 from acme_io.records.status import FAILED
 
-__all__ = ["escaped", "format_bytes", "format_seconds", "histogram", "timeline"]
+__all__ = ["escaped", "format_bytes", "format_calls", "format_seconds", "histogram", "timeline"]
 
 Array = np.ndarray[Any, Any]
 
@@ -56,6 +56,11 @@ def format_bytes(value: float) -> str:
         if value >= factor:
             return f"{value / factor:.3g} {unit}"
     return f"{value:.0f} bytes"
+
+
+def format_calls(count: int) -> str:
+    """Format a number of calls, for instance as `"1 call"`."""
+    return f"{count} call" if count == 1 else f"{count} calls"
 
 
 def timeline(
@@ -178,9 +183,8 @@ def histogram(values: Array, format_value: Callable[[float], str], label: str) -
     if low == high:
         low, high = low * 0.9, high * 1.1
     edges = np.geomspace(low, high, _BINS + 1) if logarithmic else np.linspace(low, high, _BINS + 1)
-    # `geomspace` may round the last edge below the largest value, which would then be left out.
-    edges[-1] = max(edges[-1], known.max())
-    counts, _ = np.histogram(np.clip(known, edges[0], edges[-1]), edges)
+    # NumPy sets the first and last edge to `low` and `high` exactly, so no value falls outside.
+    counts, _ = np.histogram(known, edges)
     width, top = (_WIDTH - 40) / _BINS, max(int(counts.max()), 1)
     drawn = [f'<line class="axis" x1="20" y1="{_HEIGHT}" x2="{_WIDTH - 20}" y2="{_HEIGHT}"/>']
     for at, count in enumerate(counts.tolist()):
@@ -188,7 +192,7 @@ def histogram(values: Array, format_value: Callable[[float], str], label: str) -
         if count:
             drawn.append(
                 f'<rect class="bar" x="{20 + at * width + 1:.1f}" y="{_HEIGHT - height:.1f}" '
-                f'width="{width - 2:.1f}" height="{height:.1f}"><title>{count} calls: '
+                f'width="{width - 2:.1f}" height="{height:.1f}"><title>{format_calls(count)}: '
                 f"{format_value(edges[at])} to {format_value(edges[at + 1])}</title></rect>"
             )
     for at, anchor in ((0, "start"), (_BINS // 2, "middle"), (_BINS, "end")):
@@ -198,7 +202,8 @@ def histogram(values: Array, format_value: Callable[[float], str], label: str) -
         )
     scale = ", logarithmic" if logarithmic else ""
     drawn.append(
-        f'<text x="{_WIDTH - 20}" y="11" text-anchor="end">highest bar: {top} calls{scale}</text>'
+        f'<text x="{_WIDTH - 20}" y="11" text-anchor="end">'
+        f"highest bar: {format_calls(top)}{scale}</text>"
     )
     return _svg(drawn, _HEIGHT + 20, label)
 

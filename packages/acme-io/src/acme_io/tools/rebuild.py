@@ -71,7 +71,9 @@ def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
     names = names_in(output_dir) if name is None else [name]
     if len(names) != 1:
         if not names:
-            raise UnknownFileError(f"{output_dir} holds no payloads.")
+            raise UnknownFileError(
+                f"{output_dir} holds no payloads. Pass an output directory or a payload folder."
+            )
         raise UnknownFileError(
             f"{output_dir} holds results of several functions: {', '.join(names)}. Choose one with "
             "`acme-io rebuild --name`."

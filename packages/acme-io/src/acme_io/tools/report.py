@@ -17,7 +17,14 @@ from acme_io.files import atomic
 from acme_io.records.call_record import Failure
 from acme_io.records.status import STATUS_NAMES
 from acme_io.runs.results import Results, open_results
-from acme_io.tools.charts import escaped, format_bytes, format_seconds, histogram, timeline
+from acme_io.tools.charts import (
+    escaped,
+    format_bytes,
+    format_calls,
+    format_seconds,
+    histogram,
+    timeline,
+)
 
 __all__ = ["write_report"]
 
@@ -104,7 +111,7 @@ def _target_path(results: Results, target: str | os.PathLike[str] | None) -> Pat
 
 def _page(results: Results) -> str:
     run = results.run
-    title = f"{run.function}: {len(results)} calls"
+    title = f"{run.function}: {format_calls(len(results))}"
     sections = [
         f"<h1>{escaped(run.function)}</h1>",
         f'<p class="dim">{escaped(results.path)}</p>',
@@ -238,12 +245,12 @@ def _failures(results: Results) -> str:
         groups.setdefault(failure.type, []).append((call, failure))
     parts, left = [], _MAX_FAILURES
     for kind, members in sorted(groups.items(), key=lambda one: -len(one[1])):
-        parts.append(f"<h3>{escaped(kind)}, {_calls(len(members))}</h3>")
+        parts.append(f"<h3>{escaped(kind)}, {format_calls(len(members))}</h3>")
         # At least one of every type: a rare exception may be the interesting one.
         shown = members[: max(left, 1)]
         parts += [_failure(call, failure) for call, failure in shown]
         if len(shown) < len(members):
-            parts.append(f'<p class="dim">and {_calls(len(members) - len(shown))} more</p>')
+            parts.append(f'<p class="dim">and {format_calls(len(members) - len(shown))} more</p>')
         left -= len(shown)
     return "\n".join(parts)
 
@@ -257,10 +264,6 @@ def _failure(call: int, failure: Failure) -> str:
         text = f"…{text[-_MAX_TEXT:]}"
     summary = f"call {call}: {escaped(short)}"
     return f"<details><summary>{summary}</summary><pre>{escaped(text)}</pre></details>"
-
-
-def _calls(count: int) -> str:
-    return f"{count} call" if count == 1 else f"{count} calls"
 
 
 def _details(results: Results) -> str:
