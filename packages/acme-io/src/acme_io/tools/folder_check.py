@@ -1,8 +1,7 @@
 """Check whether results can be written to a folder; each finding comes with advice.
 
-`Finding` has the same four fields as the findings of acme-cluster, which neither package imports
-from the other. `acme.cli.Finding`, a Protocol, states these fields, and mypy compares both classes
-with it.
+`acme.cli.Finding`, a Protocol, states the same four fields as `Finding` here, and the findings of
+acme-cluster have them too: the two packages do not import each other.
 
 >>> from acme_io.tools.folder_check import examine
 >>> for finding in examine("."):
