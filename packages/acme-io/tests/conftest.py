@@ -1,4 +1,4 @@
-"""Runs without workers: the sinks, stores and readers of acme-io driven in this process."""
+"""Runs without workers: sinks, stores and readers of acme-io, used in this process."""
 
 import itertools
 import pickle
@@ -47,7 +47,7 @@ def report(call: int, attempt: int = 1, **arguments: object) -> CallReport:
 
 @dataclass
 class Outcome:
-    """What a run left behind."""
+    """The outcome of a run: its files and receipts."""
 
     output_dir: Path
     files: list[str | None]
@@ -64,7 +64,7 @@ class Outcome:
 
 
 def write_batch(store: RunStore, func: Callable[[int], object], calls: range, attempt: int = 1):
-    """Let one batch take the way that it takes on a worker."""
+    """Write one batch as a worker does, with a pickled sink and receipt."""
     sink = pickle.loads(pickle.dumps(store.sink))
     writer = sink.open(calls)
     for call in calls:
@@ -104,7 +104,7 @@ def run(
 
 
 def finish(store: RunStore, receipts: Iterable[BatchReceipt]) -> None:
-    """Fill in what receipts do not say, as the client does, and write the container."""
+    """Fill in the columns that receipts lack, as the client does, and write the container."""
     table = store.table
     table.workers = ["worker-0", "worker-1"]
     for receipt in receipts:
@@ -138,7 +138,7 @@ def same(a: Any, b: Any) -> bool:
 
 @pytest.fixture(name="run")
 def run_fixture(tmp_path: Path) -> Callable[..., Outcome]:
-    """`run` with an output directory of its own every time."""
+    """`run` in a new output directory each time."""
     numbers = itertools.count()
 
     def start(func: Callable[[int], object], n_calls: int, *args: Any, **kwargs: Any) -> Outcome:
@@ -149,7 +149,7 @@ def run_fixture(tmp_path: Path) -> Callable[..., Outcome]:
 
 @pytest.fixture
 def tools() -> Any:
-    """The functions above, for tests that drive stores step by step."""
+    """The functions above, for tests that use a store step by step."""
 
     class Tools:
         pass

@@ -1,4 +1,4 @@
-"""The interface for programs that store results with acme-io keeps its names."""
+"""The interface for programs that store results with acme-io is stable."""
 
 import subprocess
 import sys

@@ -65,7 +65,7 @@ def test_show_loads_pickles_only_when_asked(run, capsys) -> None:
 
 def test_verify(done, capsys) -> None:
     assert main(["verify", str(done.output_dir)]) == 0
-    assert capsys.readouterr().out == "Every byte is as it was written.\n"
+    assert capsys.readouterr().out == "No problems found: every byte is unchanged.\n"
     path = Path(done.files[1])
     path.write_bytes(path.read_bytes()[:-1])
     assert main(["verify", str(done.output_dir), "--json"]) == 1
@@ -73,7 +73,7 @@ def test_verify(done, capsys) -> None:
     assert not facts["ok"]
     assert facts["problems"][0]["calls"] == [1]
     assert main(["verify", str(done.output_dir)]) == 1
-    assert "(calls 1)" in capsys.readouterr().out
+    assert "(call 1)" in capsys.readouterr().out
 
 
 def test_rebuild(done, capsys) -> None:

@@ -1,4 +1,4 @@
-"""Files of earlier versions of the format stay readable. The data folder is only ever added to."""
+"""Files of earlier format versions stay readable. Never change a file in the data folder."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def test_version_1(kind: str, tools) -> None:
     with acme_io.open_results(VERSION_1 / kind, allow_pickle=True) as results:
         assert results.run.run_id == "run-of-version-1"
         assert results[0].values == 18
-        # Pickled arrays are only promised to the NumPy that wrote them.
+        # Pickled arrays can be loaded only with a NumPy compatible with the one that wrote them.
         first = np.arange(3.0) if kind != "pickles" else [0, 1, 2]
         assert tools.same(results[1].values, (first, "text", None))
         assert results[2].values == {"a": 2}

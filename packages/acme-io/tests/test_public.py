@@ -42,7 +42,7 @@ def test_writing_side_loads_h5py_only_when_it_writes() -> None:
     assert done.stdout.strip() == "False"
 
 
-def test_every_error_is_a_builtin_one_too() -> None:
+def test_every_error_is_also_a_builtin_error() -> None:
     errors = importlib.import_module("acme_io.errors")
     for name in errors.__all__:
         error = getattr(errors, name)

@@ -1,4 +1,4 @@
-"""acme-io: result files of parallel runs, written whole and read with h5py and NumPy alone.
+"""acme-io: result files of parallel runs, complete or absent, read with only h5py and NumPy.
 
 Reading starts at `open_results`, which takes a container, an output directory or a payload folder.
 Programs that run calls on workers and store the results start at `acme_io.backend`.
@@ -29,6 +29,7 @@ __all__ = [
     "write_report",
 ]
 
+# Module of each public name, for imports on first use (PEP 562).
 _HOMES = {
     "AcmeIOError": "errors",
     "Call": "runs.results",

@@ -1,17 +1,18 @@
 """The interface for programs that run calls on workers and store the results with acme-io.
 
 acme-core is one such program. Everything below keeps its name and meaning within a major version;
-every other module of this package, apart from what `acme_io` itself exports, may move at any time.
+apart from these and the names that `acme_io` exports, everything in this package may change at any
+time.
 
 ::
 
     client                                        worker
-    RunStore.create(...)                          WORKER_MODULES are imported
+    RunStore.create(...)                          import WORKER_MODULES
     store.sink             -- pickled -->         sink.open(calls) -> writer
     store.accept(receipt)  <-- BatchReceipt --    writer.put(report, value) ... writer.close()
-    store.finish(CallTable)
+    store.finish()
 
-Like `acme_io` itself, this module loads h5py and NumPy on first use only.
+Like `acme_io`, this module loads h5py and NumPy on first use.
 """
 
 from importlib import import_module
@@ -64,6 +65,7 @@ WORKER_MODULES = tuple(
 )
 """Modules that a worker needs for its first call; a fork server imports them once for all."""
 
+# Module of each name, for imports on first use (PEP 562).
 _HOMES = {
     "DONE": "records.status",
     "FAILED": "records.status",
@@ -89,6 +91,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__package__}.{_HOMES[name]}"), name)
+    # Later accesses find the name without this function.
     globals()[name] = value
     return value
 

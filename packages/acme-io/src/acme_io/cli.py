@@ -1,7 +1,7 @@
-"""The `acme-io` command: look at results, check them, repair and merge them.
+"""The `acme-io` command: inspect, verify, rebuild, merge and report results.
 
-Exit codes: 0 all is well; 1 something is wrong with the results (`verify` found damage, calls are
-missing for `merge` or `rebuild`); 2 wrong usage, or nothing to read.
+Exit codes: 0 success; 1 a problem with the results (`verify` found damage, `merge` or `rebuild`
+left out calls, `show` met a call without a result); 2 wrong usage, or unreadable results.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        What stands after the command's name; the process's own without it.
+        The arguments after the command's name; by default those of the process.
 
     Returns
     -------
@@ -40,10 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
-    except BrokenPipeError:  # `acme-io ls … | head`
+    except BrokenPipeError:
+        # The reader is gone, as in `acme-io ls … | head`. Python flushes stdout once more at exit
+        # and would report that failure on stderr.
         sys.stderr.close()
         return 0
     except (AcmeIOError, OSError, IndexError) as error:
+        # Programs read JSON from stdout in every case; the text on stderr is for people.
         if getattr(options, "json", False):
             print(json.dumps({"error": str(error), "type": type(error).__name__}))
         print(f"acme-io: {error}", file=sys.stderr)
@@ -53,42 +56,66 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="acme-io",
-        description="Look at the results of parallel runs, check, rebuild, merge and report them.",
-        epilog="Exit codes: 0 all is well, 1 something is wrong with the results, 2 wrong usage.",
+        description="Inspect, verify, rebuild, merge and report the results of parallel runs.",
+        epilog="Exit codes: 0 success, 1 a problem with the results, 2 wrong usage or no results.",
     )
     parser.add_argument("--version", action="version", version=f"acme-io {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    _command(commands, "info", _info, "what was computed, when, by whom", "info my_results")
+    _command(commands, "info", _info, "show what was computed, when, by whom", "info my_results")
     ls = _command(commands, "ls", _ls, "list the calls", "ls my_results --status failed")
-    ls.add_argument("--status", choices=["done", "failed", "missing", "pickled"], help="only these")
-    show = _command(commands, "show", _show, "show one call", "show my_results 3")
-    show.add_argument("call", type=int, help="number of the call")
+    ls.add_argument(
+        "--status",
+        choices=["done", "failed", "missing", "pickled"],
+        help="list only calls with this status",
+    )
+    show = _command(
+        commands, "show", _show, "show the record and result of one call", "show my_results 3"
+    )
+    show.add_argument("call", type=int, help="number of the call, from 0")
     show.add_argument(
-        "--allow-pickle", action="store_true", help="load pickles; only from people you trust"
+        "--allow-pickle",
+        action="store_true",
+        help="load pickles, which runs code from them: only for files from people you trust",
     )
     _command(
         commands, "verify", _verify, "compare every byte with its checksum", "verify my_results"
     )
     rebuild = _command(
-        commands, "rebuild", _rebuild, "make the container from the payloads", "rebuild my_results"
+        commands,
+        "rebuild",
+        _rebuild,
+        "rebuild the container from the payloads",
+        "rebuild my_results",
+        path_help="an output directory or a payload folder",
     )
-    rebuild.add_argument("--name", help="which function, where the folder has results of several")
+    rebuild.add_argument(
+        "--name", help="function name, needed if the folder holds results of several functions"
+    )
     merge = _command(
-        commands, "merge", _merge, "copy all into one file", "merge my_results all_results.h5"
+        commands,
+        "merge",
+        _merge,
+        "copy all results into one self-contained file",
+        "merge my_results all_results.h5",
     )
     merge.add_argument("target", help="the file to write; it must not exist")
     report = _command(
-        commands, "report", _report, "write a page of HTML about the run", "report my_results"
+        commands, "report", _report, "write an HTML page about the run", "report my_results"
     )
     report.add_argument(
-        "target", nargs="?", help="the page to write, or its folder; by default beside the results"
+        "target", nargs="?", help="the page to write, or its folder; default: beside the results"
     )
     return parser
 
 
 def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str, example: str
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    text: str,
+    example: str,
+    path_help: str = _PATH_HELP,
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(
         name,
@@ -96,8 +123,8 @@ def _command(
         description=f"{text[0].upper()}{text[1:]}.",
         epilog=f"Example: acme-io {example}",
     )
-    command.add_argument("path", help=_PATH_HELP)
-    command.add_argument("--json", action="store_true", help="write JSON, for programs")
+    command.add_argument("path", help=path_help)
+    command.add_argument("--json", action="store_true", help="print JSON, for programs")
     command.set_defaults(run=run)
     return command
 
@@ -107,7 +134,8 @@ def _print(options: argparse.Namespace, facts: object, text: str) -> None:
 
 
 def _plain(value: object) -> object:
-    """Make JSON of what is not JSON by itself."""
+    """Convert a value that `json` cannot encode."""
+    # Complex numbers, times and structured values have no form in JSON: their text is used.
     if isinstance(value, np.ndarray):
         return value.tolist() if value.dtype.kind not in "cmMV" else [str(v) for v in value.flat]
     if isinstance(value, np.generic) and value.dtype.kind in "biuf":
@@ -131,6 +159,7 @@ def _info(options: argparse.Namespace) -> int:
 
 def _about(results: Results) -> dict[str, Any]:
     run = results.run
+    # The keys are also those of `--json`, which programs rely on.
     return {
         "function": f"{run.module}.{run.function}",
         "path": str(results.path),
@@ -169,6 +198,7 @@ def _ls(options: argparse.Namespace) -> int:
             for call, status in enumerate(results.status)
             if options.status in (None, status)
         ]
+    # NaN is not valid JSON, although `json.dumps` writes it.
     for row in rows:
         if not np.isfinite(row["seconds"]):
             row["seconds"] = None
@@ -178,6 +208,7 @@ def _ls(options: argparse.Namespace) -> int:
 
 def _row(row: dict[str, Any]) -> str:
     seconds = "" if row["seconds"] is None else f"{row['seconds']:.3f} s"
+    # One line per call, however long the message: `ls` is for `grep` and `head`.
     failure = ": ".join(row["failure"]).splitlines()[0] if row["failure"] else ""
     return f"{row['call']:>8}  {row['status']:<8} {seconds:>12}  {failure}".rstrip()
 
@@ -186,18 +217,21 @@ def _show(options: argparse.Namespace) -> int:
     with open_results(options.path, options.allow_pickle) as results:
         call = results[options.call]
         record = dict(call.record)
-        wrong = call.status in ("failed", "missing")
-        value = None if wrong else call.values
+        without_result = call.status in ("failed", "missing")
+        value = None if without_result else call.values
     failure = record.pop("failure", None)
     facts = {"record": record, "type": type(value).__name__, "value": value}
     lines = [f"{key.replace('_', ' '):<12} {_line(entry)}" for key, entry in record.items()]
     if failure is not None:
         facts["failure"] = failure._asdict()
         lines += [f"failure      {failure.type}: {failure.message}", failure.traceback]
-    if not wrong:
+    if not without_result:
         lines += ["", repr(value)]
     _print(options, facts, "\n".join(lines))
-    return 1 if wrong else 0
+    return 1 if without_result else 0
+
+
+# The tools are imported by their commands: `info` and `ls` need none of the code that writes files.
 
 
 def _verify(options: argparse.Namespace) -> int:
@@ -206,7 +240,8 @@ def _verify(options: argparse.Namespace) -> int:
     problems = verify(options.path)
     facts = {"ok": not problems, "problems": [problem._asdict() for problem in problems]}
     lines = [problem.reason + _calls(problem.calls) for problem in problems]
-    summary = f"{len(problems)} problems." if problems else "Every byte is as it was written."
+    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+    summary = f"{count} found." if problems else "No problems found: every byte is unchanged."
     _print(options, facts, "\n".join([*lines, summary]))
     return 1 if problems else 0
 
@@ -214,8 +249,10 @@ def _verify(options: argparse.Namespace) -> int:
 def _calls(calls: list[int]) -> str:
     if not calls:
         return ""
+    # One damaged file may hold thousands of calls; `--json` lists them all.
     listed = ", ".join(str(call) for call in calls[:10])
-    return f" (calls {listed}{' …' if len(calls) > 10 else ''})"
+    noun = "call" if len(calls) == 1 else "calls"
+    return f" ({noun} {listed}{' …' if len(calls) > 10 else ''})"
 
 
 def _rebuild(options: argparse.Namespace) -> int:
@@ -228,7 +265,7 @@ def _rebuild(options: argparse.Namespace) -> int:
         "damaged": made.damaged,
     }
     lines = [f"Wrote {made.container or 'the record'}: {_line(made.counts)}."]
-    lines += [f"Not used: {reason}" for reason in made.damaged.values()]
+    lines += [f"Left out: {reason}" for reason in made.damaged.values()]
     _print(options, facts, "\n".join(lines))
     return 1 if made.damaged or made.counts["missing"] else 0
 
@@ -243,8 +280,8 @@ def _merge(options: argparse.Namespace) -> int:
         "skipped": made.skipped,
     }
     lines = [f"Wrote {made.path}."]
-    lines += [f"Beside it, as HDF5 cannot hold it: {path}" for path in made.pickles]
-    lines += [f"Without call {call}: {reason}" for call, reason in made.skipped.items()]
+    lines += [f"Copied {path}: HDF5 cannot hold this result." for path in made.pickles]
+    lines += [f"Left out call {call}: {reason}" for call, reason in made.skipped.items()]
     _print(options, facts, "\n".join(lines))
     return 1 if made.skipped else 0
 

@@ -1,9 +1,12 @@
-"""Every error that acme-io raises on purpose.
+"""The errors of acme-io.
 
-Each class is also the builtin error that a caller without acme-io in mind would expect, so
-`except OSError` or `except ValueError` keep working. All of them carry one text argument only:
-they are pickled on a worker and raised again on the client.
+Each class also derives from the matching builtin error, so `except OSError` and `except ValueError`
+work as usual. All take a single text argument: they are pickled on a worker and raised again on the
+client.
 """
+
+# Unpickling an exception calls its class with `args`. A constructor with other parameters fails
+# there, on the client, in the middle of a run.
 
 __all__ = [
     "AcmeIOError",
@@ -22,7 +25,7 @@ __all__ = [
 
 
 class AcmeIOError(Exception):
-    """Base class of all errors of acme-io."""
+    """Base class of all acme-io errors."""
 
 
 class ResultShapeError(AcmeIOError, ValueError):
@@ -30,15 +33,15 @@ class ResultShapeError(AcmeIOError, ValueError):
 
 
 class ResultDtypeError(AcmeIOError, TypeError):
-    """A return value cannot be converted to `result_dtype` without loss of meaning."""
+    """A return value cannot be converted to `result_dtype` without losing meaning."""
 
 
 class NotStorableError(AcmeIOError, TypeError):
-    """A return value has no form in HDF5 (and, when raised for a call, none as a pickle)."""
+    """A return value can be stored neither in HDF5 nor, if raised for a call, as a pickle."""
 
 
 class OutputDirError(AcmeIOError, OSError):
-    """An output directory cannot be used: it is a file, or nothing can be written there."""
+    """An output directory cannot be used: it is a file, or not writable."""
 
 
 class ResultsExistError(AcmeIOError, FileExistsError):
@@ -50,15 +53,15 @@ class RunLockError(AcmeIOError, FileExistsError):
 
 
 class UnknownFileError(AcmeIOError, ValueError):
-    """A file or folder is not something that acme-io has written."""
+    """A file or folder was not written by acme-io, or by a later version of it."""
 
 
 class DamagedFileError(AcmeIOError, OSError):
-    """A file of acme-io is cut short or its content has changed since it was written."""
+    """A file of acme-io is truncated, or its content has changed since it was written."""
 
 
 class MissingCallError(AcmeIOError, LookupError):
-    """A call has no result: it was never finished, or its file is gone or damaged."""
+    """A call has no result: it did not finish, or its file is gone or belongs to another run."""
 
 
 class FailedCallError(AcmeIOError, RuntimeError):
@@ -66,4 +69,4 @@ class FailedCallError(AcmeIOError, RuntimeError):
 
 
 class PicklesRefusedError(AcmeIOError, ValueError):
-    """A result is a pickle and unpickling was not allowed."""
+    """A result is a pickle, and `allow_pickle` is false."""

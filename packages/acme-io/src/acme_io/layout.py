@@ -1,4 +1,4 @@
-"""Names: of folders, files, groups and datasets. No other module spells one out.
+"""The names of folders, files, groups and datasets. No other module spells one out.
 
 ::
 
@@ -8,11 +8,11 @@
             f_0.h5              payload of call 0
             f_100-199.h5        payload of a batch (with a result shape)
             f_3.pickle          call 3, whose value HDF5 cannot hold
-        f_report.html           page about the run, where somebody asked for one
+        f_report.html           page about the run, if requested
         f_record.h5             record of a run that writes pickles
         f_0.pickle              its payloads
         .f_parts/               part files of a run that writes a single file
-        .f.claim                the run that is writing here
+        .f.claim                run lock, while a run writes here
 """
 
 import re
@@ -38,16 +38,21 @@ __all__ = [
 ]
 
 MAX_NAME = 100
-"""Longest function name in a file name, bytes: with call numbers it stays below 255."""
+"""Longest function name in a file name, in bytes.
 
-# Names that Windows keeps for devices, whatever their extension.
+Call numbers and the suffix of a temporary file bring it to less than 255, the limit of Linux file
+systems.
+"""
+
+# Names that Windows reserves for devices, with any extension; the superscript digits count too, see
+# https://learn.microsoft.com/windows/win32/fileio/naming-a-file
 _DEVICES = {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"} | {
     f"{device}{number}" for device in ("COM", "LPT") for number in "123456789¹²³"
 }
 
 
 def clean_name(name: str) -> str:
-    """Turn a function's name into one that is fit for file names.
+    """Return a function's name in a form that is valid in file names.
 
     Parameters
     ----------
@@ -59,8 +64,10 @@ def clean_name(name: str) -> str:
     str
         Letters, digits, `_`, `-` and `.` only, never empty; `"lambda"` in the example.
     """
+    # Leading dots would hide a file; Windows drops trailing ones.
     kept = re.sub(r"[^\w.-]+", "_", name.replace("<", "").replace(">", "")).strip("._-")
-    # Length counts in bytes on disk; \w admits letters of several bytes.
+    # File systems count bytes, and \w admits letters of several bytes. "replace" is for names with
+    # lone surrogates.
     while len(kept.encode("utf-8", "replace")) > MAX_NAME:
         kept = kept[:-1]
     if not kept:
@@ -85,7 +92,7 @@ def report_name(name: str) -> str:
 
 
 def claim_name(name: str) -> str:
-    """File name of the claim of the run that is writing."""
+    """File name of the run lock."""
     return f".{name}.claim"
 
 
@@ -105,7 +112,8 @@ def payload_name(name: str, calls: range) -> str:
 
 
 def folder_name(folder: str) -> str | None:
-    """Read the function name from the name of a payload or parts folder; None for any other."""
+    """Return the function name of a payload or parts folder; None for any other folder."""
+    # NUL marks the place of the function name, since no file name contains it.
     for make in (payload_folder, parts_folder):
         before, after = make("\0").split("\0")
         if folder.startswith(before) and folder.endswith(after):
@@ -134,12 +142,14 @@ def result_name(index: int) -> str:
 
 
 def temporary_name(name: str, token: str) -> str:
-    """Name under which a file is written before it gets its own: hidden, no known extension."""
+    """Name of a file while it is written: hidden, and without a known extension."""
+    # `*.h5` in a shell or a glob must not match an incomplete file.
     return f".{name}.{token}.tmp"
 
 
 def is_temporary(file_name: str, name: str) -> bool:
-    """Whether a file is a temporary one of the function `name`."""
+    """Whether a file is a temporary file of the function `name`."""
+    # The rest must be a name of ours too: other functions' names may begin with this one's.
     if not (file_name.startswith(f".{name}") and file_name.endswith(".tmp")):
         return False
     final = file_name[1:].rsplit(".", 2)[0]
@@ -149,28 +159,30 @@ def is_temporary(file_name: str, name: str) -> bool:
 
 
 def relative(folder: str, file: str) -> str:
-    """Path of a file in a folder beside the container, with forward slashes on every system."""
+    """Path of a file relative to the output directory, with forward slashes on every system."""
+    # Containers store these paths, and may be copied to another system.
     return f"{folder}/{file}" if folder else file
 
 
 def local(output_dir: Path, relative_path: str) -> Path:
-    """Turn a path from `relative` into one of this system."""
+    """Return the path on this system for a path from `relative`."""
     return output_dir.joinpath(*PurePosixPath(relative_path).parts)
 
 
 class CallFile(NamedTuple):
-    """What the name of a payload says; `kind` is `"h5"`, `"part.h5"` or `"pickle"`."""
+    """The parts of a payload's file name; `kind` is `"h5"`, `"part.h5"` or `"pickle"`."""
 
     name: str
     calls: range
     kind: str
 
 
+# The name is matched greedily: in `f_2_3.h5` the function is `f_2`.
 _PAYLOAD = re.compile(r"(?P<name>.+)_(?P<a>\d+)(?:-(?P<b>\d+))?\.(?P<kind>part\.h5|h5|pickle)\Z")
 
 
 def parse_payload_name(file_name: str) -> CallFile | None:
-    """Read the name of a payload; `None` if it is not one."""
+    """Parse the file name of a payload; return None for any other name."""
     match = None if file_name.startswith(".") else _PAYLOAD.match(file_name)
     if match is None:
         return None
@@ -182,5 +194,5 @@ def parse_payload_name(file_name: str) -> CallFile | None:
 
 
 def _numbers(calls: range) -> str:
-    """Spell the calls of a file, `"7"` or `"0-99"`."""
+    """Format the calls of a file as `"7"` or `"0-99"`."""
     return str(calls[0]) if len(calls) == 1 else f"{calls[0]}-{calls[-1]}"

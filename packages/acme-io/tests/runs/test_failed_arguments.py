@@ -1,4 +1,4 @@
-"""A failed call has no file of its own; its arguments are kept with its failure."""
+"""A failed call has no file; its arguments are stored with its failure."""
 
 import json
 
@@ -8,7 +8,7 @@ from acme_io.records.call_record import failures_from_json, failures_to_json
 from acme_io.records.status import FAILED
 
 
-def test_container_keeps_them(tmp_path, tools):
+def test_container_keeps_arguments_of_failed_calls(tmp_path, tools):
     store = RunStore.create(tmp_path, "f", acme_io.StorageOptions(), tools.new_run(2))
     table = store.table
     table.status[1] = FAILED
@@ -20,7 +20,7 @@ def test_container_keeps_them(tmp_path, tools):
         assert results.arguments == [{}, {"x": 1}]
 
 
-def test_files_without_them_are_read():
+def test_files_without_arguments_are_read():
     failure = Failure("ValueError", "no", "Traceback …")
     older = json.dumps({"3": {"type": "ValueError", "message": "no", "traceback": "Traceback …"}})
     assert failures_from_json(older) == failures_from_json(failures_to_json({3: failure}))

@@ -1,4 +1,4 @@
-"""Results are read wherever they are, and however else they are open."""
+"""Results can be read after a move, from a read-only copy, and while they are open elsewhere."""
 
 import os
 import shutil
@@ -36,7 +36,7 @@ def check(path: Path) -> None:
         np.testing.assert_array_equal(results.stack(), 1.5 * np.arange(10))
 
 
-def test_every_entrance_leads_to_the_results(done) -> None:
+def test_every_path_of_a_run_opens_its_results(done) -> None:
     check(done.output_dir)
     check(done.container or done.output_dir / "f_record.h5")
     if (done.output_dir / "f_payload").exists():
@@ -96,7 +96,7 @@ def test_a_decoy_in_the_current_directory_is_not_read(run, tmp_path: Path, monke
                 results[3].values  # noqa: B018
 
 
-def test_a_payload_of_another_run_or_call_is_not_taken(run) -> None:
+def test_a_payload_of_another_run_or_call_is_rejected(run) -> None:
     done, other = (run(lambda call: 1.5 * call, 4) for _ in range(2))
     shutil.copy(other.files[1], done.files[1])
     shutil.copy(done.files[3], done.files[2])
@@ -115,13 +115,13 @@ def test_files_that_are_open_elsewhere(done) -> None:
     assert results[3].values == 4.5
     for holder in holders:
         holder.close()
-    for path in paths:  # while ours are open
+    for path in paths:  # while acme-io has them open
         h5py.File(path, "r").close()
     results.close()
 
 
 def test_reading_takes_no_lock(run) -> None:
-    """A lock that a writer holds, or a file system without locks, does not keep a reader out."""
+    """Neither a writer's lock nor a file system without locks keeps a reader out."""
     done = run(lambda call: 1.5 * call, 10, KINDS["single"])
     code = (
         "import sys, fcntl; f = open(sys.argv[1], 'r+'); fcntl.flock(f, fcntl.LOCK_EX);"
@@ -173,7 +173,7 @@ def test_chunks_hold_all_calls(done) -> None:
             np.testing.assert_array_equal(joined, 1.5 * np.arange(10))
 
 
-def test_what_is_not_ours(tmp_path: Path) -> None:
+def test_other_files_and_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         acme_io.open_results(tmp_path / "nothing")
     with pytest.raises(UnknownFileError, match="no results"):
@@ -187,7 +187,7 @@ def test_what_is_not_ours(tmp_path: Path) -> None:
             acme_io.open_results(tmp_path / name)
 
 
-def test_a_later_format_version_is_not_guessed_at(run) -> None:
+def test_a_later_format_version_is_refused(run) -> None:
     done = run(lambda call: call, 1)
     content = done.container.read_bytes()
     done.container.write_bytes(content.replace(b"ACME-IO 2 ", b"ACME-IO 3 ", 1))
@@ -195,7 +195,7 @@ def test_a_later_format_version_is_not_guessed_at(run) -> None:
         acme_io.open_results(done.output_dir)
 
 
-def test_a_payload_that_was_cut_short_is_named(run) -> None:
+def test_a_truncated_payload_is_named(run) -> None:
     done = run(lambda call: np.ones(1000), 3)
     path = Path(done.files[1])
     path.write_bytes(path.read_bytes()[:5000])
@@ -219,9 +219,7 @@ def test_an_unfinished_run_is_read_from_its_payloads(tmp_path: Path, tools, kind
 
 
 @pytest.mark.parametrize("stacked", [False, True])
-def test_a_reader_is_told_that_the_run_has_ended_since(
-    tmp_path: Path, tools, stacked: bool
-) -> None:
+def test_a_reader_learns_that_the_run_has_ended(tmp_path: Path, tools, stacked: bool) -> None:
     options = StorageOptions(slots=Slots((None,)) if stacked else None, single_file=True)
     store = RunStore.create(tmp_path, "f", options, tools.new_run(4))
     receipts = [
@@ -240,7 +238,7 @@ def test_a_reader_is_told_that_the_run_has_ended_since(
         assert results[3].values == 3
 
 
-def test_results_whose_files_are_gone_still_have_a_name(run) -> None:
+def test_repr_works_after_the_files_are_gone(run) -> None:
     done = run(lambda call: call, 2)
     with acme_io.open_results(done.output_dir) as results:
         shutil.rmtree(done.output_dir)

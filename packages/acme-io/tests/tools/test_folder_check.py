@@ -1,4 +1,4 @@
-"""What stands in the way of writing results in a folder."""
+"""Checks of a folder for results."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from acme_io.tools.folder_check import examine
 
 
-def test_a_folder_that_is_well(tmp_path: Path) -> None:
+def test_a_usable_folder(tmp_path: Path) -> None:
     findings = examine(tmp_path)
     assert [one.topic for one in findings] == ["versions", "results", "locking"]
     assert {one.level for one in findings} == {"ok"}
@@ -18,13 +18,13 @@ def test_a_folder_that_is_well(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder(tmp_path: Path) -> None:
     *_, found = examine(tmp_path / "gone")
     assert (found.level, found.topic) == ("problem", "results")
     assert "output_dir" in found.advice
 
 
-def test_little_room_and_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_little_space_and_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = h5py.File
 
     def without_locks(path: Path, mode: str, locking: bool) -> h5py.File:
@@ -34,6 +34,6 @@ def test_little_room_and_no_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(h5py, "File", without_locks)
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=5e8))
-    _, room, locks = examine(tmp_path)
-    assert (room.level, "0.5 GB left" in room.text) == ("note", True)
+    _, space, locks = examine(tmp_path)
+    assert (space.level, "0.5 GB left" in space.text) == ("note", True)
     assert (locks.level, "HDF5_USE_FILE_LOCKING=FALSE" in locks.advice) == ("note", True)

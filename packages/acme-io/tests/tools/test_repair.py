@@ -35,7 +35,7 @@ def value(call: int) -> object:
 
 
 def killed(tmp_path: Path, tools, options: StorageOptions, calls: range = range(6)) -> RunStore:
-    """Begin a run and leave it as a killed client does: no container, a claim, temporary files."""
+    """Start a run and leave it as a killed client does: with payloads, without a container."""
     store = RunStore.create(tmp_path, "f", options, tools.new_run(8))
     for first in range(calls.start, calls.stop, 3):
         store.accept(tools.write_batch(store, value, range(first, min(first + 3, calls.stop))))
@@ -49,7 +49,7 @@ def test_rebuild_after_a_kill(tmp_path: Path, tools, kind: str) -> None:
     killed(tmp_path, tools, KINDS[kind])
     (tmp_path / ".f.h5.0123456789ab1.tmp").write_text("half a container")
     made = rebuild(tmp_path)
-    # Failures of one-file-a-call runs were only known to the client that was killed.
+    # With one file per call, failures were known only to the client that was killed.
     failed = 1 if kind in ("stacked", "varying", "single", "stacked-single") else 0
     pickled = 0 if kind == "pickles" else 1
     assert made.counts == {
@@ -69,7 +69,7 @@ def test_rebuild_after_a_kill(tmp_path: Path, tools, kind: str) -> None:
     assert verify(tmp_path) == []
 
 
-def test_rebuild_says_which_files_it_cannot_use(tmp_path: Path, tools) -> None:
+def test_rebuild_reports_unusable_files(tmp_path: Path, tools) -> None:
     killed(tmp_path, tools, KINDS["links"])
     path = tmp_path / "f_payload" / "f_1.h5"
     path.write_bytes(path.read_bytes()[:-1])
@@ -110,7 +110,7 @@ def test_resuming_keeps_what_is_finished(tmp_path: Path, tools, kind: str, finis
     assert found.options == options
     assert sorted(found.records) == [0, 1, 2, 3, 5]
     assert found.records[5]["arguments"] == {"x": 5}
-    keep = [0, 1, 2, 3]  # say that call 5 has other arguments now
+    keep = [0, 1, 2, 3]  # as if call 5 had other arguments now
     store = RunStore.resume(tmp_path, "f", options, found.run, keep)
     assert store.table.status.tolist()[:4] == [1, 1, 1, 1 if kind == "pickles" else 3]
     receipt = tools.write_batch(store, lambda call: np.full(2, -1.0 * call), range(4, 8), 2)
@@ -127,7 +127,7 @@ def test_resuming_keeps_what_is_finished(tmp_path: Path, tools, kind: str, finis
 
 
 @pytest.mark.parametrize("kind", ["single", "stacked-single"])
-def test_a_resumed_single_file_that_was_killed_is_read_whole(tmp_path: Path, tools, kind) -> None:
+def test_a_killed_resumed_single_file_is_read_completely(tmp_path: Path, tools, kind) -> None:
     store = RunStore.create(tmp_path, "f", KINDS[kind], tools.new_run(8))
     receipt = tools.write_batch(store, lambda call: np.full(2, float(call)), range(4))
     store.accept(receipt)
@@ -152,7 +152,7 @@ def test_nothing_to_resume(tmp_path: Path) -> None:
 
 def test_resuming_another_run_is_refused(tmp_path: Path, tools) -> None:
     killed(tmp_path, tools, KINDS["links"])
-    with pytest.raises(ValueError, match="cannot go on"):
+    with pytest.raises(ValueError, match="cannot continue"):
         RunStore.resume(tmp_path, "f", KINDS["links"], tools.new_run(8), [])
     assert not (tmp_path / ".f.claim").exists()
     assert len(os.listdir(tmp_path / "f_payload")) == 5
@@ -179,7 +179,7 @@ def test_merging_makes_one_self_contained_file(run, tmp_path: Path, kind: str) -
             assert isinstance(file.get("comp_7", getlink=True), h5py.HardLink)
 
 
-def test_merging_leaves_out_what_is_damaged_and_says_so(run, tmp_path: Path) -> None:
+def test_merging_leaves_out_damaged_results_and_reports_them(run, tmp_path: Path) -> None:
     done = run(lambda call: np.full(2, call), 4)
     Path(done.files[1]).unlink()
     path = Path(done.files[2])
@@ -210,16 +210,16 @@ def test_merging_a_killed_run_reads_its_parts(tmp_path: Path, tools) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("told", [range(0), range(3)])
-def test_results_of_which_no_worker_told_are_adopted(
-    tmp_path: Path, tools, kind: str, told: range
+@pytest.mark.parametrize("received", [range(0), range(3)])
+def test_results_without_a_receipt_are_adopted(
+    tmp_path: Path, tools, kind: str, received: range
 ) -> None:
     store = RunStore.create(tmp_path, "f", KINDS[kind], tools.new_run(8))
-    receipts = [tools.write_batch(store, value, told)] if told else []
+    receipts = [tools.write_batch(store, value, received)] if received else []
     for receipt in receipts:
         store.accept(receipt)
     tools.write_batch(store, value, range(3, 6))
-    # A failed call of a one-file-a-call run is on no record but that of the client.
+    # With one file per call, only the client records a failed call.
     failed = [4] if kind in ("stacked", "varying", "single", "stacked-single") else []
     assert store.adopt() == sorted([3, 5, *failed])
     assert store.table.workers[store.table.worker[5]] == "worker-1"
@@ -232,13 +232,13 @@ def test_results_of_which_no_worker_told_are_adopted(
     with acme_io.open_results(tmp_path, allow_pickle=True) as results:
         assert results.failed == failed
         assert [results[call].arguments for call in failed] == [{"x": 4} for _ in failed]
-        assert sorted(results.missing + results.failed) == sorted({*range(8)} - {*told, 3, 5})
+        assert sorted(results.missing + results.failed) == sorted({*range(8)} - {*received, 3, 5})
         assert results[3].values == {"a": 3}
         np.testing.assert_array_equal(results[5].values, [5, 5])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_resumed_run_did_not_keep_is_not_adopted(tmp_path: Path, tools, kind: str) -> None:
+def test_results_dropped_by_a_resumed_run_are_not_adopted(tmp_path: Path, tools, kind: str) -> None:
     killed(tmp_path, tools, KINDS[kind])
     found = finished_calls(tmp_path, "f")
     store = RunStore.resume(tmp_path, "f", KINDS[kind], found.run, [0, 1])
@@ -256,7 +256,7 @@ def test_what_a_resumed_run_did_not_keep_is_not_adopted(tmp_path: Path, tools, k
 @pytest.mark.parametrize("kind", ["links", "single", "stacked"])
 @pytest.mark.parametrize("odd", [False, True], ids=["all alike", "one differs"])
 def test_a_merged_file_is_not_rebuilt(run, tmp_path: Path, kind: str, odd: bool) -> None:
-    # Its pickle lies beside it, as that of a run would.
+    # Its pickle lies in the same folder, like that of a run.
     options = {
         "links": StorageOptions(),
         "single": StorageOptions(single_file=True),

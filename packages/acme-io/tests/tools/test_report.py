@@ -1,4 +1,4 @@
-"""The page about a run: complete, for itself, and harmless whatever the texts in it are."""
+"""The report is complete, self-contained, and safe whatever its texts contain."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from acme_io.errors import ResultsExistError
 from acme_io.records.call_record import Failure
 from acme_io.records.status import DONE, FAILED
 from acme_io.runs.store import RunStore
-from acme_io.tools.charts import histogram, in_bytes, in_seconds, timeline
+from acme_io.tools.charts import format_bytes, format_seconds, histogram, timeline
 
 NASTY = "</pre><script>alert(1)</script>\0\ud800 & <img src=x onerror=alert(2)>"
 
@@ -30,7 +30,7 @@ VOID = {"meta"}
 
 
 class Page(HTMLParser):
-    """Elements of a page, with their attributes; tells whether all are closed."""
+    """The elements of a page with their attributes, and those left open."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -101,10 +101,10 @@ def test_every_kind_of_run(run, kind: str) -> None:
     page = page_of(acme_io.write_report(done.output_dir))
     assert "6 done" in page.text
     with acme_io.open_results(done.output_dir, allow_pickle=True) as results:
-        assert len(results) == 6  # the page is not taken for results
+        assert len(results) == 6  # the page is not mistaken for results
 
 
-def test_a_run_that_did_not_end_and_one_without_results(run) -> None:
+def test_an_unfinished_run_and_one_without_results(run) -> None:
     done = run(lambda call: call, 4, only=range(2))
     done.container.unlink()
     assert "2 done" in page_of(acme_io.write_report(done.output_dir)).text
@@ -135,10 +135,10 @@ def test_command(run, tmp_path: Path, capsys) -> None:
     assert main(["report", str(tmp_path / "nowhere")]) == 2
 
 
-def test_many_calls_are_drawn_by_how_busy_workers_were() -> None:
+def test_many_calls_are_drawn_as_load_over_time() -> None:
     n = 20_000
     started = np.repeat(np.arange(n // 2), 2).astype(float)
-    seconds = np.where(np.arange(n) % 2, 1.0, 0.25)  # one worker has a quarter as much to do
+    seconds = np.where(np.arange(n) % 2, 1.0, 0.25)  # one worker is busy a quarter of the time
     worker, status = (np.arange(n) % 2).astype("i4"), np.full(n, DONE, "u1")
     drawn = timeline(started, seconds, worker, status, ["a", "b"])
     bars = [float(height) for height in re.findall(r'class="bar".* height="([\d.]+)"', drawn)]
@@ -148,15 +148,15 @@ def test_many_calls_are_drawn_by_how_busy_workers_were() -> None:
     assert len(drawn) < 200_000
 
 
-def test_drawings_of_little() -> None:
+def test_charts_of_little_data() -> None:
     nothing, none = np.array([]), np.array([np.nan])
     assert timeline(none, none, np.array([-1]), np.array([0]), []) == ""
-    assert histogram(nothing, in_seconds, "") == histogram(none, in_seconds, "") == ""
-    assert histogram(np.zeros(3), in_bytes, "") == ""
-    same = histogram(np.full(3, 2.0), in_seconds, "times")
+    assert histogram(nothing, format_seconds, "") == histogram(none, format_seconds, "") == ""
+    assert histogram(np.zeros(3), format_bytes, "") == ""
+    same = histogram(np.full(3, 2.0), format_seconds, "times")
     assert same.count("<rect") == 1
     assert "3 calls: " in same
-    assert "logarithmic" in histogram(np.array([1e-3, 1.0]), in_seconds, "times")
+    assert "logarithmic" in histogram(np.array([1e-3, 1.0]), format_seconds, "times")
 
 
 @pytest.mark.parametrize(
@@ -164,5 +164,5 @@ def test_drawings_of_little() -> None:
     [(0, "0 µs"), (2.5e-3, "2.5 ms"), (1, "1 s"), (150, "2:30 min"), (3723, "1:02:03 h")],
 )
 def test_durations(value: float, text: str) -> None:
-    assert in_seconds(value) == text
-    assert in_bytes(value * 1e6 + 1e6).endswith("B")
+    assert format_seconds(value) == text
+    assert format_bytes(value * 1e6 + 1e6).endswith("B")

@@ -1,4 +1,4 @@
-"""Damaged files give errors of acme-io, and `verify` finds any flipped byte."""
+"""Damaged files raise errors of acme-io, and `verify` finds any flipped byte."""
 
 import contextlib
 import random
@@ -30,7 +30,7 @@ def values(call: int) -> object:
 
 
 def read_all(path: Path) -> list[object]:
-    """Read everything there is; only errors of acme-io may come of it."""
+    """Return the value or error of every call; errors other than those of acme-io pass through."""
     found: list[object] = []
     try:
         with acme_io.open_results(path, allow_pickle=True) as results:
@@ -45,7 +45,7 @@ def read_all(path: Path) -> list[object]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_whole_runs_verify(run, kind: str) -> None:
+def test_undamaged_runs_have_no_problems(run, kind: str) -> None:
     done = run(lambda call: 1 / 0 if call == 4 else values(call), 6, KINDS[kind])
     assert verify(done.output_dir) == []
 
@@ -74,7 +74,7 @@ def test_any_flipped_byte_is_found_and_never_read_as_a_result(run, tools, kind: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_truncated_and_garbled_files_give_errors_of_ours(run, tools, kind: str) -> None:
+def test_truncated_and_garbled_files_raise_errors_of_acme_io(run, tools, kind: str) -> None:
     done = run(values, 4, KINDS[kind], batch=2)
     expected = read_all(done.output_dir)
     rng = random.Random(f"garble {kind}")
@@ -130,7 +130,7 @@ def test_verify_names_lost_files_and_a_lost_folder(run) -> None:
     assert [problem.calls for problem in verify(done.output_dir)] == [[0], [1], [2], [3]]
 
 
-def test_a_file_of_the_same_run_but_another_evaluation_is_noticed(run, tools) -> None:
+def test_a_payload_of_another_run_is_a_problem(run) -> None:
     done = run(values, 2)
     old = Path(done.files[0]).read_bytes()
     assert verify(done.output_dir) == []
@@ -141,7 +141,7 @@ def test_a_file_of_the_same_run_but_another_evaluation_is_noticed(run, tools) ->
 
 
 @pytest.mark.parametrize("size", [0, 1, LARGE - 1, LARGE, LARGE + 1, 4096 * 9, 4096 * 9 + 5])
-def test_the_checksum_sees_every_byte(size: int) -> None:
+def test_the_checksum_covers_every_byte(size: int) -> None:
     data = bytearray(random.Random(size).randbytes(size))
     known = checksum(data)
     for position in {0, size // 2, size - 1} if size else ():
@@ -174,7 +174,7 @@ def test_long_columns_are_checked_when_they_are_read(run, tmp_path: Path, kind: 
     with acme_io.open_results(path) as results:
         table, run_id = results.table, results.run.run_id
         expected = results.stack()
-    assert (table.seconds == 0.5).all()  # although the results were closed
+    assert (table.seconds == 0.5).all()  # although the results are closed
     assert table.workers == ["worker-0", "worker-1"]
     whole = bytearray(path.read_bytes())
     at = whole.find(np.full(9000, 0.5).tobytes())
@@ -191,10 +191,10 @@ def test_long_columns_are_checked_when_they_are_read(run, tmp_path: Path, kind: 
 
 
 @pytest.mark.parametrize("single_file", [False, True])
-def test_rows_of_the_length_of_a_column_are_not_taken_for_it(
+def test_rows_as_long_as_a_column_are_not_mistaken_for_it(
     run, tmp_path: Path, single_file: bool
 ) -> None:
-    n_calls = LARGE // 8  # a number a call: rows and columns have the same length
+    n_calls = LARGE // 8  # one number per call: rows and columns have the same length
     options = StorageOptions(slots=Slots((None,)), single_file=single_file)
     done = run(float, n_calls, options, batch=n_calls)
     for path in (done.container, merge(done.container, tmp_path / "all.h5").path):
@@ -211,7 +211,7 @@ def test_rows_of_the_length_of_a_column_are_not_taken_for_it(
         path.write_bytes(whole)
 
 
-def test_a_container_that_was_replaced_is_noticed(run) -> None:
+def test_a_replaced_container_is_detected(run) -> None:
     done, other = (run(values, 4, KINDS["single"]) for _ in range(2))
     with acme_io.open_results(done.container) as results:
         other.container.replace(done.container)

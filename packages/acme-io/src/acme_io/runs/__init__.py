@@ -1,6 +1,6 @@
-"""One run on disk, seen from the client, and its results, seen from a reader.
+"""One run on disk, from the client's and the reader's side.
 
 Lives here: the store of a run and its lock, the check of the output directory, recovery of results
-that no receipt reported, the scan of a folder, and `open_results`. Others import `RunStore`,
+without receipts, the scan of a folder, and `open_results`. Others import `RunStore`,
 `open_results`, `finished_calls` and `check_output_dir`. May import `storage` and the rooms below.
 """

@@ -1,7 +1,7 @@
-"""Results that are on disk although no receipt of them came: those of a run that ended early.
+"""Recover results on disk whose receipts never reached the client, after a run that ended early.
 
-A worker writes a result first and tells the client afterwards. Who ends the run in between finds
-the file by looking for it.
+A worker writes a result before it sends the receipt. If the run ends in between, the file is found
+by listing the payload folders.
 """
 
 import os
@@ -17,7 +17,7 @@ _Identity = tuple[int, int, int]
 
 
 class RecoveredResults:
-    """Finds payloads that a run has written.
+    """Finds the payloads that a run wrote without a receipt.
 
     Parameters
     ----------
@@ -32,27 +32,28 @@ class RecoveredResults:
         self._earlier: dict[str, _Identity | None] = {}
 
     def leave_out_earlier(self) -> None:
-        """Leave out what is there now.
+        """Ignore the files that exist now.
 
-        A resumed run does not keep all that it finds: not what has other arguments, for instance.
+        A resumed run drops some of the results that it finds, for instance those of other
+        arguments. They have the id of this run, so that only time tells them from new results.
         """
         files = payloads_in(self._output_dir, self._name)
         self._earlier = {file: self._identity(file) for file, _ in files}
 
     def find(self, run_id: str, known: set[str]) -> Scan | None:
-        """Read payloads that are new and not among those that are known.
+        """Read the payloads that are new and not yet known.
 
         Parameters
         ----------
         run_id : str
-            The run to which they have to belong.
+            The run that the payloads must belong to.
         known : set of str
-            Paths relative to the output directory.
+            Payloads with a receipt, as paths relative to the output directory.
 
         Returns
         -------
         Scan or None
-            None if there are none.
+            The records of the new payloads; None without any.
         """
 
         def is_new(file: str) -> bool:
@@ -60,12 +61,14 @@ class RecoveredResults:
 
         try:
             found = scan(self._output_dir, self._name, is_new)
-        except UnknownFileError:
+        except UnknownFileError:  # no payload passed the filter
             return None
+        # Of several runs, `scan` returns the latest, so another id means that none is of this run.
         return found if found.run.run_id == run_id else None
 
     def _identity(self, file: str) -> _Identity | None:
-        # A result that is written again comes by renaming, as another file.
+        # A result written again arrives by rename, as another inode. The file system may reuse an
+        # inode number, hence time and size as well.
         try:
             status = os.stat(layout.local(self._output_dir, file))
         except OSError:

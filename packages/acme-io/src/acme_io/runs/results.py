@@ -6,7 +6,7 @@
         results[3].values        exactly what call 3 returned
         results.stack()          one array over all calls
 
-Nothing is read before it is asked for. Only h5py and NumPy are needed.
+Results are read on access. Only h5py and NumPy are needed.
 """
 
 import os
@@ -37,7 +37,8 @@ __all__ = ["Call", "Results", "open_results"]
 
 Array = np.ndarray[Any, Any]
 
-_CHUNK = 64 << 20  # bytes
+# Bytes that `chunks` stacks at a time by default; its docstring says 64 MB.
+_CHUNK = 64 << 20
 
 
 def open_results(path: str | os.PathLike[str], allow_pickle: bool = False) -> "Results":
@@ -49,7 +50,7 @@ def open_results(path: str | os.PathLike[str], allow_pickle: bool = False) -> "R
         A container, an output directory or a payload folder.
     allow_pickle : bool
         Load results that are pickles. Unpickling runs code from the file: allow it only for files
-        of people you trust.
+        from people you trust.
 
     Returns
     -------
@@ -59,9 +60,9 @@ def open_results(path: str | os.PathLike[str], allow_pickle: bool = False) -> "R
     Raises
     ------
     FileNotFoundError
-        There is nothing at this path.
+        The path does not exist.
     UnknownFileError
-        acme-io did not write what is there.
+        acme-io did not write the file or folder, or it holds several results.
     DamagedFileError
         The container has changed since it was written.
     """
@@ -81,7 +82,7 @@ class Call:
         self._results, self.number = results, number
 
     def __repr__(self) -> str:
-        """Say which call this is and what became of it."""
+        """Return the call's number and status."""
         return f"<Call {self.number}: {self.status}>"
 
     @property
@@ -91,29 +92,29 @@ class Call:
 
     @property
     def values(self) -> Any:
-        """Exactly what the call returned, with its type.
+        """The return value of the call, with its original type.
 
         Raises
         ------
         FailedCallError
             The call raised an exception.
         MissingCallError
-            The call was not finished, or its file is gone.
+            The call did not finish, or its file is gone.
         DamagedFileError
-            Its file has changed since it was written.
+            The file has changed since it was written.
         PicklesRefusedError
-            The value is a pickle, and `allow_pickle` was not given.
+            The value is a pickle, and `allow_pickle` is false.
         """
         return self._results._values(self.number)
 
     @property
     def record(self) -> dict[str, Any]:
-        """What is on record about the call: start, seconds, peak memory, worker, arguments."""
+        """The record of the call: start, seconds, peak memory, worker, arguments."""
         return self._results._record(self.number)
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The call's distributed arguments: short ones by value, others as a summary."""
+        """The call's distributed arguments: small ones by value, others as a summary."""
         found: dict[str, Any] = self.record.get("arguments", {})
         return found
 
@@ -124,6 +125,7 @@ class Call:
 
     def __getattr__(self, name: str) -> Any:
         """Return one of several return values: `result_0`, `result_1` and so on."""
+        # These are the dataset names of the files, so that code for h5py reads the same here.
         index = name.removeprefix("result_")
         if name == index or not index.isdigit():
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
@@ -147,15 +149,16 @@ class Results(Sequence[Call]):
         self._present: Array | None = None
 
     def __repr__(self) -> str:
-        """Say whose results these are."""
+        """Return the function, the number of calls and the path."""
+        # The run's record is read on access; a `repr` must work after the file has gone.
         try:
             name = self.run.function
-        except (AcmeIOError, OSError):  # the file is gone: no reason to fail here
+        except (AcmeIOError, OSError):
             name = self._source.name
         return f"<Results of {name}: {len(self)} calls in {self.path}>"
 
     def __enter__(self) -> "Results":
-        """Return the results themselves."""
+        """Return `self`."""
         return self
 
     def __exit__(
@@ -164,11 +167,11 @@ class Results(Sequence[Call]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Close what is open."""
+        """Close all open files."""
         self.close()
 
     def close(self) -> None:
-        """Close what is open; harmless when called again."""
+        """Close all open files; does nothing when called again."""
         self._source.close()
 
     def __len__(self) -> int:
@@ -186,7 +189,9 @@ class Results(Sequence[Call]):
         try:
             return Call(self, range(len(self))[index])
         except IndexError:
-            raise IndexError(f"There is no call {index}: the run has {len(self)} calls.") from None
+            raise IndexError(
+                f"There is no call {index}: the run has {len(self)} calls, numbered from 0."
+            ) from None
 
     def __iter__(self) -> Iterator[Call]:
         """Iterate over the calls in order."""
@@ -194,23 +199,27 @@ class Results(Sequence[Call]):
 
     @property
     def _status(self) -> Array:
+        # Unlike the table's status, this one counts lost files as missing. It costs a look at the
+        # folder or at each file, so it is taken once; a file lost later shows when it is read.
         if self._present is None:
             self._present = self._source.present()
         return self._present
 
     @property
     def status(self) -> list[str]:
-        """What became of each call: `"done"`, `"failed"`, `"missing"` or `"pickled"`."""
+        """Status of each call: `"done"`, `"failed"`, `"missing"` or `"pickled"`."""
         return [STATUS_NAMES[code] for code in self._status]
 
     @property
     def run(self) -> RunInfo:
-        """Who computed what, when and with what."""
+        """Identity of the run: function, user, host, time, options and versions."""
         return self._source.run
 
     @property
     def finished(self) -> float:
-        """End of the run, seconds since 1970; NaN if it was not on record."""
+        """End of the run in seconds since 1970; NaN if not on record."""
+        # The container is written at the end, with this time; a table scanned from payloads has
+        # none.
         table = self._source.table
         return table.finished if isinstance(table, StoredTable) else float("nan")
 
@@ -221,7 +230,7 @@ class Results(Sequence[Call]):
 
     @property
     def missing(self) -> list[int]:
-        """Numbers of the calls that were not finished or whose file is gone."""
+        """Numbers of the calls that did not finish or whose file is gone."""
         return [int(call) for call in np.flatnonzero(self._status == MISSING)]
 
     @property
@@ -231,22 +240,22 @@ class Results(Sequence[Call]):
 
     @property
     def arguments(self) -> list[dict[str, Any]]:
-        """The distributed arguments of every call; empty where there is no record."""
-        # A call whose file is gone has no record to read.
+        """The distributed arguments of every call; empty for calls without a record."""
+        # The record of a call lies in its file, which a missing call does not have.
         return [
             {} if code == MISSING else self._record(call).get("arguments", {})
             for call, code in enumerate(self._status)
         ]
 
     def stack(self, index: int = 0, *, missing: str = "raise") -> Array:
-        """Put the results of all calls into one array.
+        """Stack the results of all calls into one array.
 
         Parameters
         ----------
         index : int
-            Which of several return values.
-        missing : str
-            What to do about calls without a result: `"raise"`, or `"mask"` to get a masked array.
+            Position of the return value, for calls that return several.
+        missing : {"raise", "mask"}
+            How to treat calls without a result: `"raise"` an error, or `"mask"` their rows.
 
         Returns
         -------
@@ -256,7 +265,9 @@ class Results(Sequence[Call]):
         Raises
         ------
         MissingCallError
-            Calls have no result, and `missing` is `"raise"`.
+            No call has a result, or `missing` is `"raise"` and one call has none.
+        FailedCallError, DamagedFileError
+            The same for a call that failed, or whose file is damaged.
         ValueError
             The results differ in shape.
         """
@@ -265,6 +276,7 @@ class Results(Sequence[Call]):
     def _stack(self, calls: range, index: int, missing: str) -> Array:
         if missing not in ("raise", "mask"):
             raise ValueError(f'missing must be "raise" or "mask", not {missing!r}.')
+        # Stacked and merged results lie in one dataset, read in one go; others call by call.
         found = self._source.stack(index, calls, missing)
         if found is not None:
             return found
@@ -283,23 +295,23 @@ class Results(Sequence[Call]):
     def chunks(
         self, index: int = 0, *, size: int | None = None, missing: str = "raise"
     ) -> Iterator[tuple[range, Array]]:
-        """Stack the results piece by piece, for results that do not fit in memory.
+        """Stack the results in chunks, for results that do not fit in memory.
 
         Parameters
         ----------
         index : int
-            Which of several return values.
+            Position of the return value, for calls that return several.
         size : int, optional
-            Calls per piece; without it, pieces of about 64 MB, judged by the first result.
-        missing : str
+            Calls per chunk; by default chunks of about 64 MB, judged by the first result.
+        missing : {"raise", "mask"}
             As in `stack`.
 
         Yields
         ------
         calls : range
-            The calls of the piece.
+            The calls of the chunk.
         stacked : numpy.ndarray
-            Their results, as `stack` would put them together.
+            Their results, shape `(len(calls), ...)`.
         """
         start = 0
         while start < len(self):
@@ -309,7 +321,7 @@ class Results(Sequence[Call]):
             start = calls.stop
 
     def _chunk_size(self, index: int) -> int:
-        """Count the calls whose results take about 64 MB together."""
+        """Return the number of calls whose results take about 64 MB together."""
         for call in np.flatnonzero(self._status == DONE):
             row = np.asarray(self._value(int(call), index))
             return max(_CHUNK // max(row.nbytes, 1), 1)
@@ -317,26 +329,30 @@ class Results(Sequence[Call]):
 
     @property
     def lengths(self) -> Array | None:
-        """Length of each row along the varying axis, shape (n_calls,); None without one."""
+        """Length of each row along the varying axis, shape `(n_calls,)`; None without one."""
         return self._source.lengths
 
     def _check(self, call: int) -> int:
+        """Return the status code of a call with a result; raise for any other."""
+        # The table, not `_status`: a lost file is reported by the code that opens it, by name.
         code = int(self._source.table.status[call])
         if code == FAILED:
             failure = self.failures.get(call, Failure("Exception", "not on record", ""))
             raise FailedCallError(
-                f"Call {call} has no result, it failed: {failure.type}: {failure.message}\n"
+                f"Call {call} has no result because it failed: {failure.type}: {failure.message}\n"
                 f"{failure.traceback}"
             )
         if code == MISSING:
             raise MissingCallError(
-                f"Call {call} has no result: the run ended before it. Run again with resume=True."
+                f"Call {call} has no result: the run ended first. Run again with resume=True."
             )
+        # A run that asked for pickles marks its calls as done; elsewhere a pickle is the exception.
         if code == PICKLED or self._source.only_pickles:
             if not self._allow_pickle:
                 raise PicklesRefusedError(
-                    f"The result of call {call} is a pickle. Loading a pickle runs code from it: "
-                    "if you trust who wrote it, use open_results(..., allow_pickle=True)."
+                    f"The result of call {call} is a pickle, and loading a pickle runs code from "
+                    "the file. If you trust its author, use open_results(..., allow_pickle=True) "
+                    "or `acme-io show --allow-pickle`."
                 )
             return PICKLED
         return code
@@ -350,6 +366,7 @@ class Results(Sequence[Call]):
     def _value(self, call: int, index: int) -> Any:
         if self._check(call) == PICKLED:
             values = self._source.unpickle(call)
+            # As in HDF5 files, a tuple means several return values.
             several = list(values) if isinstance(values, tuple) else [values]
         else:
             stored = self._source.load(call)

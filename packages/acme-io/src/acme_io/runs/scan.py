@@ -1,7 +1,7 @@
-"""What lies in a folder: payloads found one by one, each with its own record.
+"""Scan an output directory: find its payloads, and read the record in each.
 
-This is how a run is read, rebuilt or resumed that never came to write its container. Nothing is
-taken from file names but which files to look at: run, calls and results are what the files say.
+A run that ended before it wrote its container is read, rebuilt and resumed this way. File names
+only select the files to open; run, calls and results come from the records in the files.
 """
 
 import contextlib
@@ -43,22 +43,22 @@ class _Found(NamedTuple):
 
 @dataclass
 class Scan:
-    """What the payloads in a folder say about one run.
+    """The records of one run, collected from the payloads in a folder.
 
     Attributes
     ----------
     run : RunInfo
-        The run; where files of several runs lie about, the one that was started last.
+        The run; with files of several runs, the one that started last.
     run_json : str
-        Its identity as the files carry it.
+        Its identity as JSON, copied from the files.
     options : StorageOptions
         How its results are stored.
     index : CallIndex
-        Where the result of each call lies, and the table of the calls as far as the payloads know.
+        The file of each call's result, and the table of the calls as far as payloads record it.
     records : dict of int to dict
         The records of the calls.
     damaged : dict of str to str
-        Files that cannot be used, with the reason.
+        Unusable files, as paths relative to the output directory, with the reason.
     """
 
     run: RunInfo
@@ -70,7 +70,7 @@ class Scan:
 
 
 class Finished(NamedTuple):
-    """Calls of an earlier run that are finished: what resuming it builds on.
+    """The finished calls of an earlier run, for resuming it.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Finished(NamedTuple):
     options : StorageOptions
         How its results are stored.
     records : dict of int to dict
-        The record of each finished call, with its arguments summarised by `describe`.
+        The record of each finished call, whose arguments are summaries by `describe`.
     """
 
     run: RunInfo
@@ -88,7 +88,7 @@ class Finished(NamedTuple):
 
 
 def finished_calls(output_dir: str | os.PathLike[str], name: str) -> Finished | None:
-    """Find the calls of an earlier run whose results are there and whole.
+    """Find the calls of an earlier run whose results are on disk and undamaged.
 
     Parameters
     ----------
@@ -100,9 +100,8 @@ def finished_calls(output_dir: str | os.PathLike[str], name: str) -> Finished | 
     Returns
     -------
     Finished or None
-        None if there is nothing of this function. A call counts as finished when its own record
-        says so; whether function, options and arguments are still the same is for the caller to
-        compare.
+        None if the folder has no results of this function. A call counts as finished according to
+        its own record; the caller compares function, options and arguments.
     """
     try:
         found = scan(Path(output_dir).absolute(), name)
@@ -115,12 +114,14 @@ def finished_calls(output_dir: str | os.PathLike[str], name: str) -> Finished | 
 
 
 def names_in(folder: Path) -> list[str]:
-    """Names of the functions that have payloads, parts or pickles in an output directory."""
+    """Return the functions that have payloads, parts or pickles in an output directory."""
     names = set()
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             if entry.is_dir():
                 names.add(layout.folder_name(entry.name))
+            # Pickles lie in the output directory itself if the run asked for them. Those in a
+            # payload folder are found by the name of that folder.
             elif layout.folder_name(folder.name) is None:
                 parsed = layout.parse_payload_name(entry.name)
                 names.add(parsed.name if parsed is not None and parsed.kind == "pickle" else None)
@@ -128,7 +129,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def scan(output_dir: Path, name: str, wanted: Callable[[str], bool] | None = None) -> Scan:
-    """Read the records of all payloads of a function in a folder.
+    """Read the records of all payloads of a function in an output directory.
 
     Parameters
     ----------
@@ -137,13 +138,13 @@ def scan(output_dir: Path, name: str, wanted: Callable[[str], bool] | None = Non
     name : str
         The cleaned function name.
     wanted : callable, optional
-        Gets the path of a payload, relative to the output directory; those for which it is false
-        are not opened.
+        Filter of payloads, called with the path relative to the output directory. Files for which
+        it returns false are not opened.
 
     Raises
     ------
     UnknownFileError
-        There is no usable payload.
+        No payload is usable.
     """
     damaged: dict[str, str] = {}
     found = [
@@ -153,8 +154,10 @@ def scan(output_dir: Path, name: str, wanted: Callable[[str], bool] | None = Non
         for one in _readable(output_dir, file, kind, damaged)
     ]
     if not found:
+        # Three reasons are enough to see the pattern; there may be one per call.
         reasons = "".join(f" {reason}" for reason in list(damaged.values())[:3])
-        raise UnknownFileError(f"{output_dir} holds no whole results of {name!r}.{reasons}")
+        raise UnknownFileError(f"{output_dir} holds no usable results of {name!r}.{reasons}")
+    # All files of a run have the same id, also after it was resumed: others belong elsewhere.
     runs = {one.header.run: one.run_json for one in found}
     run_id = max(runs, key=lambda known: run_from_json(runs[known]).started)
     for one in found:
@@ -174,10 +177,11 @@ def scan(output_dir: Path, name: str, wanted: Callable[[str], bool] | None = Non
 
 
 def payloads_in(output_dir: Path, name: str) -> Iterator[tuple[str, str]]:
-    """List what may hold results: paths relative to the output directory, and kinds of file."""
+    """Yield possible payloads: the path relative to the output directory, and the kind of file."""
     for folder in ("", layout.payload_folder(name), layout.parts_folder(name)):
         for file_name in _listed(output_dir / folder):
             parsed = layout.parse_payload_name(file_name)
+            # A finished single file is a payload too: resuming its run starts from it.
             if not folder and file_name == layout.container_name(name):
                 yield layout.relative(folder, file_name), "container"
             elif parsed is None or parsed.name != name or (not folder and parsed.kind != "pickle"):
@@ -190,10 +194,12 @@ def _readable(output_dir: Path, file: str, kind: str, damaged: dict[str, str]) -
     try:
         yield from _read(output_dir, file, kind)
     except (OSError, UnknownFileError, KeyError, ValueError) as error:
+        # One bad file must not hide the others; `rebuild` reports it.
         damaged[file] = str(error)
 
 
 def _listed(folder: Path) -> list[str]:
+    # Most runs lack one of the folders. Sorting makes a scan the same on every file system.
     try:
         return sorted(os.listdir(folder))
     except OSError:
@@ -209,25 +215,29 @@ def _read(output_dir: Path, file: str, kind: str) -> Iterator[_Found]:
     with CheckedFile(path) as checked:
         run_json = read_text(checked.root, "run")
         if kind == "container" and not holds_its_run(checked, run_json):
-            return  # it only points to payloads, which speak for themselves, or is a copy of them
+            return  # it holds links to payloads, which are scanned themselves, or a copy of them
+        # One line per call. `run_file.padded` fills the attribute with blanks to whole 128 bytes.
         lines = read_text(checked.root, "calls").rstrip(" ").split("\n")
         yield _Found(file, checked.header, run_json, lines)
 
 
 def holds_its_run(checked: CheckedFile, run_json: str) -> bool:
-    """Whether a container is the single file of its run, not one that points to files or a copy."""
+    """Whether a container is the single file of its run, neither a set of links nor a copy."""
+    # "alike" is the layout of merged files with one row per call. A merged single file passes: it
+    # has everything that its original has.
     real = h5a.exists(checked.root, b"calls") and read_text(checked.root, "layout") != "alike"
     return real and bool(storage_from_json(run_json).get("single_file"))
 
 
 def _take(result: Scan, found: _Found, workers: dict[str, int]) -> None:
-    """Enter the calls of one file, unless a newer evaluation of them is known."""
+    """Add the calls of one file, unless a newer evaluation of them is known."""
     for call, line in zip(found.header.calls, found.lines, strict=False):
+        # An empty line stands for a call without a record, such as one that never ran.
         if not line or call >= result.run.n_calls:
             continue
         record = call_from_json(line)
         if record["status"] == STATUS_NAMES[PICKLED] and found.header.kind != "pickle":
-            continue  # its result is in the pickle, which has a record of its own
+            continue  # the result is in a pickle, which has its own record
         longest = result.index.longest
         longest[found.file] = max(longest.get(found.file, 0), int(record.get("length", 0)))
         known = result.records.get(call)
@@ -237,7 +247,7 @@ def _take(result: Scan, found: _Found, workers: dict[str, int]) -> None:
 
 
 def _age(record: dict[str, Any]) -> tuple[bool, int, float]:
-    """Order evaluations of a call: one with a result beats one without, then the newest."""
+    """Return a sort key of evaluations of a call: with a result before without, then by age."""
     stored = STATUS_NAMES.index(record["status"]) in _STORED
     return (stored, int(record.get("attempt", 1)), float(record.get("started", 0.0)))
 
@@ -252,11 +262,14 @@ def _enter(
     table.attempts[call] = record.get("attempt", 1)
     table.started[call], table.seconds[call] = record["started"], record["seconds"]
     table.peak_memory[call] = record["peak_memory"]
+    # The dict numbers workers in the order in which they are met; its keys become the table's list.
     table.worker[call] = workers.setdefault(str(record["worker"]), len(workers))
+    # This evaluation replaces an older one, which may have failed.
     table.failures.pop(call, None)
     if status == FAILED and "failure" in record:
         table.failures[call] = record["failure"]
     if status in _STORED:
+        # Files with several calls record a checksum per call; else the file's own is the call's.
         table.checksum[call] = int(record.get("checksum", found.header.checksum))
         index.lengths[call] = int(record.get("length", 0))
         several = len(record.get("values", ())) > 1
@@ -269,7 +282,7 @@ def _is_stacked(header: FileHeader, result: Scan) -> bool:
 
 
 def keep_only(result: Scan, calls: Iterable[int]) -> None:
-    """Forget every call but these."""
+    """Remove all calls but these from a scan."""
     kept = set(calls)
     others = [call for call in range(result.run.n_calls) if call not in kept]
     result.index.forget(others)

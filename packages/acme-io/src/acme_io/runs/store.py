@@ -1,11 +1,13 @@
-"""The client's side of one run on disk: claim the folder, take receipts, write the container.
+"""The client's side of one run on disk: lock the folder, accept receipts, write the container.
 
 ::
 
-    RunStore.create    makes the folders, claims them, gives the sink that travels to the workers
-    RunStore.accept    one receipt per finished batch
-    RunStore.finish    the container, from what was accepted
-    RunStore.close     releases the claim; may discard everything the run wrote
+    RunStore.create    creates and locks the folders, makes the sink that travels to the workers
+    RunStore.accept    takes one receipt per finished batch
+    RunStore.finish    writes the container
+    RunStore.close     releases the lock; may discard everything the run wrote
+
+Creating a store imports no h5py. `get_ready` does, 65 ms and more, while the workers start.
 """
 
 import contextlib
@@ -38,7 +40,7 @@ __all__ = ["RunStore"]
 
 
 def remove_temporary_files(output_dir: Path, name: str) -> None:
-    """Remove what killed writers left. Only for who holds the claim: nobody else writes then."""
+    """Remove temporary files of killed writers. The caller must hold the run lock."""
     for place in ("", layout.payload_folder(name), layout.parts_folder(name)):
         with contextlib.suppress(OSError):
             for entry in os.scandir(output_dir / place):
@@ -47,18 +49,18 @@ def remove_temporary_files(output_dir: Path, name: str) -> None:
 
 
 class RunStore:
-    """The files of one run, seen from the client. Made by `create`.
+    """The files of one run, seen from the client. Made by `create` or `resume`.
 
     Attributes
     ----------
     sink : Sink
-        Travels to the workers by pickle.
+        Writes the results on the workers, where it travels by pickle.
     output_dir : pathlib.Path
         Absolute path of the output directory.
     container : pathlib.Path or None
         The container; None when results are pickled.
     created_output_dir : bool
-        Whether this run made the folder.
+        Whether this run created the folder.
     """
 
     sink: Sink
@@ -83,12 +85,12 @@ class RunStore:
     def create(
         cls, output_dir: Path, name: str, options: StorageOptions, run: RunInfo
     ) -> "RunStore":
-        """Make the folders and claim them.
+        """Create the folders and lock them.
 
         Parameters
         ----------
         output_dir : pathlib.Path
-            The output directory; missing folders are made.
+            The output directory; missing folders are created.
         name : str
             The cleaned function name.
         options : StorageOptions
@@ -99,9 +101,9 @@ class RunStore:
         Raises
         ------
         OutputDirError
-            The folder cannot be made or written.
+            The folder cannot be created or written.
         ResultsExistError
-            It holds results of this function.
+            The folder holds results of this function.
         RunLockError
             Another run is writing results of this function there.
         """
@@ -123,25 +125,26 @@ class RunStore:
         run: RunInfo,
         keep: Iterable[int],
     ) -> "RunStore":
-        """Go on with an earlier run: claim its folder and keep calls that are finished.
+        """Continue an earlier run: lock its folder and keep finished calls.
 
         Parameters
         ----------
         output_dir, name, options, run
-            As for `create`; the run has the id of the earlier one
-            (`acme_io.runs.scan.finished_calls` finds it).
+            As for `create`; the run has the id of the earlier one, as returned by
+            `acme_io.runs.scan.finished_calls`.
         keep : iterable of int
-            Calls whose results are kept. All others are expected to run again.
+            Calls whose results are kept. All others have to run again.
 
         Raises
         ------
         OutputDirError, RunLockError
             As for `create`.
         UnknownFileError
-            There is nothing to go on with.
+            The folder has no usable results to continue with.
         ValueError
-            What is there belongs to another run, or is stored in another way.
+            The results belong to another run, or are stored in another way.
         """
+        # Both modules import h5py, which a new run does not need yet.
         from acme_io.runs.recovery import RecoveredResults
         from acme_io.runs.scan import keep_only, scan
 
@@ -154,16 +157,17 @@ class RunStore:
             if found.run.run_id != run.run_id or found.options != options:
                 raise ValueError(
                     f"{store.output_dir} holds results of run {found.run.run_id}, stored as "
-                    f"{found.options}: run {run.run_id} with {options} cannot go on with them."
+                    f"{found.options}: run {run.run_id} with {options} cannot continue them."
                 )
             keep_only(found, keep)
+            # Files of dropped calls stay until they are replaced; `adopt` must not take them back.
             store._recovered = RecoveredResults(store.output_dir, name)
             store._recovered.leave_out_earlier()
             store._index = found.index
             kept = [call for call, file in enumerate(found.index.files) if file is not None]
             store._finish_with().taken(kept)
         except BaseException:
-            store.close()
+            store.close()  # without discarding: the results are the earlier run's
             raise
         return store
 
@@ -171,7 +175,7 @@ class RunStore:
     def table(self) -> CallTable:
         """One row per call, filled by receipts and by the program that runs the calls.
 
-        In a resumed run it begins with the calls that are kept.
+        In a resumed run it starts with the rows of the calls that are kept.
         """
         return self._index.table
 
@@ -180,6 +184,7 @@ class RunStore:
             self._make(self.output_dir)
             self.created_output_dir = self.output_dir in self._made
             self._claim = RunLock(self.output_dir, self.name)
+            # Again, now under the lock: another run may have finished since the first check.
             if not resume:
                 refuse_existing(self.output_dir, self.name)
             self._make(self._payload_folder)
@@ -196,26 +201,28 @@ class RunStore:
         while not folder.exists():
             missing.append(folder)
             folder = folder.parent
+        # One by one instead of `parents=True`, to know which folders are this run's to remove.
+        # Another run may create the same folder now: then it is that run's.
         for folder in reversed(missing):
             with contextlib.suppress(FileExistsError):
                 folder.mkdir()
                 self._made.append(folder)
 
     def get_ready(self) -> None:
-        """Import what `accept` and `finish` need, before they are called."""
+        """Import the modules that `accept` and `finish` need, ahead of their first call."""
         self._finish_with()
 
     def accept(self, receipt: BatchReceipt) -> None:
-        """Take a batch's receipt; a later one for the same call replaces the earlier one."""
+        """Accept the receipt of a batch; a later one for the same call replaces the earlier one."""
         self._finish_with().taken(self._index.accept(receipt))
 
     def adopt(self) -> list[int]:
-        """Take in results that workers wrote shortly before an early end, without a receipt.
+        """Add results that workers wrote but whose receipts were lost when the run ended early.
 
         Returns
         -------
         list of int
-            The calls that were found.
+            The calls that were added.
         """
         from acme_io.runs.recovery import RecoveredResults
 
@@ -225,9 +232,11 @@ class RunStore:
         if found is None:
             return []
         status = found.index.table.status
+        # Two kinds of news: a result of a call that has none so far, whatever its status, and the
+        # failure of an unfinished call, on record in the file of its batch.
         stored = np.isin(status, (DONE, PICKLED)) & [file is None for file in self._index.files]
-        learnt = (status != MISSING) & (self.table.status == MISSING)
-        calls: list[int] = np.flatnonzero(stored | learnt).tolist()
+        learned = (status != MISSING) & (self.table.status == MISSING)
+        calls: list[int] = np.flatnonzero(stored | learned).tolist()
         self._index.adopt(found.index, calls)
         self._finish_with().taken(calls)
         return calls
@@ -238,33 +247,40 @@ class RunStore:
         return self._finisher
 
     def finish(self) -> None:
-        """Write the container, complete as far as the run went."""
+        """Write the container, with all results accepted so far.
+
+        Raises
+        ------
+        OSError
+            The container cannot be written; the payloads are kept.
+        """
         try:
             self._finish_with().finish()
         except AcmeIOError:
             raise
         except OSError as error:
+            # The same errno, so that callers can still tell a full disk (ENOSPC) from other causes.
             raise OSError(error.errno, self._unfinished(error)) from error
 
     def _unfinished(self, error: OSError) -> str:
-        """Say which file could not be written, and that the results are kept."""
+        """Name the file that could not be written, and the place of the results."""
         reason = error.strerror or str(error)
         if self.container is None:
             return f"{reason}: the record of {self.name} in {self.output_dir} was not written."
         return (
-            f"{reason}: {self.container} was not written. What the calls returned is kept in "
-            f"{self._payload_folder}. See to the disk, then resume the run "
-            f"or `acme-io rebuild {self.output_dir}`."
+            f"{reason}: {self.container} was not written. The results are kept in "
+            f"{self._payload_folder}. Fix the disk problem, then resume the run or use "
+            f"`acme-io rebuild {self.output_dir}`."
         )
 
     def payload_files(self) -> list[str | None]:
-        """List the payloads, absolute paths in the order of calls.
+        """List the payloads as absolute paths, in the order of calls.
 
         Returns
         -------
         list of (str or None)
-            One per call, None for calls without a result; stacked: the batch files in order; with a
-            single file: the container.
+            One path per call, None for calls without a result. With stacked results, the files of
+            batches; with a single file, the container.
         """
         return [
             None if file is None else str(layout.local(self.output_dir, file))
@@ -272,33 +288,36 @@ class RunStore:
         ]
 
     def close(self, *, discard: bool = False) -> None:
-        """Release the claim.
+        """Release the run lock.
 
         Parameters
         ----------
         discard : bool
-            Remove everything that this run wrote, and folders that it made as far as they are
-            empty then.
+            Remove everything that this run wrote, and the folders that it created unless they hold
+            other files.
         """
         if self._finisher is not None:
             self._finisher.close()
-        if self._claim is not None:  # no other run writes here
+        # Only under the lock: else these may be files that another run is writing.
+        if self._claim is not None:
             remove_temporary_files(self.output_dir, self.name)
         if discard:
             self._discard()
         if self._claim is not None:
             self._claim.release()
             self._claim = None
+        # After the release: the claim lies in the output directory, which has to be empty.
         if discard:
             self._remove_made()
 
     def _remove_made(self) -> None:
         for folder in reversed(self._made):
-            with contextlib.suppress(OSError):  # somebody else's files are in it
+            with contextlib.suppress(OSError):  # not empty: other files are in it
                 folder.rmdir()
 
     def _discard(self) -> None:
-        if self._claim is None:  # nothing was written
+        # Without the lock this run wrote nothing: the results are another run's.
+        if self._claim is None:
             return
         for found in list(existing_results(self.output_dir, self.name)):
             atomic.remove(found)

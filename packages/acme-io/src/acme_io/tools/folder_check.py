@@ -1,4 +1,7 @@
-"""What about a folder helps or hinders writing results there; each finding says what to do.
+"""Check whether results can be written to a folder; each finding comes with advice.
+
+`acme.cli.Finding`, a Protocol, states the same four fields as `Finding` here, and the findings of
+acme-cluster have them too: the two packages do not import each other.
 
 >>> from acme_io.tools.folder_check import examine
 >>> for finding in examine("."):
@@ -7,6 +10,9 @@ ok versions acme-io 0.1.0, NumPy 2.4.6, h5py 3.16.0 with HDF5 1.14.6
 ok results Results can be written in /home/me/project, with 512 GB left.
 ok locking HDF5 can lock files there.
 """
+
+# h5py is imported in the functions: `examine` is reachable from `acme_io.backend`, whose import
+# must stay cheap.
 
 import os
 import shutil
@@ -17,22 +23,23 @@ from typing import NamedTuple
 
 __all__ = ["Finding", "examine"]
 
-_LITTLE = 1 << 30
+# Free space in bytes (1 GiB) below which a folder gets a note. Sizes of results are not known here.
+_LITTLE_SPACE = 1 << 30
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at.
+    """The result of one check. Its fields are those of the Protocol `acme.cli.Finding`.
 
     Attributes
     ----------
     level : {"ok", "note", "problem"}
-        Whether something has to be done.
+        Severity.
     topic : str
-        What was looked at.
+        Subject of the check.
     text : str
-        What was found.
+        Result of the check.
     advice : str
-        What to do about it; empty if nothing.
+        What to do about it; empty if there is nothing to do.
     """
 
     level: str
@@ -42,17 +49,17 @@ class Finding(NamedTuple):
 
 
 def examine(folder: str | os.PathLike[str]) -> list[Finding]:
-    """Look at whether results can be written in a folder; what is written to try is removed.
+    """Check whether results can be written to a folder; trial files are removed.
 
     Parameters
     ----------
     folder : path_like
-        Where results are to go.
+        The folder for results.
 
     Returns
     -------
     list of Finding
-        In the order of the looks.
+        In the order of the checks.
     """
     return [*_versions(), *_folder(Path(folder).absolute())]
 
@@ -72,6 +79,7 @@ def _versions() -> Iterator[Finding]:
 
 
 def _folder(folder: Path) -> Iterator[Finding]:
+    # A trial instead of permission bits, which say nothing about quotas or a file server.
     try:
         with tempfile.TemporaryDirectory(prefix=".acme-doctor-", dir=folder) as scratch:
             free = shutil.disk_usage(scratch).free
@@ -83,10 +91,10 @@ def _folder(folder: Path) -> Iterator[Finding]:
         )  # fmt: skip
         return
     size = f"{free / 1e9:.3g} GB left"
-    if free < _LITTLE:
+    if free < _LITTLE_SPACE:
         yield Finding(
-            "note", "results", f"There is little room in {folder}: {size}.",
-            "Give an output_dir with more.",
+            "note", "results", f"There is little free space in {folder}: {size}.",
+            "Give an output_dir with more space.",
         )  # fmt: skip
     else:
         yield Finding("ok", "results", f"Results can be written in {folder}, with {size}.")
@@ -94,9 +102,11 @@ def _folder(folder: Path) -> Iterator[Finding]:
 
 
 def _locking(path: Path) -> Finding:
-    """Try a lock of HDF5's: other programs ask for one when they open a file."""
+    """Try to open a file with a lock of HDF5, as other programs do by default."""
     import h5py
 
+    # `locking=False` lets the file be written even where locks do not work. The second open takes
+    # the lock: HDF5 calls flock, which some network file systems answer with ENOSYS or ENOLCK.
     with h5py.File(path, "w", locking=False):
         pass
     try:
@@ -105,6 +115,6 @@ def _locking(path: Path) -> Finding:
     except OSError as error:
         return Finding(
             "note", "locking", f"HDF5 cannot lock files there ({error}).",
-            "Results are written and read without locks. For other programs that cannot open "
-            "them set the environment variable HDF5_USE_FILE_LOCKING=FALSE.",
+            "ACME writes and reads results without locks. For other programs that cannot open "
+            "them, set the environment variable HDF5_USE_FILE_LOCKING=FALSE.",
         )  # fmt: skip

@@ -26,16 +26,16 @@ __all__ = ["Merged", "merge"]
 
 
 class Merged(NamedTuple):
-    """What `merge` wrote.
+    """The outcome of `merge`.
 
     Attributes
     ----------
     path : pathlib.Path
-        The file.
+        The merged file.
     pickles : list of pathlib.Path
-        Copies of pickles, beside it: HDF5 cannot hold them.
+        Copies of pickled results, in the same folder: HDF5 cannot hold them.
     skipped : dict of int to str
-        Calls that are marked missing in the copy, with the reason.
+        Calls marked as missing in the copy, with the reason.
     """
 
     path: Path
@@ -46,39 +46,55 @@ class Merged(NamedTuple):
 def merge(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Merged:
     """Copy the results of a run into one self-contained file with real datasets.
 
-    Where all calls returned alike, the file has one dataset per return value with one row per call
-    (stacked results as they are stacked); else a group per call.
+    If all results have the same shapes and dtypes, the file has one dataset per return value with
+    one row per call; stacked results keep their shape. Otherwise it has one group per call.
 
     Parameters
     ----------
     path : path_like
         A container, an output directory or a payload folder.
     target : path_like
-        The file to write; it must not exist.
+        The file to write, which must not exist; `.h5` is appended if it is missing.
+
+    Returns
+    -------
+    Merged
+        The file, copies of pickles, and the calls left out.
 
     Raises
     ------
+    FileNotFoundError, UnknownFileError, DamagedFileError
+        As for `acme_io.open_results`.
     ResultsExistError
         The target exists.
-    UnknownFileError
-        There are no results, or they are pickles.
+    MissingCallError
+        The run asked for pickles, so that no result is in an HDF5 file.
     """
     goal = Path(target).absolute()
     if goal.suffix != ".h5":
         goal = goal.with_name(f"{goal.name}.h5")
     if os.path.lexists(goal):
-        raise ResultsExistError(f"{goal} exists and is not overwritten. Choose another name.")
+        raise ResultsExistError(
+            f"{goal} already exists and is not overwritten. Choose another name."
+        )
     with open_results(path) as results:
         source = results._source
+        # Before anything is read: new checksums would make damaged data look whole.
         source.prepare_copy()
         table = source.table.copy()
+        # The copy's status is that of the files now; a call whose file is lost becomes missing.
         table.status[:] = source.present()
         skipped: dict[int, str] = {
-            int(call): "its file is gone"
+            int(call): "its file no longer exists"
             for call in np.flatnonzero(table.status != source.table.status)
         }
         if source.only_pickles:
-            raise MissingCallError("Results that are pickles cannot be merged into an HDF5 file.")
+            raise MissingCallError(
+                f"The results in {source.path.parent} are pickles, which cannot be merged into an "
+                "HDF5 file. Read them with open_results(..., allow_pickle=True)."
+            )
+        # From the most compact form to the most general one. The first two return False, with
+        # nothing written, if the results do not have that form.
         if not source.merge(goal, table) and not _merge_uniform(source, goal, table, skipped):
             _merge_calls(source, goal, table, skipped)
         pickles = _copy_pickles(source, goal, table)
@@ -86,14 +102,15 @@ def merge(path: str | os.PathLike[str], target: str | os.PathLike[str]) -> Merge
 
 
 def _stamp(source: Source) -> RunStamp:
-    """Take the run's identity as the files carry it, storage included."""
+    """Return the run's identity as it is on file, with the way of storing."""
+    # The text of the original: `rebuild` tells a copy from a run's own file by that way of storing.
     return RunStamp(source.run_id, source.run_json)
 
 
 def _done(
     source: Source, table: CallTable, skipped: dict[int, str]
 ) -> Iterator[tuple[int, StoredCall]]:
-    """Read the results one after the other; those that cannot be read are noted."""
+    """Yield the results one by one; mark unreadable ones as missing and note the reason."""
     for call in np.flatnonzero(table.status == DONE):
         number = int(call)
         try:
@@ -102,12 +119,13 @@ def _done(
             table.status[number] = MISSING
             skipped[number] = str(error)
             continue
+        # Of the data alone, since the copy has no file per call whose checksum would serve.
         table.checksum[number] = data_checksum(found.arrays)
         yield number, found
 
 
 def _merge_uniform(source: Source, goal: Path, table: CallTable, skipped: dict[int, str]) -> bool:
-    """Write one row per call; False, and nothing written, if the results are not alike."""
+    """Write one row per call; return False, with nothing written, if results differ in form."""
     writer: UniformWriter | None = None
     records: dict[int, str] = {}
     try:
@@ -120,7 +138,7 @@ def _merge_uniform(source: Source, goal: Path, table: CallTable, skipped: dict[i
                 writer.abort()
                 return False
             records[call] = dumps(found.record)
-        if writer is None:
+        if writer is None:  # no call has a result
             return False
         writer.finish(Description(_stamp(source), "alike", table), records)
     except BaseException:
@@ -131,18 +149,21 @@ def _merge_uniform(source: Source, goal: Path, table: CallTable, skipped: dict[i
 
 
 def _merge_calls(source: Source, goal: Path, table: CallTable, skipped: dict[int, str]) -> None:
-    """Write a group per call."""
+    """Write one group per call."""
     assembler: Assembler | None = None
     lines = RecordLines(len(table), goal.parent)
     run_id, n_calls = source.run_id, len(table)
     try:
         for call, found in _done(source, table, skipped):
+            # The header must reserve room for the ranges of large datasets before any is written;
+            # the first call stands for all. Ranges without room are checked with the whole file.
             if assembler is None:
                 n_large = sum(field.nbytes >= LARGE for field in found.fields)
                 assembler = Assembler(goal, run_id, n_calls, n_large)
             datasets = zip(found.fields, found.arrays, strict=True)
             assembler.add(call, datasets, int(table.checksum[call]))
             lines.add([call], [dumps(found.record)])
+        # Without any result the file still has the failures and the record of the run.
         if assembler is None:
             assembler = Assembler(goal, run_id, n_calls, 0)
         assembler.finish(Description(_stamp(source), "single", table), lines)
@@ -155,6 +176,8 @@ def _merge_calls(source: Source, goal: Path, table: CallTable, skipped: dict[int
 
 
 def _copy_pickles(source: Source, goal: Path, table: CallTable) -> list[Path]:
+    # Copied as bytes: unpickling would run code from the file. Readers look for them by the name
+    # of the merged file.
     copies = []
     for call in np.flatnonzero(table.status == PICKLED):
         copy = goal.with_name(layout.pickle_name(goal.stem, int(call)))

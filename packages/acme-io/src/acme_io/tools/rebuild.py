@@ -1,4 +1,4 @@
-"""Make a container from the payloads that are there: after a crash, or when it was lost."""
+"""Rebuild a container from its payloads, after a crash or when the container was lost."""
 
 import os
 from pathlib import Path
@@ -22,16 +22,16 @@ __all__ = ["Rebuilt", "rebuild"]
 
 
 class Rebuilt(NamedTuple):
-    """What `rebuild` made of a folder.
+    """The outcome of `rebuild`.
 
     Attributes
     ----------
     container : pathlib.Path or None
         The container; None for a run that writes pickles, which has a record instead.
     counts : dict of str to int
-        How many calls are `done`, `failed`, `missing`, `pickled`.
+        Number of calls that are `done`, `failed`, `missing` and `pickled`.
     damaged : dict of str to str
-        Files that could not be used, with the reason.
+        Unusable files, as paths relative to the output directory, with the reason.
     """
 
     container: Path | None
@@ -40,20 +40,28 @@ class Rebuilt(NamedTuple):
 
 
 def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
-    """Make the container of a run from its payloads or parts.
+    """Rebuild the container of a run from its payloads or parts.
+
+    An existing container is replaced. Failures that only the client knew are lost: their calls
+    count as missing.
 
     Parameters
     ----------
     folder : path_like
         The output directory, or the payload folder in it.
     name : str, optional
-        The cleaned function name, where the folder holds results of several functions.
+        The cleaned function name; needed if the folder holds results of several functions.
+
+    Returns
+    -------
+    Rebuilt
+        The container, and the calls and unusable files by number and reason.
 
     Raises
     ------
     UnknownFileError
-        There are no payloads, or those of several functions; or what has the container's name is a
-        merged file.
+        The folder has no payloads, or those of several functions; or a merged file has the
+        container's name.
     RunLockError
         A run is writing there.
     """
@@ -62,14 +70,22 @@ def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
         output_dir, name = output_dir.parent, payloads_of
     names = names_in(output_dir) if name is None else [name]
     if len(names) != 1:
-        what = f"results of several functions: {', '.join(names)}" if names else "no payloads"
-        raise UnknownFileError(f"{output_dir} holds {what}.")
+        if not names:
+            raise UnknownFileError(
+                f"{output_dir} holds no payloads. Pass an output directory or a payload folder."
+            )
+        raise UnknownFileError(
+            f"{output_dir} holds results of several functions: {', '.join(names)}. Choose one with "
+            "`acme-io rebuild --name`."
+        )
+    # A container of links would replace the only copy of merged results.
     _refuse_merged(output_dir / layout.container_name(names[0]))
     claim = RunLock(output_dir, names[0])
     try:
         remove_temporary_files(output_dir, names[0])
         found = scan(output_dir, names[0])
         way = way_for(found.options)
+        # From here on as at the end of a run: the finisher gets all that the payloads record.
         stamp = RunStamp(found.run.run_id, run_to_json(found.run, found.options.describe()))
         files = RunFiles(output_dir, names[0], stamp)
         finisher = way.finisher(files, found.options, found.index)
@@ -86,16 +102,18 @@ def rebuild(folder: str | os.PathLike[str], name: str | None = None) -> Rebuilt:
 
 
 def _refuse_merged(path: Path) -> None:
-    """Raise for a file that `merge` has made: it has the results themselves, and no payloads."""
+    """Raise for a merged file: it holds the results themselves, and has no payloads."""
     try:
+        # Its size is check enough here; comparing all bytes would read the whole file.
         with CheckedFile(path, "size") as checked:
+            # Only files that hold results have the records of calls, too.
             if not h5a.exists(checked.root, b"calls"):
                 return
             merged = not holds_its_run(checked, read_text(checked.root, "run"))
     except (OSError, UnknownFileError, KeyError, ValueError, RuntimeError):
-        return  # it is not there, or it is damaged: a reason to rebuild it
+        return  # missing or damaged: a reason to rebuild it
     if merged:
         raise UnknownFileError(
-            f"{path} is a merged file, which holds the results itself: there is nothing to rebuild "
-            "it from. `acme-io verify` tells whether it is whole."
+            f"{path} is a merged file, which holds the results itself: it has no payloads to be "
+            "rebuilt from. `acme-io verify` checks it."
         )

@@ -1,6 +1,6 @@
-"""A run on one page of HTML: what was computed, how long it took where, what failed.
+"""The report: one HTML page about a run, with its times, memory and failures.
 
-The page stands for itself: drawings are part of it, nothing is fetched, there is no script.
+The page is self-contained: charts are inline SVG, it has no script, and it loads nothing.
 """
 
 import os
@@ -17,14 +17,25 @@ from acme_io.files import atomic
 from acme_io.records.call_record import Failure
 from acme_io.records.status import STATUS_NAMES
 from acme_io.runs.results import Results, open_results
-from acme_io.tools.charts import escaped, histogram, in_bytes, in_seconds, timeline
+from acme_io.tools.charts import (
+    escaped,
+    format_bytes,
+    format_calls,
+    format_seconds,
+    histogram,
+    timeline,
+)
 
 __all__ = ["write_report"]
 
+# How an earlier report is recognized: only such a file is replaced. Changing the text would make
+# reports of earlier versions look like files of the user.
 _MARK = "<!doctype html>\n<!-- report of acme-io -->\n"
 _SLOWEST = 10
-_MOST_FAILURES = 50
-_LONGEST_TEXT = 20_000  # characters of a traceback or message
+# Together these keep a page with failures of long tracebacks near 1 MB: 50 texts of 20 000
+# characters.
+_MAX_FAILURES = 50
+_MAX_TEXT = 20_000
 
 _STYLE = """
 :root { color-scheme: light dark; --text: #1a1a1a; --dim: #666; --line: #ccc; --page: #fff;
@@ -48,15 +59,16 @@ details { margin: 0.6rem 0; } summary { cursor: pointer; }
 def write_report(
     results_path: str | os.PathLike[str], target: str | os.PathLike[str] | None = None
 ) -> Path:
-    """Write one self-contained page of HTML about a run.
+    """Write one self-contained HTML page about a run.
 
     Parameters
     ----------
     results_path : path_like
         A container, an output directory or a payload folder.
     target : path_like, optional
-        The page, or a folder for it. By default it is written beside the container, and called as
-        the function with `_report.html`. An earlier report is replaced, no other file is.
+        The page, or an existing folder for it. By default the page lies beside the container and
+        is named `f_report.html` for a function `f`. An earlier report is replaced; any other file
+        is not.
 
     Returns
     -------
@@ -66,43 +78,46 @@ def write_report(
     Raises
     ------
     FileNotFoundError, UnknownFileError, DamagedFileError
-        As `acme_io.open_results`.
+        As for `acme_io.open_results`.
     ResultsExistError
-        The target is a file that is no report.
+        The target is an existing file other than a report.
     OSError
         The page cannot be written.
     """
     with open_results(results_path) as results:
-        goal = _goal(results, target)
+        goal = _target_path(results, target)
         page = _page(results)
+    # Lone surrogates are gone already where texts are escaped; "replace" is for any that are not.
     atomic.write_whole(goal, [page.encode("utf-8", "replace")])
     return goal
 
 
-def _goal(results: Results, target: str | os.PathLike[str] | None) -> Path:
+def _target_path(results: Results, target: str | os.PathLike[str] | None) -> Path:
     name = layout.report_name(results._source.name)
     goal = results.path.parent if target is None else Path(target)
     if goal.is_dir():
         goal = goal / name
     goal = goal.absolute()
+    # Checked before the page is made, which reads a call's file for each of the slowest calls.
     if os.path.lexists(goal):
         with open(goal, "rb") as file:
             if file.read(len(_MARK)) != _MARK.encode():
                 raise ResultsExistError(
-                    f"{goal} is no report of acme-io and is not overwritten. Choose another name."
+                    f"{goal} exists and is not a report of acme-io, so it is not overwritten. "
+                    "Choose another name."
                 )
     return goal
 
 
 def _page(results: Results) -> str:
     run = results.run
-    title = f"{run.function}: {len(results)} calls"
+    title = f"{run.function}: {format_calls(len(results))}"
     sections = [
         f"<h1>{escaped(run.function)}</h1>",
         f'<p class="dim">{escaped(results.path)}</p>',
         _section("Summary", _summary(results)),
         _section("Calls over time", _timeline(results)),
-        _section("Run time", histogram(results.table.seconds, in_seconds, "Run time of calls")),
+        _section("Run time", histogram(results.table.seconds, format_seconds, "Run time of calls")),
         _section("Memory", _memory(results)),
         _section("Slowest calls", _slowest(results)),
         _section("Failures", _failures(results)),
@@ -112,7 +127,8 @@ def _page(results: Results) -> str:
     head = (
         f'<html lang="en"><head><meta charset="utf-8"><title>{escaped(title)}</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        # Whatever a text in it may contain: nothing is fetched, nothing runs.
+        # A second line of defense behind `escaped`: names, arguments and messages are data of
+        # others, and with this policy the browser runs and loads nothing, whatever they contain.
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
         f"style-src 'unsafe-inline'\"><style>{_STYLE}</style></head>"
     )
@@ -124,7 +140,7 @@ def _section(title: str, content: str) -> str:
 
 
 def _table(rows: Iterable[Sequence[object]], header: Sequence[str] = (), numbers: int = 0) -> str:
-    """Make a table; cells of all columns from the last `numbers` on are aligned as numbers."""
+    """Return a table whose last `numbers` columns are aligned as numbers."""
     lines = []
     if header:
         lines.append("<tr>" + "".join(f"<th>{escaped(cell)}</th>" for cell in header) + "</tr>")
@@ -144,18 +160,19 @@ def _summary(results: Results) -> str:
         ("calls", ", ".join(f"{counts[w]} {w}" for w in STATUS_NAMES if counts[w]) or "none"),
         ("started", _time(run.started)),
         ("ended", _time(results.finished)),
-        ("took", in_seconds(results.finished - run.started)),
-        ("work of all calls", in_seconds(work)),
+        ("duration", format_seconds(results.finished - run.started)),
+        ("total time in calls", format_seconds(work)),
         ("workers", len(table.workers)),
     ]
     if len(known):
-        rows.append(("a call", f"{in_seconds(float(np.median(known)))} (median)"))
+        # The median: one stuck call would make the mean useless.
+        rows.append(("time per call", f"{format_seconds(float(np.median(known)))} (median)"))
     rows += [
         ("user and host", f"{run.user} on {run.host}"),
         ("seed", run.seed),
         ("run", run.run_id),
     ]
-    return _table((what, fact) for what, fact in rows if fact is not None)
+    return _table((topic, fact) for topic, fact in rows if fact is not None)
 
 
 def _time(seconds: float) -> str:
@@ -167,20 +184,22 @@ def _time(seconds: float) -> str:
 def _timeline(results: Results) -> str:
     table = results.table
     drawn = timeline(table.started, table.seconds, table.worker, table.status, table.workers)
-    return drawn or '<p class="dim">Nothing is on record of when the calls ran.</p>'
+    return drawn or '<p class="dim">The times of the calls are not on record.</p>'
 
 
 def _memory(results: Results) -> str:
     memory = results.table.peak_memory
-    drawn = histogram(memory, in_bytes, "Largest memory of the worker during calls")
+    drawn = histogram(memory, format_bytes, "Peak memory of the worker during each call")
     if not drawn:
         return ""
-    note = f"Largest memory of the worker during a call, at most {in_bytes(float(memory.max()))}."
+    largest = format_bytes(float(memory.max()))
+    note = f"Peak memory of the worker during each call; the largest is {largest}."
     return f'<p class="dim">{note}</p>\n{drawn}'
 
 
 def _slowest(results: Results) -> str:
     table = results.table
+    # NaN sorts last, which would put calls without a time on top of the reversed order.
     seconds = np.nan_to_num(table.seconds, nan=-1.0)
     calls = np.argsort(seconds, kind="stable")[::-1][:_SLOWEST]
     rows = []
@@ -191,8 +210,8 @@ def _slowest(results: Results) -> str:
                 number,
                 _arguments(results, number),
                 table.workers[worker] if 0 <= worker < len(table.workers) else "unknown",
-                in_bytes(float(table.peak_memory[number])) if table.peak_memory[number] else "",
-                in_seconds(float(seconds[number])),
+                format_bytes(float(table.peak_memory[number])) if table.peak_memory[number] else "",
+                format_seconds(float(seconds[number])),
             )
         )
     header = ("call", "arguments", "worker", "memory", "time")
@@ -202,14 +221,15 @@ def _slowest(results: Results) -> str:
 def _arguments(results: Results, call: int) -> str:
     try:
         given = results[call].arguments
-    except (AcmeIOError, OSError):  # its file is gone: the rest of the page is of use
+    except (AcmeIOError, OSError):  # its file is gone; the rest of the page is still useful
         return "unknown"
-    spelled = ", ".join(f"{name}={_argument(value)}" for name, value in given.items())
-    return spelled if len(spelled) <= 200 else f"{spelled[:199]}…"
+    text = ", ".join(f"{name}={_argument(value)}" for name, value in given.items())
+    return text if len(text) <= 200 else f"{text[:199]}…"
 
 
 def _argument(value: object) -> str:
-    """Spell an argument; of large ones there is a summary on record."""
+    """Format an argument, or the summary on record of a large one."""
+    # `describe` never records a dict by value, so a dict is always a summary.
     if not isinstance(value, dict):
         return repr(value)
     if "value" in value:
@@ -219,17 +239,18 @@ def _argument(value: object) -> str:
 
 
 def _failures(results: Results) -> str:
-    """List failures by type, most frequent first, each kind with its calls and tracebacks."""
+    """List failures by type, most frequent first, with calls and tracebacks."""
     groups: dict[str, list[tuple[int, Failure]]] = {}
     for call, failure in sorted(results.failures.items()):
         groups.setdefault(failure.type, []).append((call, failure))
-    parts, left = [], _MOST_FAILURES
+    parts, left = [], _MAX_FAILURES
     for kind, members in sorted(groups.items(), key=lambda one: -len(one[1])):
-        parts.append(f"<h3>{escaped(kind)}, {_calls(len(members))}</h3>")
-        shown = members[: max(left, 1)]  # of every type at least one
+        parts.append(f"<h3>{escaped(kind)}, {format_calls(len(members))}</h3>")
+        # At least one of every type: a rare exception may be the interesting one.
+        shown = members[: max(left, 1)]
         parts += [_failure(call, failure) for call, failure in shown]
         if len(shown) < len(members):
-            parts.append(f'<p class="dim">and {_calls(len(members) - len(shown))} more</p>')
+            parts.append(f'<p class="dim">and {format_calls(len(members) - len(shown))} more</p>')
         left -= len(shown)
     return "\n".join(parts)
 
@@ -238,14 +259,11 @@ def _failure(call: int, failure: Failure) -> str:
     first = failure.message.split("\n", 1)[0]
     short = first if len(first) <= 160 else f"{first[:159]}…"
     text = failure.traceback or f"{failure.type}: {failure.message}"
-    if len(text) > _LONGEST_TEXT:
-        text = f"…{text[-_LONGEST_TEXT:]}"
+    # The end of a traceback is kept: it names the exception.
+    if len(text) > _MAX_TEXT:
+        text = f"…{text[-_MAX_TEXT:]}"
     summary = f"call {call}: {escaped(short)}"
     return f"<details><summary>{summary}</summary><pre>{escaped(text)}</pre></details>"
-
-
-def _calls(count: int) -> str:
-    return f"{count} call" if count == 1 else f"{count} calls"
 
 
 def _details(results: Results) -> str:

@@ -1,4 +1,4 @@
-"""Check every byte of a run's files."""
+"""Verify every byte of a run's files."""
 
 import os
 from pathlib import Path
@@ -24,15 +24,16 @@ def verify(path: str | os.PathLike[str]) -> list[Problem]:
     Returns
     -------
     list of Problem
-        Empty if everything is as it was written.
+        Empty if no byte has changed.
 
     Raises
     ------
     FileNotFoundError, UnknownFileError
-        There are no results.
+        The path does not exist, or acme-io did not write it.
     """
     try:
         results = open_results(path)
+    # `DamagedFileError` is an OSError: a container that cannot be opened is a problem to report.
     except OSError as error:
         if isinstance(error, FileNotFoundError):
             raise
@@ -40,18 +41,28 @@ def verify(path: str | os.PathLike[str]) -> list[Problem]:
     with results:
         source = results._source
         problems = _check_container(source.path)
+        # A stored table reads its columns on access. All are read now, since checksums are among
+        # them; those of a scanned run were read with the payloads.
         if isinstance(source.table, StoredTable):
             try:
                 source.table.read_all()
-            except (AcmeIOError, OSError):  # reported above; there is nothing to compare calls with
+            except (AcmeIOError, OSError):
+                # Reported by `_check_container`. Without checksums the calls cannot be checked.
                 return problems
         return problems + source.problems()
 
 
 def _check_container(path: Path) -> list[Problem]:
     if not path.exists():
-        return [Problem([], f"{path} does not exist; acme-io rebuild makes it from the payloads.")]
+        return [
+            Problem(
+                [],
+                f"{path} does not exist. `acme-io rebuild {path.parent}` creates it from the "
+                "payloads.",
+            )
+        ]
     try:
+        # Opened again: the reader's handle checked the structure only, not the data.
         with CheckedFile(path, "all") as checked:
             table = read_facts(checked).table
         if isinstance(table, StoredTable):
