@@ -216,6 +216,10 @@ def _make(
         return None
     marks = [secrets.token_hex(size).encode()[:size] for _, size in attributes]
     marked = [with_marks(field, number) for number, field in enumerate(fields)]
+    # Marks grow with the number of datasets, and HDF5 refuses sizes beyond 64 bits. Hundreds of
+    # arrays of rank 7 or 8 get there.
+    if any(field.nbytes >= _UNDEFINED for field in marked):
+        return None
     new = MemoryFile(creation_properties(block), dense=False)
     for (name, _), mark in zip(attributes, marks, strict=True):
         write_text(new.root, name, mark)
