@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+import acme_io
 from acme_io.hdf5.objects import Field
 from acme_io.hdf5.templates.reading import pattern_of
+from acme_io.tools.merge import merge
+from acme_io.tools.verify import verify
 
 BLOCK = 16
 RECORD = '{"call":3}'
@@ -30,6 +33,21 @@ def test_a_file_of_the_same_structure_gives_its_own_record_and_data() -> None:
     assert array is not None
     assert array.tolist() == [5, 6, 7, 8]
     assert array.flags.writeable
+
+
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_gaps_between_the_fields_of_structured_arrays_stay_zero(run, tmp_path, shape) -> None:
+    dtype = np.dtype([("a", "i1"), ("b", "f8")], align=True)
+    done = run(lambda call: np.full(shape, call, dtype), 8)
+    with acme_io.open_results(done.container) as results:
+        for call in results:
+            raw = np.asarray(call.values).reshape(-1).view("u1").reshape(-1, dtype.itemsize)
+            assert not raw[:, 1:8].any()
+    merge(done.container, tmp_path / "all.h5")
+    assert verify(tmp_path / "all.h5") == []
+    with acme_io.open_results(tmp_path / "all.h5") as results:
+        for call in results:
+            np.testing.assert_array_equal(call.values, np.full(shape, call.number, dtype))
 
 
 @pytest.mark.parametrize(

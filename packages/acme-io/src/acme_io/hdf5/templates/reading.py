@@ -60,9 +60,11 @@ def _array(content: bytes, field: Field, offset: int) -> Array | None:
     # HDF5 allocates no space for a dataset without elements: it has no offset.
     if not field.nbytes:
         return np.zeros(field.shape, field.dtype)
-    count = field.nbytes // field.dtype.itemsize
-    # `frombuffer` gives a read-only view that keeps the whole file in memory; users get a copy.
-    return np.frombuffer(content, field.dtype, count, offset).reshape(field.shape).copy()
+    # A copy, because a view would be read-only and keep the whole file in memory. Bytes are copied,
+    # not elements: NumPy leaves the gaps of aligned structured elements uninitialised, and they
+    # are part of the checksum.
+    raw = np.frombuffer(content, np.uint8, field.nbytes, offset).copy()
+    return raw.view(field.dtype).reshape(field.shape)
 
 
 def pattern_of(
