@@ -98,7 +98,7 @@ def write_file(
         return [
             Data(dataset.get_offset(), field.nbytes, [array])
             for dataset, field, array in zip(made, fields, arrays, strict=True)
-            # A dataset without elements has no offset.
+            # The offset of a dataset without elements has no meaning.
             if array is not None and field.nbytes
         ]
 

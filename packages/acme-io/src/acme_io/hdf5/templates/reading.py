@@ -57,7 +57,7 @@ class PayloadPattern(NamedTuple):
 def _array(content: bytes, field: Field, offset: int) -> Array | None:
     if field.shape is None:
         return None
-    # HDF5 allocates no space for a dataset without elements: it has no offset.
+    # HDF5 allocates no space for a dataset without elements; its offset has no meaning.
     if not field.nbytes:
         return np.zeros(field.shape, field.dtype)
     # A copy, because a view would be read-only and keep the whole file in memory. Bytes are copied,
