@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import acme_io
 from acme_io import AcmeIOError, Slots, StorageOptions
+from acme_io.backend import RunStore
 from acme_io.files import checksum
 from acme_io.tools.merge import merge
 from acme_io.tools.rebuild import rebuild
@@ -171,7 +172,7 @@ def test_damaged_parts_are_neither_read_nor_copied(tmp_path: Path, tools, way: s
         return values(call), values(call + 100)
 
     options = WAYS[way]
-    store = acme_io.backend.RunStore.create(tmp_path / "a", "f", options, tools.new_run(4))
+    store = RunStore.create(tmp_path / "a", "f", options, tools.new_run(4))
     store.accept(tools.write_batch(store, func, range(4)))
     kept = tmp_path / "kept"
     shutil.copytree(store.output_dir, kept, ignore=shutil.ignore_patterns("*.claim"))
@@ -201,7 +202,7 @@ def test_damaged_parts_are_neither_read_nor_copied(tmp_path: Path, tools, way: s
 def test_moved_and_repeated_data_is_found_in_killed_runs(run, tools, way: str, change) -> None:
     done = run(values, 4, WAYS[way], batch=2)
     if way == "single":
-        store = acme_io.backend.RunStore.create(
+        store = RunStore.create(
             done.output_dir.with_name("killed"), "f", WAYS[way], tools.new_run(4)
         )
         store.accept(tools.write_batch(store, values, range(4)))
@@ -277,7 +278,7 @@ def test_large_results_of_version_1_are_verified_by_its_own_checksum(
 
 @pytest.mark.parametrize("kind", ["parts", "batches"])
 def test_unfinished_runs_of_version_1_go_on_in_the_new_version(tmp_path: Path, tools, kind) -> None:
-    from acme_io.backend import RunStore, finished_calls
+    from acme_io.backend import finished_calls
 
     folder = tmp_path / kind
     shutil.copytree(VERSION_1 / f"large-{kind}", folder)

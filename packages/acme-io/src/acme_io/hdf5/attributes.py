@@ -1,7 +1,8 @@
-"""Where in a file the contents of long attributes lie.
+"""Offsets of long attributes in a file.
 
-What is checked when a file is opened should be little. So long attributes have ranges of their own
-in the header, as large datasets have, and are checked when somebody reads them.
+Opening a file should check few bytes. So long attributes have ranges of their own in the header, as
+large datasets do, and are checked when they are read. HDF5 tells the offset of a dataset but not of
+an attribute, so it is searched for.
 """
 
 import struct
@@ -19,33 +20,42 @@ __all__ = ["checked_column", "column_ranges", "find_attribute"]
 
 Array = np.ndarray[Any, Any]
 
-_AT_ONCE = 1 << 20  # bytes that are searched at once
-_NEAR_END = 8 << 20  # bytes: attributes that are written last lie at most so far from the end
-_HEADER = 9  # bytes of an attribute's header before its name
-_LONGEST = 256  # bytes of a header, with name, type and dataspace
+# Bytes searched at a time, so that memory stays small in files of gigabytes.
+_AT_ONCE = 1 << 20
+# Bytes: where to start, counted back from the end. HDF5 appends attributes, and columns of a
+# container are written last. One further away is not found and checked with the rest instead.
+_NEAR_END = 8 << 20
+# Bytes of an attribute message of version 3 before its name: version (1), flags (1), sizes of name,
+# type and dataspace (2 each), character set of the name (1).
+_HEADER = 9
+# Bytes of such a message up to its content: 9, a short name, a numeric or string type (up to 20),
+# a dataspace of one dimension (up to 20).
+_LONGEST = 256
 
 
 def find_attribute(file: BinaryIO, start: int, name: str, size: int) -> int | None:
-    """Find where the content of an attribute begins.
+    """Return the offset of an attribute's content, None if it is not found.
 
-    The file has an attribute as its header: …, sizes of name, type and dataspace, encoding, name,
-    type with the size of an element, dataspace with the number of elements; then the content.
+    Attributes of files in the 1.8 layout are messages of version 3: sizes of name, type and
+    dataspace, character set, name, type with the size of an element, dataspace with the number of
+    elements; then the content.
 
     Parameters
     ----------
     file : binary file
-        HDF5 has closed it.
+        The file, closed by HDF5.
     start : int
-        Where to begin to look.
+        Offset from which to search.
     name : str
-        Its name.
+        Name of the attribute.
     size : int
-        Bytes of its content.
+        Size of its content in bytes.
     """
     sought = name.encode() + b"\0"
     window, at = b"", start
     file.seek(start)
     while piece := file.read(_AT_ONCE):
+        # Keep the end of the previous piece: a message may lie across the border.
         window = window[-_LONGEST:] + piece
         at += len(piece)
         base = at - len(window)
@@ -60,11 +70,16 @@ def find_attribute(file: BinaryIO, start: int, name: str, size: int) -> int | No
 
 
 def _content_begins(head: bytes, length: int, size: int) -> int | None:
-    """Find the end of an attribute's header, if its name and content are of these lengths."""
+    """Return the size of a message before its content, None if `head` is not the message sought.
+
+    The name alone may occur anywhere, in data too; version and all sizes must agree as well.
+    """
     version, _, name, kind, space, _ = struct.unpack_from("<BBHHHB", head)
     end = _HEADER + name + kind + space
     if version != 3 or name != length or kind < 8 or space < 4 or len(head) < end:
         return None
+    # Type message: class and version (4 bytes), then the size of an element. Dataspace message:
+    # version, rank, flags, type (1 byte each), then the length.
     element = struct.unpack_from("<I", head, _HEADER + name + 4)[0]
     rank = head[_HEADER + name + kind + 1]
     count = 1
@@ -74,12 +89,12 @@ def _content_begins(head: bytes, length: int, size: int) -> int | None:
 
 
 def column_ranges(file: BinaryIO, columns: Mapping[str, Array]) -> list[tuple[int, int, int]]:
-    """Find the long columns among the attributes of a file that HDF5 has closed.
+    """Return the ranges of long columns among the attributes of a file that HDF5 has closed.
 
     Returns
     -------
     list of (int, int, int)
-        Offset, length and checksum of each; those that are not found are left out.
+        Offset, length and checksum of each column found. Others count as part of the rest.
     """
     found = []
     for name, column in columns.items():
@@ -90,6 +105,7 @@ def column_ranges(file: BinaryIO, columns: Mapping[str, Array]) -> list[tuple[in
         at = find_attribute(file, start, name, len(content))
         if at is None:
             continue
+        # A wrong range would make an intact file look damaged, so compare before recording it.
         file.seek(at)
         if file.read(len(content)) == content:
             found.append((at, len(content), checksum(content)))
@@ -97,14 +113,17 @@ def column_ranges(file: BinaryIO, columns: Mapping[str, Array]) -> list[tuple[in
 
 
 def checked_column(checked: CheckedFile, name: str, dtype: str) -> Array:
-    """Read a column and, if it is a long one, compare it with the header.
+    """Read a column and, if it is long, compare it with the header.
 
     Raises
     ------
     DamagedFileError
-        It has changed since it was written.
+        If the column has changed since it was written.
     """
     column = read_column(checked.root, name, dtype)
     if not checked.confirms(column.tobytes()):
-        raise DamagedFileError(f"The column {name!r} has changed since it was written.")
+        raise DamagedFileError(
+            f"{checked.path} is damaged: its column {name!r} has changed since it was written. "
+            "Restore the file from a copy, or run the calls again."
+        )
     return column

@@ -1,12 +1,12 @@
-"""Containers: the file that a run is opened by.
+"""Containers: the file through which a run is opened.
 
-A container is made in memory, whole, and written at once. Its root group has links, or the stacked
-dataset, and nothing else; everything on record about the run is in attributes of the root group:
+A container is made in memory and written at once. Its root group holds links, or the stacked
+dataset, and nothing else. The record of the run is in attributes of the root group:
 
 =============================  =====================================================================
 `layout`                       `"links"`, `"stacked"`, `"single"` or `"pickles"`
 `run`                          identity of the run, JSON
-`status`, `started` …          one column per fact, one row per call (`CallTable`)
+`status`, `started` …          the columns of `CallTable`, one row per call
 `workers`, `failures`          names of the workers, errors of the failed calls, JSON
 `finished`                     end of the run, seconds since 1970
 =============================  =====================================================================
@@ -30,7 +30,7 @@ __all__ = ["Description", "write_container"]
 
 
 class Description(NamedTuple):
-    """What a container says about its run, beside the results."""
+    """The record of a run in its container, results apart."""
 
     stamp: RunStamp
     layout: str
@@ -39,7 +39,7 @@ class Description(NamedTuple):
     columns: Mapping[str, Any] = {}
 
     def all_columns(self) -> dict[str, Any]:
-        """Return the columns of the table, and the others."""
+        """Return the columns of the table and those added by a layout."""
         of_table = {
             name: getattr(self.table, name).astype(dtype, copy=False)
             for name, dtype in CallTable.COLUMNS
@@ -50,27 +50,31 @@ class Description(NamedTuple):
 def write_container(
     path: Path, kind: str, about: Description, fill: Callable[[Any], None] = lambda root: None
 ) -> None:
-    """Write a container whose root group holds links or virtual datasets, no data.
+    """Write a container whose root group holds links or virtual datasets but no data.
 
     Parameters
     ----------
     path : pathlib.Path
-        Its final name; flushed to the disk before it appears there.
+        The final name; the file is flushed to the disk before it gets it.
     kind : str
         `"container"` or `"record"`, for the header.
     about : Description
-        The record.
+        The record of the run.
     fill : callable
-        Puts the members into the root group (an `h5py.h5g.GroupID`).
+        Creates the members of the root group, an `h5py.h5g.GroupID`.
     """
+    # No large datasets, so no ranges; long columns count as part of the rest.
     block = block_size(0, about.stamp.run_id)
     new = MemoryFile(container_properties(block), dense=True)
     describe_container(new.root, about)
     fill(new.root)
+    # Members and attributes are many small pieces: in memory first, they reach a network file system
+    # in one write.
     pieces = [b"\0" * block, new.image()]
     header = FileHeader(kind, about.stamp.run_id, range(len(about.table)), block)
     complete_header(header, pieces, ())
     atomic.write_whole(path, [header.written(), *pieces[1:]], flush=True)
+    # Flushing the file does not flush its name: after a power failure the rename could be undone.
     atomic.flush_folder(path.parent)
 
 
@@ -89,13 +93,15 @@ def describe_container(root: Any, about: Description) -> None:
 
 
 def external_links(links: Iterable[tuple[int, str, str]]) -> Callable[[Any], None]:
-    """Make a `fill` that links calls to groups of other files.
+    """Return a `fill` for `write_container` that links calls to groups of other files.
 
     Parameters
     ----------
     links : iterable of (int, str, str)
-        Call, path of the file relative to the container (forward slashes), group in it.
+        Call number, path of the file relative to the container, and group in that file.
     """
+    # HDF5 resolves a relative path against the folder of the container, so a whole output directory
+    # can be moved; forward slashes work on Windows too.
 
     def fill(root: Any) -> None:
         for call, file, group in links:

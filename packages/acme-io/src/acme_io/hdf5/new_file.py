@@ -1,9 +1,9 @@
-"""New HDF5 files that may fail to be written.
+"""New HDF5 files whose write errors are reported as the operating system's own.
 
-The HDF5 library does not take it well when a write fails: it cannot close the file any more, and
-tells the reason in a text. So it writes through a Python object that never fails. The first error
-is kept, whatever comes after it is dropped, and once the library has closed the file in peace the
-error is raised: the operating system's own, with its number.
+When a write fails, the HDF5 library cannot close the file any more and reports the reason as text
+only. So it writes through a Python object that never fails: the object keeps the first error and
+drops all later writes. Once the library has closed the file, that error is raised, with its
+`errno`.
 """
 
 import io
@@ -25,27 +25,32 @@ from acme_io.hdf5.objects import (
 
 __all__ = ["NewFile", "write_exactly"]
 
-_AHEAD = 2 << 20  # bytes after which the system is asked to put them on the disk
+# Bytes between two requests to start writing to the disk, as many as are copied at once
+# (`acme_io.hdf5.run_file`). Without them a flush at the end would wait for the whole file.
+_WRITEBACK_STEP = 2 << 20
 
 
 class NewFile:
-    """A new file under its temporary name, open to direct writes and, in between, to HDF5.
+    """A new file under its temporary name, open for direct writes and for HDF5.
+
+    HDF5 and the direct writes take turns: `close_hdf5` before writing to `file`, `reopen_hdf5` to
+    go back.
 
     Parameters
     ----------
     path : path_like
-        Its final name.
+        The final name.
     block : int
-        Size of its user block in bytes.
+        Size of the user block in bytes.
     dense : bool
         Whether attributes may be longer than 64 kB and members are listed in order of creation.
 
     Attributes
     ----------
     file : binary file
-        For data that goes around the library.
+        For data that is written without the library.
     root : h5py.h5g.GroupID
-        The root group, while HDF5 has the file open.
+        The root group, valid while HDF5 has the file open.
     """
 
     root: Any
@@ -53,11 +58,13 @@ class NewFile:
     def __init__(self, path: str | Path, block: int, *, dense: bool) -> None:
         self._path, self._block, self._dense = path, block, dense
         self._temporary = atomic.temporary_path(path)
+        # O_EXCL: never write into a file that another process created under this name. O_BINARY
+        # exists on Windows only.
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         handle = os.open(self._temporary, flags, 0o666)  # less the umask
         self.file: BinaryIO = open(handle, "rb+", buffering=0)  # noqa: SIM115
-        self._quiet = _Quiet(self.file)
-        self._started = 0
+        self._shield = _NonRaisingFile(self.file)
+        self._writing_started = 0  # bytes
         make = container_properties if dense else creation_properties
         try:
             self._fid = h5f.create(memory_name(), h5f.ACC_TRUNC, make(block), self._access())
@@ -68,37 +75,38 @@ class NewFile:
             raise
 
     def written_up_to(self, position: int) -> None:
-        """Note how far the file is written; now and then the disk is asked to begin with it."""
-        if position - self._started >= _AHEAD:
-            atomic.start_writing(self.file.fileno(), self._started, position)
-            self._started = position
+        """Note that the file is written up to `position`, so that the disk can start early."""
+        if position - self._writing_started >= _WRITEBACK_STEP:
+            atomic.start_writing(self.file.fileno(), self._writing_started, position)
+            self._writing_started = position
 
     def reopen_hdf5(self) -> None:
-        """Let HDF5 go on with a file that it has closed."""
+        """Open the file with HDF5 again after `close_hdf5`."""
         self._fid = h5f.open(memory_name(), h5f.ACC_RDWR, self._access())
         self.root = h5g.open(self._fid, b"/")
 
     def _access(self) -> h5p.PropFAID:
         access = access_properties(dense=self._dense)
-        access.set_fileobj_driver(h5fd.fileobj_driver, self._quiet)
+        # This driver takes no file lock, and needs none: no other process knows the name yet.
+        access.set_fileobj_driver(h5fd.fileobj_driver, self._shield)
         return access
 
     def close_hdf5(self) -> None:
-        """Let HDF5 finish its part; raises what went wrong with writing it."""
+        """Let HDF5 finish its part, and raise the first error of its writes."""
         if self._fid.valid:
             self._fid.close()
-        if self._quiet.error is not None:
-            raise self._quiet.error
+        if self._shield.error is not None:
+            raise self._shield.error
 
     def publish(
         self, header: FileHeader, ranges: Sequence[tuple[int, int, int]], *, flush: bool
     ) -> None:
-        """FileHeader the file and give it its name.
+        """Write the header, close the file and rename it to its final name.
 
         Parameters
         ----------
         header : FileHeader
-            Kind, run and calls; gets completed.
+            Kind, run and calls; completed here.
         ranges : sequence of (int, int, int)
             Offset, length and checksum of each large dataset.
         flush : bool
@@ -110,10 +118,11 @@ class NewFile:
         if flush:
             os.fsync(self.file.fileno())
         self.file.close()
+        # Windows cannot rename an open file, so the rename comes after the close.
         os.replace(self._temporary, self._path)
 
     def abort(self) -> None:
-        """Remove the file; harmless after `publish`."""
+        """Close and remove the temporary file; does nothing after `publish`."""
         if self._fid.valid:
             self._fid.close()
         self.file.close()
@@ -121,14 +130,19 @@ class NewFile:
 
 
 def write_exactly(file: BinaryIO, view: Any) -> None:
-    """Write every byte; an unbuffered file may write less than it is given."""
+    """Write all of `view`; an unbuffered file may write only a part at a time."""
     position = 0
+    # 1 GiB at a time: Linux writes at most 2 GiB per call, macOS refuses more than that.
     while position < len(view):
         position += file.write(view[position : position + (1 << 30)])
 
 
-class _Quiet:
-    """A file object for the HDF5 library whose methods never raise."""
+class _NonRaisingFile:
+    """A file object for h5py's driver that keeps the first write error instead of raising it.
+
+    The methods are those that the driver calls. It turns an exception into an error of the library
+    (a text), so none may leave this class.
+    """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -144,7 +158,9 @@ class _Quiet:
         view, position = memoryview(buffer).cast("B"), 0
         while position < len(view):
             count = self._file.readinto(view[position:])  # type: ignore[attr-defined]
-            if not count:  # beyond what was written, or what could not be written
+            # Past the end of the file: space allocated but not written, or a write that failed.
+            # HDF5 may read metadata back; zeros let it go on until it closes the file.
+            if not count:
                 view[position:] = b"\0" * (len(view) - position)
                 break
             position += count
@@ -168,4 +184,4 @@ class _Quiet:
         return size
 
     def flush(self) -> None:
-        """Nothing is buffered."""
+        """Do nothing: the file is unbuffered."""

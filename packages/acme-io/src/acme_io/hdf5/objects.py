@@ -1,4 +1,8 @@
-"""The low-level calls of h5py that everything else is made of."""
+"""Files, datasets and attributes through h5py's low-level interface.
+
+The high-level interface of h5py cannot set all properties used here, and creates an object in
+several calls of the library where one is enough.
+"""
 
 import io
 import itertools
@@ -27,6 +31,8 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 
+# A message in an object header holds at most 64 kB; the rest is room for the attribute's name, type
+# and dataspace.
 LARGEST_ATTRIBUTE = 60_000
 """Bytes of an attribute in the original layout of HDF5; longer ones need its version 1.8 layout."""
 
@@ -34,7 +40,7 @@ _NAMES = itertools.count()
 
 
 class Field(NamedTuple):
-    """One dataset: where, of what dtype and shape. `shape` None: a dataset without elements."""
+    """Path, dtype and shape of one dataset; `shape` None means a null dataspace."""
 
     path: str
     dtype: np.dtype[Any]
@@ -45,6 +51,7 @@ class Field(NamedTuple):
     def of(cls, path: str, encoded: Encoded) -> "Field":
         """Make the field of an encoded value."""
         array = encoded.array
+        # HDF5 wants a type even for a null dataspace; readers never see it.
         if array is None:
             return cls(path, np.dtype("u1"), None)
         return cls(path, array.dtype, array.shape, encoded.text)
@@ -58,7 +65,9 @@ class Field(NamedTuple):
 
 
 def hdf5_type(dtype: np.dtype[Any], text: bool = False) -> h5t.TypeID:
-    """Translate a NumPy dtype; `text` marks fixed-length strings as UTF-8."""
+    """Return the HDF5 type of a NumPy dtype; `text` marks fixed-length strings as UTF-8."""
+    # `logical` as h5py passes it for datasets of its own: dtypes that carry h5py's metadata, such as
+    # enumerations, keep it in the file.
     kind = h5t.py_create(dtype, logical=True)
     if text:
         kind = kind.copy()
@@ -67,32 +76,44 @@ def hdf5_type(dtype: np.dtype[Any], text: bool = False) -> h5t.TypeID:
 
 
 def creation_properties(block: int) -> h5p.PropFCID:
-    """Properties of a new file with a user block of `block` bytes."""
+    """Return the properties of a new file with a user block of `block` bytes."""
     made = h5p.create(h5p.FILE_CREATE)
     made.set_userblock(block)
     return made
 
 
 def container_properties(block: int) -> h5p.PropFCID:
-    """Properties of a new file whose members are listed in the order of their creation."""
+    """Return the properties of a new file whose members are listed in order of creation."""
+    # By name, `comp_10` would come before `comp_2`.
     properties = creation_properties(block)
     properties.set_link_creation_order(h5p.CRT_ORDER_TRACKED | h5p.CRT_ORDER_INDEXED)
     return properties
 
 
 def access_properties(*, dense: bool = False) -> h5p.PropFAID:
-    """Access properties of a file to write: without locks, as nobody else opens temporary files."""
+    """Return the properties of a file opened for writing.
+
+    Parameters
+    ----------
+    dense : bool
+        Whether attributes may be longer than 64 kB and members are listed in order of creation.
+    """
     access = h5p.create(h5p.FILE_ACCESS)
     # A reader needs HDF5 1.8 (2008), for virtual datasets 1.10.
     bounds = (h5f.LIBVER_V18, h5f.LIBVER_V110) if dense else (h5f.LIBVER_EARLIEST, h5f.LIBVER_V18)
     access.set_libver_bounds(*bounds)
+    # Closing the file closes all its objects: with the default, the file stays open as long as
+    # any dataset is referenced, and its last bytes are written later.
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     return access
 
 
 def write_text(where: Any, name: str, text: bytes) -> None:
-    """Write a fixed-length UTF-8 attribute; fixed length costs no extra heap in the file."""
+    """Write a UTF-8 attribute of fixed length."""
+    # Variable length, h5py's default, would put the text into a global heap: another object in
+    # every file, and no fixed offset for templates to write to.
     kind = h5t.C_S1.copy()
+    # A string type of no bytes is an error in HDF5; NUL padding makes an empty text of one byte.
     kind.set_size(max(len(text), 1))
     kind.set_cset(h5t.CSET_UTF8)
     kind.set_strpad(h5t.STR_NULLPAD)
@@ -109,19 +130,20 @@ def write_column(where: Any, name: str, column: Array) -> None:
 
 
 def read_text(where: Any, name: str) -> str:
-    """Read a text attribute; `KeyError` if there is none."""
+    """Read a text attribute; raise `KeyError` if there is none."""
     attribute = h5a.open(where, name.encode())
     kind = attribute.get_type()
     if isinstance(kind, h5t.TypeStringID) and not kind.is_variable_str():
         raw = np.empty((), f"S{kind.get_size()}")
         attribute.read(raw, kind)
         return bytes(raw[()]).decode("utf-8")
+    # Variable length, after a file was edited with h5py or HDF5's own tools.
     value = h5py.AttributeManager(h5py.Group(where))[name]
     return value if isinstance(value, str) else bytes(value).decode("utf-8")
 
 
 def read_column(where: Any, name: str, dtype: str | None = None) -> Array:
-    """Read a numeric attribute, as `dtype` where that is given; `KeyError` if there is none."""
+    """Read a numeric attribute, converted to `dtype` if given; raise `KeyError` if there is none."""
     attribute = h5a.open(where, name.encode())
     column = np.empty(attribute.shape, dtype or attribute.dtype)
     if column.size:
@@ -130,18 +152,19 @@ def read_column(where: Any, name: str, dtype: str | None = None) -> Array:
 
 
 def path_bytes(path: str | Path) -> bytes:
-    """Encode a path as the HDF5 library expects it on this system."""
+    """Encode a path for the HDF5 library: UTF-8 on Windows, the system's bytes elsewhere."""
     return os.fspath(path).encode("utf-8") if os.name == "nt" else os.fsencode(path)
 
 
 def read_array(dataset: h5d.DatasetID) -> Array | None:
-    """Read a whole dataset; None if it is one without elements (null space)."""
+    """Read a whole dataset; return None for a null dataspace."""
     space = dataset.get_space()
     if space.get_simple_extent_type() == h5s.NULL:
         return None
     array = np.empty(space.shape, dataset.dtype)
     if array.size:
         kind = dataset.get_type()
+        # h5py would derive an ASCII type from the array, and HDF5 refuses to convert UTF-8 to it.
         if isinstance(kind, h5t.TypeStringID):
             dataset.read(h5s.ALL, h5s.ALL, array, kind)
         else:
@@ -150,14 +173,20 @@ def read_array(dataset: h5d.DatasetID) -> Array | None:
 
 
 def add_dataset(where: Any, field: Field, *, early: bool = True) -> h5d.DatasetID:
-    """Create a contiguous dataset without data; groups on its path are made."""
+    """Create a contiguous dataset without data, and the groups on its path.
+
+    With `early`, its space in the file is allocated at once, and `get_offset` says where.
+    """
     plist = h5p.create(h5p.DATASET_CREATE)
+    # Timestamps would make the metadata of every file different, so that no pattern fits two.
     plist.set_obj_track_times(False)
     if field.shape is None:
         space = h5s.create(h5s.NULL)
     else:
         space = h5s.create_simple(field.shape) if field.shape else h5s.create(h5s.SCALAR)
         if early:
+            # The data is written around the library: HDF5 must reserve the space now and must not
+            # fill it with zeros.
             plist.set_alloc_time(h5d.ALLOC_TIME_EARLY)
             plist.set_fill_time(h5d.FILL_TIME_NEVER)
     link = None
@@ -169,10 +198,11 @@ def add_dataset(where: Any, field: Field, *, early: bool = True) -> h5d.DatasetI
 
 
 class MemoryFile:
-    """A new file that lives in memory until its bytes are taken.
+    """A new file in memory.
 
-    HDF5 writes it through a Python object and closes it before its bytes are taken: the library's
-    own image of a file that is still open has a wrong checksum in some of its versions.
+    HDF5 writes it through a Python object and closes it before `image` returns its bytes. The
+    library's own function for that (`H5Fget_file_image`) works on an open file, and returns a wrong
+    checksum in some versions of HDF5.
 
     Parameters
     ----------
@@ -191,13 +221,17 @@ class MemoryFile:
         self.root = h5g.open(self._fid, b"/")
 
     def image(self) -> bytes:
-        """Close the file and give its bytes, without the user block."""
+        """Close the file and return its bytes without the user block."""
         self._fid.close()
         return bytes(self._buffer.getbuffer()[self._block :])
 
 
 class _Buffer(io.BytesIO):
-    """Bytes in memory that can be cut to a larger size, too."""
+    """A buffer that `truncate` can also extend, as it can a file.
+
+    h5py's driver truncates to the end of the allocated space, which may lie beyond what HDF5 has
+    written; `io.BytesIO` ignores sizes beyond its end.
+    """
 
     def truncate(self, size: int | None = None, /) -> int:
         missing = (self.tell() if size is None else size) - len(self.getbuffer())
@@ -210,5 +244,9 @@ class _Buffer(io.BytesIO):
 
 
 def memory_name() -> bytes:
-    """Return a name for a file in memory; the library wants them different."""
+    """Return a unique name for a file that HDF5 opens in memory or through a Python object.
+
+    Files of the core driver without a backing file are told apart by name: HDF5 would take a second
+    one of the same name for the first.
+    """
     return f"acme-io-{next(_NAMES)}".encode()

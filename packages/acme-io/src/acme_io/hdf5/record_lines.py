@@ -1,8 +1,8 @@
-"""The records of all calls on their way into one attribute of a container.
+"""The records of all calls, collected for one attribute of a container.
 
 Each record is a line of some hundred bytes. Those of a million calls would fill the memory of the
-client, so they wait in a nameless file, in the order in which they come; here is only where each of
-them lies.
+client, so they are kept in an unnamed temporary file in order of arrival; memory holds only the
+offset and length of each, 12 bytes per call.
 """
 
 import itertools
@@ -23,21 +23,22 @@ __all__ = ["RecordLines", "write_records"]
 
 Array = np.ndarray[Any, Any]
 
-_IN_MEMORY = 1 << 20  # bytes of records that need no file
+# Bytes of records kept in memory, some thousand calls; beyond, `SpooledTemporaryFile` makes a file.
+_IN_MEMORY = 1 << 20
 _NAME = "calls"
-_AT_ONCE = 1 << 20  # bytes that are copied at once
+# Bytes copied at a time, which bounds the memory of `pieces`.
+_AT_ONCE = 1 << 20
 
 
 class RecordLines:
-    """Records of calls, to be had in the order of calls.
+    """Records of calls, added in any order and returned in the order of calls.
 
     Parameters
     ----------
     n_calls : int
         Number of calls of the run.
     folder : pathlib.Path, optional
-        Where a file may be made that is gone when this is closed; by default where the system
-        keeps such files.
+        Folder for the temporary file, which disappears on `close`; by default the system's.
     """
 
     def __init__(self, n_calls: int, folder: Path | None = None) -> None:
@@ -48,8 +49,10 @@ class RecordLines:
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=place)  # noqa: SIM115
 
     def add(self, calls: Sequence[int], lines: Sequence[str]) -> None:
-        """Take the records of some calls, in place of earlier ones; they are ASCII."""
+        """Add the records of some calls, ASCII text, replacing earlier ones of the same calls."""
         text = "\n".join(lines)
+        # Records are ASCII (`acme_io.records.json_line`), so characters are bytes. A replaced record
+        # stays in the file unused: calls are repeated rarely.
         lengths = np.fromiter(map(len, lines), "<u4", len(lines))
         starts = np.cumsum(lengths + np.uint32(1), dtype="<u8") - lengths - np.uint64(1)
         where = np.asarray(calls)
@@ -61,28 +64,29 @@ class RecordLines:
         self._end += len(raw)
 
     def clear(self) -> None:
-        """Forget all of them."""
+        """Remove all records."""
         self._lengths[:] = 0
         self._end = 0
         self._file.seek(0)
         self._file.truncate()
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the temporary file."""
         self._file.close()
 
     @property
     def ends(self) -> Array:
-        """Position after the line of each call, with its line break."""
+        """Offset after the line of each call, including its line break."""
         return np.cumsum(self._lengths + np.uint32(1), dtype="<u8")
 
     def __len__(self) -> int:
-        """Return the length of the text: all lines, with line breaks in between."""
+        """Return the length of the text in bytes: all lines with line breaks between them."""
         return max(int(self._lengths.sum(dtype="u8")) + len(self._lengths) - 1, 0)
 
     def pieces(self) -> Iterator[bytes]:
-        """Give the text piece by piece; a call without a record has an empty line."""
-        left = len(self)  # there is no line break after the last line
+        """Yield the text piece by piece; a call without a record has an empty line."""
+        # In the file each line ends in a line break, in the text all but the last: `left` cuts it.
+        left = len(self)
         for start, length in self._stretches():
             if length < 0:
                 blank = min(-length, left)
@@ -97,7 +101,10 @@ class RecordLines:
                 left -= min(len(piece), left)
 
     def _stretches(self) -> Iterator[tuple[int, int]]:
-        """Find what can be read at once: position and length; minus the number of empty lines."""
+        """Yield offset and length of each stretch of adjacent lines; `(0, -n)` for n empty lines.
+
+        Batches arrive whole, so that a run without repeated calls has about one stretch per batch.
+        """
         with_breaks = self._lengths.astype("<i8") + 1
         starts = self._starts.astype("<i8")
         empty = self._lengths == 0
@@ -113,18 +120,19 @@ class RecordLines:
                 yield int(starts[first]), int(with_breaks[first:end].sum())
 
     def text(self) -> bytes:
-        """Return all of it."""
+        """Return the whole text."""
         return b"".join(self.pieces())
 
     def declare(self, root: Any) -> None:
-        """Make the attributes of a root group: `calls_end`, and `calls`, whose text `fill` writes.
+        """Create the attributes `calls_end` and `calls` of a root group; `fill` writes a long text.
 
-        The library would hold the text twice in memory.
+        Written by the library, the text would be in memory twice.
         """
         if len(self) <= _IN_MEMORY:
             self.write(root)
             return
         write_column(root, "calls_end", self.ends)
+        # Created but not written: HDF5 reserves space in the file for the whole value.
         kind = h5t.C_S1.copy()
         kind.set_size(len(self))
         kind.set_cset(h5t.CSET_UTF8)
@@ -132,36 +140,37 @@ class RecordLines:
         h5a.create(root, _NAME.encode(), kind, h5s.create(h5s.SCALAR))
 
     def write(self, root: Any) -> bytes:
-        """Write the attributes of a root group; returns the text."""
+        """Write both attributes of a root group through the library, and return the text."""
         text = self.text()
         write_column(root, "calls_end", self.ends)
         write_text(root, _NAME, text)
         return text
 
     def fill(self, new: NewFile, start: int) -> list[tuple[int, int, int]]:
-        """Write the text into the attribute that `declare` made.
+        """Write the text into the attribute that `declare` created.
 
         Parameters
         ----------
         new : NewFile
-            HDF5 has closed it.
+            The file, closed by HDF5.
         start : int
-            Position in the file from which to search for the attribute.
+            Offset from which to search for the attribute.
 
         Returns
         -------
         list of (int, int, int)
-            Offset, length and checksum of the text, which keep it out of the check that opening
-            the file involves; empty for a short text.
+            Offset, length and checksum of a long text, which is then not checked when the file is
+            opened but when records are read; empty for a short text.
         """
         size, file = len(self), new.file
         if size < LARGE:
             return []
         at = find_attribute(file, start, _NAME, size)
         if at is None:
-            # Another version of HDF5 may lay attributes out differently: let it do the writing.
+            # A later version of HDF5 may lay attributes out differently: let it do the writing.
             self._fill_through_library(new)
             return []
+        # `declare` let the library write a text of this size: compare, and only report the range.
         if size <= _IN_MEMORY:
             text = self.text()
             file.seek(at)
@@ -181,7 +190,7 @@ class RecordLines:
 
 
 def write_records(root: Any, n_calls: int, records: Mapping[int, str]) -> bytes:
-    """Write the records of all calls into one attribute, and where each ends into another."""
+    """Write the records of all calls into the attribute `calls`, their ends into `calls_end`."""
     lines = RecordLines(n_calls)
     if records:
         lines.add(list(records), list(records.values()))

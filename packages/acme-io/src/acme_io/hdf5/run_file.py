@@ -1,7 +1,8 @@
-"""Write and read the HDF5 files of one run: payloads, batches, parts and containers alike.
+"""Write the HDF5 files of one run: payloads, batches, parts and containers.
 
-All have the same frame: a user block with the file header, the run's identity in the root attribute
-`run`, and the records of the calls in `calls`, a line of JSON each. They differ in their datasets.
+All have the same frame: a user block with the file header, the identity of the run in the root
+attribute `run`, and the records of the calls in `calls`, one line of JSON each. They differ in their
+datasets.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,9 +21,12 @@ from acme_io.records.run_record import RunStamp
 
 __all__ = ["RunStamp", "write_file", "write_pieces"]
 
-_IN_MEMORY = 1 << 20  # bytes of data up to which a file is made in memory
+# Bytes of data up to which a file is made in memory and written at once. Beyond, writing dominates
+# and the library's overhead no longer matters.
+_IN_MEMORY = 1 << 20
 
-_AT_ONCE = 1 << 21  # bytes that are written and summed up while they are in the processor's cache
+# Bytes written and then added to the checksum while they are still in the processor's cache.
+_AT_ONCE = 1 << 21
 
 Array = np.ndarray[Any, Any]
 
@@ -30,6 +34,8 @@ Array = np.ndarray[Any, Any]
 def padded(text: str) -> bytes:
     """Pad a record with blanks, so that records of about the same length share a template."""
     raw = text.encode()
+    # To a multiple of 128 bytes: times and worker names vary by a few characters. JSON ignores the
+    # blanks.
     return raw.ljust(-(-len(raw) // 128) * 128)
 
 
@@ -44,12 +50,12 @@ def write_file(
     *,
     flush: bool = False,
 ) -> int:
-    """Write one HDF5 file; under its own name it is whole or not there.
+    """Write one HDF5 file; under its final name it is either complete or absent.
 
     Parameters
     ----------
     path : path_like
-        Its final name; a file that has it is replaced.
+        The final name; an existing file is replaced.
     kind : str
         Kind of file, for the header.
     stamp : RunStamp
@@ -57,11 +63,11 @@ def write_file(
     calls : range
         The calls in the file.
     records : str
-        Their records, one line each.
+        Records of the calls, one line each.
     fields, arrays : sequence
         The datasets and their contents, in order.
     flush : bool
-        Wait until the file is on the disk.
+        Whether to wait until the file is on the disk.
 
     Returns
     -------
@@ -71,10 +77,10 @@ def write_file(
     texts = {"run": stamp.json.encode(), "calls": padded(records)}
     n_large = sum(field.nbytes >= LARGE for field in fields)
     header = FileHeader(kind, stamp.run_id, calls, block_size(n_large, stamp.run_id))
-    # Groups carry call numbers, and the records of several calls are of any length: no other file
-    # would have the same structure.
-    alike = len(calls) == 1 and not any("/" in field.path for field in fields)
-    if alike and sum(field.nbytes for field in fields) <= _IN_MEMORY:
+    # Names of groups contain call numbers, and records of several calls vary in length: no other
+    # file would have the same structure.
+    repeats = len(calls) == 1 and not any("/" in field.path for field in fields)
+    if repeats and sum(field.nbytes for field in fields) <= _IN_MEMORY:
         sizes = [(name, len(text)) for name, text in texts.items()]
         template = template_for(fields, sizes, header.block)
         if template is not None:
@@ -92,6 +98,7 @@ def write_file(
         return [
             Data(dataset.get_offset(), field.nbytes, [array])
             for dataset, field, array in zip(made, fields, arrays, strict=True)
+            # The offset of a dataset without elements has no meaning.
             if array is not None and field.nbytes
         ]
 
@@ -112,9 +119,9 @@ def write_pieces(
     name: str,
     pieces: Sequence[Array],
 ) -> None:
-    """Write a file with one dataset of bytes, given in pieces; it is on the disk then.
+    """Write a file with one dataset of bytes, given in pieces, and flush it to the disk.
 
-    The parameters are those of `write_file`, and the dataset's name.
+    Parameters are those of `write_file`, with the name of the dataset and its pieces.
     """
     length = sum(piece.nbytes for piece in pieces)
     field = Field(name, np.dtype("u1"), (length,))
@@ -134,7 +141,8 @@ def write_pieces(
 
 
 def _joined(pieces: Sequence[Any]) -> list[Any]:
-    """Join small neighbours: one system call is cheaper than many."""
+    """Join neighbouring small pieces: one system call is cheaper than many."""
+    # Large pieces are not joined, which would copy them.
     joined: list[Any] = []
     small: list[Any] = []
     for piece in pieces:
@@ -147,9 +155,9 @@ def _joined(pieces: Sequence[Any]) -> list[Any]:
 
 
 class Data(NamedTuple):
-    """Where the bytes of a dataset go, and what they are.
+    """Offset, length and content of a dataset, in bytes.
 
-    `pieces` are arrays that follow each other; None if HDF5 has already written the data.
+    `pieces` are consecutive arrays; None if HDF5 has already written the data.
     """
 
     offset: int
@@ -165,28 +173,29 @@ def build_file(
     dense: bool,
     flush: bool,
 ) -> None:
-    """Let HDF5 lay a file out, then put the data where it belongs.
+    """Let HDF5 create the structure of a file, then write the data without it.
 
-    The data goes around the library: a full disk is then the operating system's own error, and
-    nothing is copied.
+    Written directly, data is not copied, and a full disk raises the operating system's own error.
 
     Parameters
     ----------
     path : path_like
         Final name of the file.
     header : FileHeader
-        Gets completed; knows the size of its user block.
+        Header with the size of its user block; completed here.
     lay_out : callable
-        Makes all members and attributes of the root group that it is given, and says where which
-        data goes.
+        Creates all members and attributes of the root group it is given, and returns the offset
+        and content of the data.
     dense : bool
-        Whether attributes may be longer than 64 kB, members be kept in order of their creation.
+        Whether attributes may be longer than 64 kB and members are listed in order of creation.
     flush : bool
-        Wait until the file is on the disk.
+        Whether to wait until the file is on the disk.
     """
     new = NewFile(path, header.block, dense=dense)
     try:
         plan = list(lay_out(new.root))
+        # HDF5 writes metadata from its cache when it closes the file; only then is every byte
+        # outside the datasets final.
         new.close_hdf5()
         ranges = [found for data in plan if (found := _put(new, data, flush)) is not None]
         new.publish(header, ranges, flush=flush)
@@ -196,7 +205,7 @@ def build_file(
 
 
 def _put(new: NewFile, data: Data, flush: bool) -> tuple[int, int, int] | None:
-    """Write the bytes of one dataset; returns its range if it is a large one."""
+    """Write the bytes of one dataset, and return its range if it is large."""
     file = new.file
     if not data.length:
         return None
@@ -204,6 +213,7 @@ def _put(new: NewFile, data: Data, flush: bool) -> tuple[int, int, int] | None:
     if data.pieces is None:
         if not large:
             return None
+        # The data never passed through here: read it back for its checksum.
         crc = range_checksum(file, data.offset, data.length, FORMAT_VERSION)
         return (data.offset, data.length, crc)
     crc = 0

@@ -1,4 +1,4 @@
-"""The table of a container, read as it is needed: whoever stacks results wants the status alone."""
+"""The call table of a container, read on demand: stacking results needs the status alone."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,18 +15,18 @@ __all__ = ["StoredTable"]
 
 
 class StoredTable(CallTable):
-    """A `CallTable` whose facts, but for the status, are read when they are asked for.
+    """A `CallTable` whose columns and texts, except for the status, are read at first use.
 
     Parameters
     ----------
     checked : CheckedFile
-        The container, open; its status is read at once.
+        The open container; its status is read at once.
 
     Raises
     ------
     KeyError
-        There is no status; any other fact that is missing raises `DamagedFileError` when it is
-        asked for.
+        If the container has no status. Anything else that is missing raises `DamagedFileError` at
+        its first use.
     """
 
     finished: float
@@ -35,13 +35,15 @@ class StoredTable(CallTable):
     run_json: str
     """The run's identity."""
 
+    # Not `super().__init__`: the attributes of the base class must be absent for `__getattr__` to be
+    # called. The file is reopened for each read, as results may outlive `checked` by far.
     def __init__(self, checked: CheckedFile) -> None:
-        self._path, self._seal = checked.path, checked.header
+        self._path, self._header = checked.path, checked.header
         self.status = checked_column(checked, "status", "<u1")
         self._n_calls = len(self.status)
 
     def __getattr__(self, name: str) -> Any:
-        """Read the columns, or the texts, at the first use of one."""
+        """Read all columns, or all texts, at the first use of one."""
         if name in _TEXTS:
             self._read(self._texts)
         elif any(name == column for column, _ in self.COLUMNS):
@@ -51,21 +53,24 @@ class StoredTable(CallTable):
         return self.__dict__[name]
 
     def read_all(self) -> None:
-        """Read whatever was not read yet."""
+        """Read everything that has not been read yet."""
         for name in (*(column for column, _ in self.COLUMNS), *_TEXTS):
             getattr(self, name)
 
     def _read(self, read: Callable[[CheckedFile], dict[str, Any]]) -> None:
         with CheckedFile(self._path) as checked:
-            if checked.header != self._seal:
-                raise DamagedFileError(f"{self._path} was replaced since it was opened.")
+            # The status read earlier would not belong to the rest.
+            if checked.header != self._header:
+                raise DamagedFileError(
+                    f"{self._path} was replaced after it was opened. Open the results again."
+                )
             try:
                 found = read(checked)
             except (KeyError, ValueError, TypeError) as error:
                 raise DamagedFileError(
                     f"{self._path} lacks a part of its record: {error}"
                 ) from error
-        # What was set in between stays.
+        # Keep attributes that were set meanwhile.
         self.__dict__.update({name: fact for name, fact in found.items() if name not in vars(self)})
 
     def _columns(self, checked: CheckedFile) -> dict[str, Any]:
@@ -80,7 +85,9 @@ class StoredTable(CallTable):
         return columns
 
     def _texts(self, checked: CheckedFile) -> dict[str, Any]:
+        # The parser of a call's record reads the bare list too, wrapped into an object.
         workers = call_from_json(f'{{"w":{read_text(checked.root, "workers")}}}')["w"]
+        # With tracebacks the failures can be the longest text; most runs have none.
         failures: dict[int, Failure] = {}
         if (self.status == FAILED).any():
             failures = failures_from_json(read_text(checked.root, "failures"))

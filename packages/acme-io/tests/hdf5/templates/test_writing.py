@@ -1,4 +1,6 @@
-"""Small files are made without the HDF5 library; it must find them no different."""
+"""Files made from templates are ordinary HDF5 files to the library."""
+
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -7,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acme_io.hdf5.objects import Field
+from acme_io.hdf5.run_file import write_file
 from acme_io.hdf5.templates.writing import template_for
+from acme_io.records.run_record import RunStamp
 
 DTYPES = ["f8", "<f4", ">f8", "f2", "g", "i1", ">u4", "?", "c16", "F", "S7", "V3"]
 STRUCTURED = np.dtype([("a", "i4"), ("b", "?"), ("c", "f8", (2,))])
@@ -21,6 +25,19 @@ def test_there_is_a_template_for_every_kind_of_data(dtype) -> None:
         assert template_for([Field("result_0", dtype, shape)], ATTRIBUTES, 512) is not None
 
 
+@pytest.mark.parametrize(("rank", "n_arrays"), [(7, 400), (8, 200)])
+def test_marks_too_large_for_hdf5_leave_the_file_to_the_library(
+    tmp_path: Path, rank: int, n_arrays: int
+) -> None:
+    fields = [Field(f"result_{i}", np.dtype("f8"), (1,) * rank) for i in range(n_arrays)]
+    assert template_for(fields, ATTRIBUTES, 512) is None
+    stamp = RunStamp("run", "{}")
+    arrays = [np.full((1,) * rank, float(i)) for i in range(n_arrays)]
+    write_file(tmp_path / "f.h5", "payload", stamp, range(1), "{}", fields, arrays)
+    with h5py.File(tmp_path / "f.h5", "r") as file:
+        assert [file[f"result_{i}"][()].item() for i in range(n_arrays)] == list(range(n_arrays))
+
+
 shapes = st.lists(st.integers(1, 60), max_size=3).map(tuple)
 
 
@@ -29,7 +46,7 @@ shapes = st.lists(st.integers(1, 60), max_size=3).map(tuple)
     described=st.lists(st.tuples(st.sampled_from(DTYPES), shapes), min_size=1, max_size=5),
     block=st.sampled_from([512, 1024]),
 )
-def test_files_of_templates_are_what_h5py_would_write(tmp_path, described, block) -> None:
+def test_h5py_reads_and_changes_files_made_from_templates(tmp_path, described, block) -> None:
     arrays = []
     for dtype, shape in described:
         raw = np.arange(np.prod(shape, dtype=int)).reshape(shape) % 2

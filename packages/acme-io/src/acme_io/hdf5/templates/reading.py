@@ -1,9 +1,9 @@
-"""Read payloads of a structure that was seen before, without the HDF5 library.
+"""Read payloads whose structure was seen before, without the HDF5 library.
 
-Opening a small file through the library costs several times as much as reading its bytes. All
-payloads of a run that returns alike differ in two places only: the record of the call and the data.
-Once one of them has been read through the library, `PayloadPattern` knows where these lie; in
-another file whose bytes are the same everywhere else, they lie there too.
+Opening a small file through the library costs several times as much as reading its bytes. Payloads
+of calls that return the same kind of value differ in two places only: the call's record and the
+data. Once one of them has been read through the library, `PayloadPattern` knows where these two
+lie; in any other file whose remaining bytes are identical, they lie in the same place.
 """
 
 from collections.abc import Sequence
@@ -20,18 +20,18 @@ Array = np.ndarray[Any, Any]
 
 
 class PayloadPattern(NamedTuple):
-    """Where record and data lie in payloads of one structure.
+    """Position of record and data in payloads of one structure.
 
     Attributes
     ----------
     size : int
-        Size of such a file in bytes.
+        Size of each file in bytes.
     record : slice
         Bytes of the record.
     data : list of (Field, int)
         Each dataset, and the offset of its data.
     fixed : list of (int, bytes)
-        All other bytes after the user block, and where they lie.
+        Offset and content of all other bytes after the user block.
     """
 
     size: int
@@ -40,12 +40,14 @@ class PayloadPattern(NamedTuple):
     fixed: list[tuple[int, bytes]]
 
     def read(self, content: bytes) -> tuple[bytes, list[Array | None]] | None:
-        """Take record and arrays from a file's content; None if its structure is another one.
+        """Return a file's record and arrays, or None if its structure differs.
 
-        The header is still to be checked: the record may be garbage.
+        Nothing is checked against the file header: the caller does that before using the record.
         """
         if len(content) != self.size:
             return None
+        # All metadata is compared byte for byte, so a file that matches has the dtypes, shapes and
+        # addresses that the library once decoded. Nothing of it is interpreted here.
         for start, known in self.fixed:
             if content[start : start + len(known)] != known:
                 return None
@@ -55,37 +57,42 @@ class PayloadPattern(NamedTuple):
 def _array(content: bytes, field: Field, offset: int) -> Array | None:
     if field.shape is None:
         return None
+    # HDF5 allocates no space for a dataset without elements; its offset has no meaning.
     if not field.nbytes:
         return np.zeros(field.shape, field.dtype)
-    count = field.nbytes // field.dtype.itemsize
-    return np.frombuffer(content, field.dtype, count, offset).reshape(field.shape).copy()
+    # A copy, because a view would be read-only and keep the whole file in memory. Bytes are copied,
+    # not elements: NumPy leaves the gaps of aligned structured elements uninitialised, and they
+    # are part of the checksum.
+    raw = np.frombuffer(content, np.uint8, field.nbytes, offset).copy()
+    return raw.view(field.dtype).reshape(field.shape)
 
 
 def pattern_of(
     content: bytes, block: int, record: str, fields: Sequence[Field], offsets: Sequence[int]
 ) -> PayloadPattern | None:
-    """Learn from a file that was read through the library.
+    """Return the pattern of a file that was read through the library.
 
     Parameters
     ----------
     content : bytes
         The whole file.
     block : int
-        Size of its user block, which every file has its own of.
+        Size of the user block in bytes. Its content differs from file to file and is not compared.
     record : str
-        The record as it was read.
+        The record that the library read.
     fields, offsets : sequence
-        The datasets, and where their data lie (-1: nowhere).
+        The datasets and the offsets of their data, -1 where HDF5 allocated none.
 
     Returns
     -------
     PayloadPattern or None
-        None if the record cannot be found without doubt, or where templates are switched off.
+        None if the position of the record is ambiguous, or if templates are switched off.
     """
     if not switched_on():
         return None
     text = record.encode()
     start = content.find(text, block)
+    # A result may contain the text of its own record; two hits leave the position open.
     if start < 0 or content.find(text, start + 1) >= 0:
         return None
     slots = [(start, len(text))]
@@ -96,6 +103,7 @@ def pattern_of(
             slots.append((offset, field.nbytes))
     fixed, position = [], block
     for offset, length in sorted(slots):
+        # Overlapping slots mean that the record was found inside the data of a dataset.
         if offset < position:
             return None
         fixed.append((position, content[position:offset]))

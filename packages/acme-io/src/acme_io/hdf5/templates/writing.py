@@ -1,17 +1,22 @@
-"""HDF5 files made without the HDF5 library, from a template that the library has made.
+"""HDF5 files made without the HDF5 library, from a template that the library made once.
 
-Making a small file through the library takes several hundred microseconds, most of it for
-bookkeeping that is the same for every file of the same structure. So a file of each structure is
-made once, with datasets whose data is not allocated, and what differs is found in it::
+Making a small file through the library takes several hundred microseconds, most of it bookkeeping
+that is the same for every file of the same structure. So the library makes one file per structure,
+with datasets whose data is not allocated, and the bytes that vary are located in it::
 
     superblock    end of the file
-    attribute     its text, of a fixed length
-    dataset       its lengths, twice; address and size of its data
+    attribute     text of a fixed length
+    dataset       shape (twice: current and maximum); address and size of the data
 
-Another file of this structure, whatever the lengths of its arrays, is the same bytes with other
+Every other file of this structure, whatever the shapes of its arrays, has the same bytes with other
 numbers in these places, followed by the data. This works because the files keep the original layout
-of HDF5, whose metadata carries no checksums (the header has them). Each template is checked once: a
-file made from it, with other lengths, is read back through the library.
+of HDF5 (superblock version 0, object headers of version 1), whose metadata carries no checksums;
+the file header has them. The HDF5 file format specification describes both:
+https://support.hdfgroup.org/documentation/hdf5/latest/_f_m_t3.html
+
+Each template is checked once: a file made from it, with other shapes, is read back through the
+library. If that fails, for instance because a later HDF5 lays files out differently, files of this
+structure are made by the library.
 """
 
 import math
@@ -42,11 +47,18 @@ __all__ = ["Place", "Template", "find_places", "structure_of", "template_for", "
 
 Array = np.ndarray[Any, Any]
 
-_END_OF_FILE = 40  # where the superblock says how long the file is
+# Offset of the end-of-file address in a superblock of version 0: signature (8 bytes), versions and
+# sizes (8), B-tree ranks (4), flags (4), base address (8), free-space address (8).
+_END_OF_FILE = 40
+# HDF5's address of storage that is not allocated yet: all bits set.
 _UNDEFINED = 2**64 - 1
-_ALIGN = 8  # bytes; data begins at a multiple of it
+# Bytes: data starts at a multiple of it, so that a program that maps a file into memory finds its
+# 8-byte numbers aligned.
+_ALIGN = 8
 
-# Lengths of the datasets in a template: unlikely numbers, but for many dimensions not large either.
+# Shapes of the datasets in a template, by rank. Primes, because they hardly occur in a header by
+# chance, and no two axes of a dataset are equal. With many axes they must be small: HDF5 refuses
+# contiguous datasets whose size does not fit 64 bits. Up to rank 8; beyond, the library writes.
 _MARKS: dict[int, tuple[int, ...]] = {
     0: (),
     1: (40009,),
@@ -61,30 +73,33 @@ _MARKS: dict[int, tuple[int, ...]] = {
 
 
 class Place(NamedTuple):
-    """Where a header describes a dataset: its lengths, and address and size of its data."""
+    """Offsets in a file at which a dataset is described.
 
-    rank: int
-    lengths: tuple[int, ...]
+    Attributes
+    ----------
+    shape : tuple of int
+        Offsets of its shape, current and maximum; empty for a scalar.
+    data : int
+        Offset of the address of its data, which the size of the data follows.
+    """
+
+    shape: tuple[int, ...]
     data: int
-
-    def moved(self, by: int) -> "Place":
-        """Return the same place in a header that lies further behind."""
-        return Place(self.rank, tuple(at + by for at in self.lengths), self.data + by)
 
 
 class Template(NamedTuple):
-    """The metadata of a file, and where in it the things are that differ.
+    """The metadata of a file, and the offsets of the bytes that vary.
 
     Attributes
     ----------
     head : bytes
-        The file without its user block and without data.
+        The file without user block and data.
     block : int
         Size of the user block in bytes.
     texts : list of int
-        Where the texts of the attributes begin.
+        Offset of each attribute's text in `head`.
     places : list of Place or None
-        Where the datasets are described; None for one without elements.
+        Description of each dataset in `head`; None for one without elements.
     """
 
     head: bytes
@@ -95,14 +110,14 @@ class Template(NamedTuple):
     def fill(
         self, texts: Sequence[bytes], fields: Sequence[Field], arrays: Sequence[Array | None]
     ) -> tuple[list[Any], list[tuple[int, int]]]:
-        """Make a file.
+        """Return the bytes of a file.
 
         Parameters
         ----------
         texts : sequence of bytes
             The attributes, of the lengths that the template was made for.
         fields, arrays : sequence
-            The datasets; they differ from those of the template in their lengths only.
+            The datasets, which may differ from those of the template in shape, not in rank.
 
         Returns
         -------
@@ -124,9 +139,11 @@ class Template(NamedTuple):
             if gap:
                 pieces.append(b"\0" * gap)
             nbytes = field.nbytes
-            lengths = struct.pack(f"<{len(field.shape)}Q", *field.shape)
-            for at in place.lengths:
-                head[at : at + len(lengths)] = lengths
+            shape = struct.pack(f"<{len(field.shape)}Q", *field.shape)
+            for at in place.shape:
+                head[at : at + len(shape)] = shape
+            # Addresses count from the superblock, which follows the user block. The end of the
+            # file below and the ranges of our own header count from the start of the file.
             struct.pack_into("<QQ", head, place.data, end + gap, nbytes)
             pieces.append(as_bytes(array))
             ranges.append((self.block + end + gap, nbytes))
@@ -135,19 +152,23 @@ class Template(NamedTuple):
         return pieces, ranges
 
 
+# Least recently used first. A structure without a template is remembered as None: finding out again
+# for every call would cost more than the library itself.
 _TEMPLATES: "OrderedDict[tuple[Any, ...], Template | None]" = OrderedDict()
-_KEEP = 256  # templates that a process keeps, some kilobytes each
+# Templates per process, some kilobytes each: about a megabyte, for runs whose calls return values
+# of many kinds.
+_MAX_TEMPLATES = 256
 
 
 def template_for(
     fields: Sequence[Field], attributes: Sequence[tuple[str, int]], block: int
 ) -> Template | None:
-    """Return the template of a structure.
+    """Return the template for files of one structure.
 
     Parameters
     ----------
     fields : sequence of Field
-        The datasets; their lengths do not matter, but whether there are any elements.
+        The datasets. Of their shapes only the rank matters, and whether they have any elements.
     attributes : sequence of (str, int)
         Names and sizes in bytes of text attributes of the root group.
     block : int
@@ -156,7 +177,7 @@ def template_for(
     Returns
     -------
     Template or None
-        None where files of this structure cannot be made from a template, or where templates are
+        None if files of this structure cannot be made from a template, or if templates are
         switched off.
     """
     if not switched_on():
@@ -167,34 +188,43 @@ def template_for(
         return _TEMPLATES[key]
     made = _make(fields, attributes, block)
     _TEMPLATES[key] = made
-    if len(_TEMPLATES) > _KEEP:
+    if len(_TEMPLATES) > _MAX_TEMPLATES:
         _TEMPLATES.popitem(last=False)
     return made
 
 
 def structure_of(fields: Sequence[Field]) -> tuple[Any, ...]:
-    """Make a key that files share whose datasets differ in their lengths only."""
+    """Return a key shared by all files whose datasets differ in their shapes only."""
     return tuple(_kind(field) for field in fields)
 
 
 def _kind(field: Field) -> tuple[Any, ...]:
-    """Make a key of what fields of one template share; dtypes that NumPy holds equal may differ."""
     shape = field.shape
-    lengths = None if shape is None else len(shape) if field.nbytes else shape
-    return (field.path, field.dtype.str, field.dtype, lengths, field.text)
+    # A dataset without elements has no data whose address could be filled in: its shape is fixed.
+    rank = None if shape is None else len(shape) if field.nbytes else shape
+    # `str` alone is the same for all structured dtypes of one size ("|V16").
+    return (field.path, field.dtype.str, field.dtype, rank, field.text)
 
 
 def _make(
     fields: Sequence[Field], attributes: Sequence[tuple[str, int]], block: int
 ) -> Template | None:
-    small = any(not 16 <= size <= LARGEST_ATTRIBUTE for _, size in attributes)
-    if small or not all(known_rank(field) for field in fields):
+    # A mark of fewer than 16 bytes could occur elsewhere in the file by chance; longer attributes
+    # need the 1.8 layout, whose metadata carries checksums.
+    unsuitable = any(not 16 <= size <= LARGEST_ATTRIBUTE for _, size in attributes)
+    if unsuitable or not all(known_rank(field) for field in fields):
         return None
     marks = [secrets.token_hex(size).encode()[:size] for _, size in attributes]
     marked = [with_marks(field, number) for number, field in enumerate(fields)]
+    # Marks grow with the number of datasets, and HDF5 refuses sizes beyond 64 bits. Hundreds of
+    # arrays of rank 7 or 8 get there.
+    if any(field.nbytes >= _UNDEFINED for field in marked):
+        return None
     new = MemoryFile(creation_properties(block), dense=False)
     for (name, _), mark in zip(attributes, marks, strict=True):
         write_text(new.root, name, mark)
+    # Late allocation leaves the data address undefined: a bit pattern to search for, and a file
+    # without data. `addr` is the offset of the object header from the superblock.
     headers = [h5o.get_info(add_dataset(new.root, field, early=False)).addr for field in marked]
     head = new.image()
     texts = [head.find(mark) for mark in marks]
@@ -209,12 +239,12 @@ def _make(
 
 
 def known_rank(field: Field) -> bool:
-    """Whether there are marks for a dataset of so many dimensions, or none are needed."""
+    """Whether a template can hold a dataset of this rank."""
     return field.shape is None or not field.nbytes or len(field.shape) in _MARKS
 
 
 def with_marks(field: Field, number: int) -> Field:
-    """Give a dataset lengths that are found again; every dataset of a file has others."""
+    """Give dataset `number` of a file a shape that can be found in it and that no other has."""
     if field.shape is None or not field.nbytes:
         return field
     marks = _MARKS[len(field.shape)]
@@ -222,34 +252,38 @@ def with_marks(field: Field, number: int) -> Field:
 
 
 def find_places(head: bytes, start: int, field: Field) -> Place | None:
-    """Find lengths, address and size in the object header of a dataset, which begins at `start`."""
+    """Return the place of a dataset whose object header begins at `start`, None if ambiguous."""
     if field.shape is None or not field.nbytes:
         return None
+    # Object header of version 1: version (1 byte), reserved (1), messages (2), references (4), size
+    # of the messages (4), padding to 16 bytes; then the messages.
     version, size = head[start], struct.unpack_from("<I", head, start + 8)[0]
     header = head[start : start + 16 + size]
+    # The layout message of a contiguous dataset: address and size of its data, 8 bytes each.
     data = struct.pack("<QQ", _UNDEFINED, field.nbytes)
     if version != 1 or header.count(data) != 1:
         return None
-    lengths: list[int] = []
+    shapes: list[int] = []
     if field.shape:
         packed = struct.pack(f"<{len(field.shape)}Q", *field.shape)
         at = header.find(packed)
         while at >= 0:
-            lengths.append(start + at)
+            shapes.append(start + at)
             at = header.find(packed, at + 1)
-    return Place(len(field.shape), tuple(lengths), start + header.index(data))
+    return Place(tuple(shapes), start + header.index(data))
 
 
 def _works(
     template: Template, fields: Sequence[Field], attributes: Sequence[tuple[str, int]]
 ) -> bool:
-    """Whether HDF5 reads from a file made with the template what was put into it."""
+    """Whether the library reads back what a file made from the template was filled with."""
     texts = [secrets.token_hex(size).encode()[:size] for _, size in attributes]
-    tried = [_with_other_lengths(field, number) for number, field in enumerate(fields)]
+    tried = [_with_other_shape(field, number) for number, field in enumerate(fields)]
     arrays = [_sample(field, number) for number, field in enumerate(tried)]
     pieces, _ = template.fill(texts, tried, arrays)
     content = b"".join([b"\0" * template.block, *pieces])
     access = h5p.create(h5p.FILE_ACCESS)
+    # In memory, without a backing file. The increment (16 kB) only matters to files that grow.
     access.set_fapl_core(1 << 14, False)
     access.set_fclose_degree(h5f.CLOSE_STRONG)
     access.set_file_image(content)
@@ -268,24 +302,28 @@ def _works(
         fid.close()
 
 
-def _with_other_lengths(field: Field, number: int) -> Field:
+def _with_other_shape(field: Field, number: int) -> Field:
     if field.shape is None or not field.nbytes:
         return field
+    # Lengths 2 to 4, so that a swap of two axes or of two datasets is noticed and memory stays
+    # small at any rank.
     return field._replace(shape=tuple(2 + (number + axis) % 3 for axis in range(len(field.shape))))
 
 
 def _equal(back: Array | None, array: Array | None) -> bool:
     if back is None or array is None:
         return back is array
-    alike = back.shape == array.shape and back.dtype == array.dtype
-    return alike and back.tobytes() == array.tobytes()
+    same = back.shape == array.shape and back.dtype == array.dtype
+    return same and back.tobytes() == array.tobytes()
 
 
 def _sample(field: Field, number: int) -> Array | None:
-    """Make an array that is valid for its dtype and unlike those of other datasets."""
+    """Return an array whose elements are valid for the dtype and differ between datasets."""
     if field.shape is None:
         return None
     sample = np.zeros(field.shape, field.dtype)
+    # Whole numbers: arbitrary bytes would include NaNs and invalid long doubles, whose bytes a
+    # conversion may change.
     if field.dtype.kind in "fc":
         sample.reshape(-1)[:] = np.arange(math.prod(field.shape)) + 3 * number + 1
     elif field.nbytes:
