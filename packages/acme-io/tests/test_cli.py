@@ -55,6 +55,13 @@ def test_show(done, capsys) -> None:
     assert "no call 9" in capsys.readouterr().err
 
 
+def test_json_has_no_nan(run, capsys) -> None:
+    done = run(lambda call: (float("nan"), np.array([[1.0, np.inf]]), np.float32("nan")), 1)
+    assert main(["show", "--json", str(done.output_dir), "0"]) == 0
+    text = capsys.readouterr().out
+    assert json.loads(text, parse_constant=pytest.fail)["value"] == [None, [[1.0, "inf"]], None]
+
+
 def test_show_loads_pickles_only_when_asked(run, capsys) -> None:
     done = run(lambda call: {"a": 1}, 1)
     assert main(["show", str(done.output_dir), "0"]) == 2

@@ -130,7 +130,21 @@ def _command(
 
 
 def _print(options: argparse.Namespace, facts: object, text: str) -> None:
-    print(json.dumps(facts, indent=2, default=_plain) if options.json else text)
+    print(json.dumps(_encodable(facts), indent=2) if options.json else text)
+
+
+def _encodable(value: object) -> object:
+    """Return a value with everything that JSON cannot hold converted, at any depth."""
+    if isinstance(value, dict):
+        return {str(key): _encodable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encodable(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return _encodable(_plain(value))
+    # NaN and infinity are not valid JSON, although `json.dumps` writes them.
+    if isinstance(value, float) and not np.isfinite(value):
+        return None if np.isnan(value) else str(value)
+    return value if isinstance(value, str | int | float | None) else str(value)
 
 
 def _plain(value: object) -> object:
@@ -198,16 +212,13 @@ def _ls(options: argparse.Namespace) -> int:
             for call, status in enumerate(results.status)
             if options.status in (None, status)
         ]
-    # NaN is not valid JSON, although `json.dumps` writes it.
-    for row in rows:
-        if not np.isfinite(row["seconds"]):
-            row["seconds"] = None
     _print(options, rows, "\n".join(_row(row) for row in rows))
     return 0
 
 
 def _row(row: dict[str, Any]) -> str:
-    seconds = "" if row["seconds"] is None else f"{row['seconds']:.3f} s"
+    # A call without a time has not run.
+    seconds = f"{row['seconds']:.3f} s" if np.isfinite(row["seconds"]) else ""
     # One line per call, however long the message: `ls` is for `grep` and `head`.
     failure = ": ".join(row["failure"]).splitlines()[0] if row["failure"] else ""
     return f"{row['call']:>8}  {row['status']:<8} {seconds:>12}  {failure}".rstrip()
