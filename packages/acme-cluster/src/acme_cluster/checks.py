@@ -7,7 +7,7 @@ import numbers
 from acme_cluster.errors import ArgumentTypeError, ArgumentValueError
 from acme_cluster.sizes import format_memory, parse_memory
 
-__all__ = ["check_bool", "check_count", "check_memory", "check_seconds"]
+__all__ = ["check_bool", "check_count", "check_gpus", "check_memory", "check_seconds"]
 
 # Bytes. An idle worker takes about this much, most of it imported code. Less is nearly always a
 # missing unit: `mem_per_worker=8` is 8 bytes.
@@ -52,6 +52,29 @@ def check_count(value: object, name: str, caller: str, *, least: int = 1) -> int
     if number < least:
         raise ArgumentValueError(f"<{caller}> `{name}` must be at least {least}, not {value!r}.")
     return int(number)
+
+
+def check_gpus(value: object, caller: str) -> int:
+    """Return `gpus_per_worker` as a whole number.
+
+    Parameters
+    ----------
+    value : object
+        The argument as given.
+    caller : str
+        Name of the function, for messages.
+
+    Returns
+    -------
+    int
+        GPUs of each worker; 0 for None: devices are then left as they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for :func:`check_count`.
+    """
+    return 0 if value is None else check_count(value, "gpus_per_worker", caller, least=0)
 
 
 def check_seconds(value: object, name: str, caller: str) -> float:

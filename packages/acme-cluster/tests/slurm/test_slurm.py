@@ -100,7 +100,7 @@ def test_access_depends_on_accounts() -> None:
         ("mem=8G", Limits(8 * 2**30)),
         ("cpu=8,mem=64G", Limits(64 * 2**30, 8)),
         ("mem=1T,node=2,cpu=16", Limits(2**40, 16)),
-        ("gres/gpu=2,mem=1500M", Limits(1500 * 2**20)),
+        ("gres/gpu=2,mem=1500M", Limits(1500 * 2**20, gpus=2)),
         ("mem=2.50T", Limits(5 * 2**39)),
         ("", Limits()),
     ],

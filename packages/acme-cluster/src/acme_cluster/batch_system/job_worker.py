@@ -17,11 +17,12 @@ import os
 import signal
 import socket
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from acme_cluster.batch_system.cluster_folder import ClusterFolder, remove_tree
+from acme_cluster.devices import VARIABLE, counted, devices_of_job, shares
 from acme_cluster.internals import fork_server, preloading
 
 __all__ = ["main"]
@@ -56,12 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder.leave(folder.enter(_job_id()), last_removes=True)
         print("The cluster that this job was meant for has ended.", flush=True)
         return 0
+    environs = _environments(options)
+    if environs is None:
+        return 1
     # Before anything imports NumPy: OpenBLAS and OpenMP read their thread counts when loaded.
     os.environ.update(fork_server.thread_limits(options.cores))
     with _scratch() as scratch:
         marker = folder.enter(_job_id()) if folder is not None else None
         try:
-            return _work(options, folder, scratch)
+            return _work(options, environs, folder, scratch)
         finally:
             if folder is not None and marker is not None:
                 folder.leave(marker, last_removes=_gone(options.scheduler))
@@ -74,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--folder", type=Path, help="folder of the cluster, with its keys")
     parser.add_argument("--processes", type=int, default=1, help="workers in this job")
     parser.add_argument("--cores", type=int, default=1, help="cores of each worker")
+    parser.add_argument("--gpus", type=int, default=0, help="GPUs of each worker")
     parser.add_argument("--memory", type=int, required=True, help="bytes of each worker")
     # The default stands for job scripts that do not name it; see `jobs._DEATH_TIMEOUT`.
     parser.add_argument("--death-timeout", type=float, default=60.0)
@@ -81,6 +86,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--worker-ports")
     parser.add_argument("--nanny-ports")
     return parser
+
+
+def _environments(options: argparse.Namespace) -> list[dict[str, str]] | None:
+    """Return the variables that differ between the workers; None, with a message, if GPUs lack."""
+    if not options.gpus:
+        return [{}] * options.processes
+    found = devices_of_job()
+    parts = shares(found.names, options.gpus)
+    if len(parts) < options.processes:
+        # The user gets this line as the last output of the lost job.
+        print(
+            f"This job has {counted(len(found.names))} ({found.source}), but its workers need "
+            f"{options.gpus * options.processes}."
+        )
+        return None
+    return [{VARIABLE: part} for part in parts[: options.processes]]
 
 
 def _job_id() -> str:
@@ -111,7 +132,12 @@ def _terminate(number: int, _frame: object) -> None:
     raise SystemExit(0)
 
 
-def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: str) -> int:
+def _work(
+    options: argparse.Namespace,
+    environs: Sequence[Mapping[str, str]],
+    folder: ClusterFolder | None,
+    scratch: str,
+) -> int:
     # One import for all processes of the job: the fork server is a fork of this process. It comes
     # first because a fork copies only the calling thread, and locks that others hold stay locked.
     fork_server.fork_here(scratch, options.cores, preloading.registered())
@@ -136,6 +162,7 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
         "silence_logs": logging.CRITICAL,
     }
     nanny, own = nanny_options(options.cores)
+    common = own.pop("env")
     keywords |= own
     names = [options.name]
     if options.processes > 1:
@@ -144,7 +171,10 @@ def _work(options: argparse.Namespace, folder: ClusterFolder | None, scratch: st
         keywords["config"] = config
 
         async def run() -> None:
-            nannies = [nanny(options.scheduler, name=name, **keywords) for name in names]
+            nannies = [
+                nanny(options.scheduler, name=name, env={**common, **own}, **keywords)
+                for name, own in zip(names, environs, strict=True)
+            ]
             await asyncio.gather(*nannies)
             await asyncio.gather(*(nanny.finished() for nanny in nannies))
 

@@ -52,6 +52,8 @@ class Plan:
         Further options of the job script.
     limits : parse.Limits
         Limits of the partition's QoS, to explain why jobs wait.
+    gpus : int
+        GPUs of each worker process; 0 to leave `CUDA_VISIBLE_DEVICES` as it is.
     """
 
     caller: str
@@ -63,6 +65,7 @@ class Plan:
     memory: int
     directives: tuple[str, ...] = ()
     limits: parse.Limits = field(default_factory=parse.Limits)
+    gpus: int = 0
 
     def worker_command(self, scheduler: str, name: str, folder: Path | None) -> str:
         """Return the shell command that a job runs.
@@ -87,6 +90,7 @@ class Plan:
         command += ["--cores", str(max(1, self.cores // self.processes))]
         command += ["--memory", str(self.memory // self.processes)]
         command += ["--death-timeout", str(_DEATH_TIMEOUT)]
+        command += ["--gpus", str(self.gpus)] if self.gpus else []
         options = {
             "--folder": folder,
             "--interface": self.site.interface,

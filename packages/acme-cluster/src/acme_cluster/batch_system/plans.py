@@ -4,6 +4,7 @@
                                         ▲            ▲
                           scontrol, sacctmgr       site: defaults per partition
 
+GPUs (`gpu_requests`) take one more command and are never cut: too many are an error.
 What the user gives comes first, then the site, then SLURM. SLURM's limits hold for all three.
 """
 
@@ -14,8 +15,9 @@ import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from acme_cluster.batch_system import gpu_requests
 from acme_cluster.batch_system.jobs import Plan
-from acme_cluster.checks import check_count, check_memory
+from acme_cluster.checks import check_count, check_gpus, check_memory
 from acme_cluster.errors import ArgumentTypeError, ArgumentValueError
 from acme_cluster.sites.catalog import Site
 from acme_cluster.sizes import format_memory
@@ -34,8 +36,10 @@ class Request:
     ----------
     caller : str
         Name of that function, for messages.
-    partition, cores, n_workers, processes, memory, job_extra
+    partition, cores, n_workers, processes, memory, job_extra, gpus
         As for :func:`slurm_cluster_setup`.
+    fewer : bool
+        Whether `n_workers` is only a default: fewer are started if there are fewer GPUs.
     """
 
     caller: str
@@ -45,6 +49,8 @@ class Request:
     processes: int = 1
     memory: str | int | None = "auto"
     job_extra: Sequence[str] = ()
+    gpus: int | None = None
+    fewer: bool = False
 
 
 def make_plan(request: Request, site: Site) -> Plan:
@@ -74,7 +80,11 @@ def make_plan(request: Request, site: Site) -> Plan:
     wanted_memory = check_memory(request.memory, "mem_per_worker", caller)
     if cores is not None:
         cores = check_count(cores, "cores_per_worker", caller)
-    directives = _directives(site, request.job_extra, caller)
+    gpus = check_gpus(request.gpus, caller)
+    extra = _job_options(request.job_extra, caller)
+    if gpus:
+        site = gpu_requests.requesting(caller, site, extra, gpus * processes)
+    directives = _directives(site, extra)
     if not _is_name(partition):
         raise ArgumentTypeError(
             f"<{caller}> `partition` must be the name of a partition, not {partition!r}."
@@ -83,20 +93,25 @@ def make_plan(request: Request, site: Site) -> Plan:
         known, limits = _slurm_partition(caller, site, partition)
         name: str | None = known.name
         cores, memory = _fit(caller, site, known, limits, cores, wanted_memory, processes)
+        if gpus:
+            found = gpu_requests.Found(query.node_groups(), site.gpu_gres, limits.gpus)
+            least = 1 if request.fewer else n_workers
+            possible = found.jobs(caller, known.name, gpus, processes, least)
+            n_workers = min(n_workers, possible)
     else:
         # Other systems have no command that tells the limits of a queue in one form.
         limits = parse.Limits()
         name = site.default_partition if partition == "auto" else partition
         cores, memory = _without_slurm(caller, site, name, cores, wanted_memory, processes)
     _check_architecture(caller, site, name)
-    return Plan(caller, site, n_workers, name, cores, processes, memory, directives, limits)
+    return Plan(caller, site, n_workers, name, cores, processes, memory, directives, limits, gpus)
 
 
 def _is_name(value: object) -> bool:
     return isinstance(value, str) and bool(value)
 
 
-def _directives(site: Site, job_extra: object, caller: str) -> tuple[str, ...]:
+def _job_options(job_extra: object, caller: str) -> tuple[str, ...]:
     if isinstance(job_extra, str) or not isinstance(job_extra, Iterable):
         raise ArgumentTypeError(
             f"<{caller}> `job_extra` must be a list of options, not {job_extra!r}. "
@@ -113,6 +128,10 @@ def _directives(site: Site, job_extra: object, caller: str) -> tuple[str, ...]:
             raise ArgumentValueError(
                 f"<{caller}> Each option in `job_extra` must begin with '-', not {option!r}."
             )
+    return tuple(extra)
+
+
+def _directives(site: Site, extra: Sequence[str]) -> tuple[str, ...]:
     # dask-jobqueue has no keywords for these two. The user's options come last: sbatch takes the
     # last of two that contradict each other.
     own = [f"--qos={site.qos}"] if site.qos and site.system == "slurm" else []
@@ -172,7 +191,7 @@ def _tightest(limits: Sequence[parse.Limits]) -> parse.Limits:
         values = [getattr(limit, name) for limit in limits]
         return min((value for value in values if value is not None), default=None)
 
-    return parse.Limits(least("memory"), least("cpus"), least("jobs"))
+    return parse.Limits(least("memory"), least("cpus"), least("jobs"), least("gpus"))
 
 
 def _fit(

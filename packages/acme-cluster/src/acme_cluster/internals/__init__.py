@@ -16,7 +16,7 @@ with documented means. `tests/internals/test_stock.py` holds that both behave al
     `AsyncProcess._start_threads`, `Worker.close`, `Worker.start_http_server`,
     `resource_tracker._resource_tracker`. Tests: test_stock (the probe), test_local.
 `local_workers`
-    `SpecCluster._correct_state`, `._close` and `.new_spec`; that a client awaits its cluster.
+    `SpecCluster._correct_state` and `._close`; that a client awaits its cluster.
     Tests: test_stock (the probe), test_local.
 `scheduler`
     `Scheduler.start_http_server`, `RoutingApplication`, `dashboard.scheduler.connect`.
@@ -29,7 +29,8 @@ with documented means. `tests/internals/test_stock.py` holds that both behave al
 `fast_imports`
     `yaml.SafeLoader`, `None` as an entry of `sys.modules`. Tests: test_fast_imports.
 `live_clusters`
-    `Client._instances`. Tests: test_scripts.
+    `Client._instances`, `SpecCluster.new_worker_spec` and `._futures`.
+    Tests: test_scripts, test_gpus, test_stock (the probe).
 
 Verified with distributed 2025.1 to 2026.8 and Python 3.11 to 3.13.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,7 @@ def _warn(found: tuple[str, ...]) -> None:
 
 
 def new_local_workers(
-    n_workers: int, memory: int, security: Security | None
+    n_workers: int, memory: int, security: Security | None, shares: Sequence[str] = ()
 ) -> LocalWorkers | StockLocalWorkers:
     """Return a cluster on this machine, whose workers start when it is connected to.
 
@@ -64,17 +65,19 @@ def new_local_workers(
         Limit of each in bytes.
     security : distributed.security.Security or None
         Keys of the cluster; None for none.
+    shares : sequence of str, optional
+        `CUDA_VISIBLE_DEVICES` of each worker; without, they have that of this process.
     """
     if own_processes():
         from acme_cluster.internals.local_workers import LocalWorkers
 
         fork_server.warm_up()
-        return LocalWorkers(n_workers, memory, security)
+        return LocalWorkers(n_workers, memory, security, shares)
     from acme_cluster.internals.stock import StockLocalWorkers
 
     # `warm_up` may have started one before the configuration could be read.
     fork_server.stop()
-    return StockLocalWorkers(n_workers, memory, security)
+    return StockLocalWorkers(n_workers, memory, security, shares)
 
 
 def nanny_options(cores: int) -> tuple[type[Any], dict[str, Any]]:
@@ -84,11 +87,18 @@ def nanny_options(cores: int) -> tuple[type[Any], dict[str, Any]]:
     ----------
     cores : int
         Cores of each worker.
+
+    Returns
+    -------
+    cls : type
+        The class.
+    options : dict
+        Keywords for it. `env` is among them, for more environment variables of the worker.
     """
     if own_processes():
         from acme_cluster.internals.nanny import LocalNanny, SilentWorker
 
-        return LocalNanny, {"cores": cores, "worker_class": SilentWorker}
+        return LocalNanny, {"cores": cores, "worker_class": SilentWorker, "env": {}}
     from acme_cluster.internals.stock import worker_environment
 
     fork_server.stop()

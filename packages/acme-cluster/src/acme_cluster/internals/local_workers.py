@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -37,15 +37,19 @@ class LocalWorkers(EndsCleanly, LocalCluster):
         Limit of each in bytes; a worker above 95 % of it is killed and replaced.
     security : distributed.security.Security or None
         Keys of the cluster; None for none.
+    shares : sequence of str, optional
+        `CUDA_VISIBLE_DEVICES` of each worker.
     """
 
-    def __init__(self, n_workers: int, memory: int, security: Security | None) -> None:
+    def __init__(
+        self, n_workers: int, memory: int, security: Security | None, shares: Sequence[str] = ()
+    ) -> None:
         # `LocalCluster.__init__` is passed over: it decides by itself about nannies, dashboard and
         # the number of threads, and waits for the workers. Its class stays, since other tools
         # recognise a cluster on this machine by it.
         self.status = Status.undefined
         self.processes = True
-        self._begin(n_workers, tempfile.mkdtemp(prefix="workers-", dir=_scratch_parent()))
+        self._begin(n_workers, tempfile.mkdtemp(prefix="workers-", dir=_scratch_parent()), shares)
         lighten_accepting()
         scheme = "tls://" if security else "tcp://"
         common = {"host": "127.0.0.1", "protocol": scheme, "security": security}
@@ -115,7 +119,8 @@ class LocalWorkers(EndsCleanly, LocalCluster):
         WorkerStartError
             If a worker cannot start.
         """
-        self.worker_spec = dict.fromkeys(range(self.size), self.new_spec)
+        for _ in range(self.size):
+            self.worker_spec |= self.new_worker_spec()
         loop: Any = self.loop
         with dask.config.set(calm()):
             workers = asyncio.run_coroutine_threadsafe(self._all_up(), loop.asyncio_loop)

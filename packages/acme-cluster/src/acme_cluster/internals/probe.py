@@ -30,7 +30,7 @@ _NAMES: tuple[tuple[str, str | None, tuple[str, ...]], ...] = (
     ("distributed.worker", "Worker", ("close", "start_http_server")),
     ("distributed.scheduler", "Scheduler", ("start_http_server",)),
     ("distributed.http.routing", "RoutingApplication", ("add_application", "find_handler")),
-    ("distributed.deploy.spec", "SpecCluster", ("_correct_state", "_close")),
+    ("distributed.deploy.spec", "SpecCluster", ("_correct_state", "_close", "new_worker_spec")),
     ("multiprocessing.context", None, ("set_spawning_popen",)),
     ("multiprocessing.spawn", None, ("get_preparation_data", "prepare")),
     ("multiprocessing.resource_tracker", None, ("_resource_tracker",)),
@@ -74,7 +74,7 @@ _INSTANCE_NAMES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     ("distributed.process", "AsyncProcess", "__init__", ("_process", "_proc_finalizer")),
     ("distributed.scheduler", "Scheduler", "__init__", ("start_http_server",)),
-    ("distributed.deploy.spec", "SpecCluster", "__init__", ("new_spec", "worker_spec")),
+    ("distributed.deploy.spec", "SpecCluster", "__init__", ("_futures", "worker_spec")),
 )
 
 # module, class, method, and the parameters that are given by name.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import dask
@@ -43,13 +43,15 @@ class StockLocalWorkers(EndsCleanly, SpecCluster):
 
     Parameters
     ----------
-    n_workers, memory, security
+    n_workers, memory, security, shares
         As for `LocalWorkers`.
     """
 
-    def __init__(self, n_workers: int, memory: int, security: Security | None) -> None:
+    def __init__(
+        self, n_workers: int, memory: int, security: Security | None, shares: Sequence[str] = ()
+    ) -> None:
         self.status = Status.undefined
-        self._begin(n_workers, tempfile.mkdtemp(prefix="acme-workers-"))
+        self._begin(n_workers, tempfile.mkdtemp(prefix="acme-workers-"), shares)
         scheme = "tls://" if security else "tcp://"
         common = {"host": "127.0.0.1", "protocol": scheme, "security": security}
         port = wanted_port()

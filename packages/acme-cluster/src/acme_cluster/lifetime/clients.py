@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from distributed import Client
 
-__all__ = ["close_client", "current_client", "find_client"]
+__all__ = ["close_client", "current_client", "find_client", "log_attaching"]
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,27 @@ def find_client() -> tuple[Client, dict[str, int]] | None:
         return client, workers
     _forget(client)
     return None
+
+
+def log_attaching(client: Client, caller: str, gpus: int) -> None:
+    """Log that an existing client is used, and which options therefore have no effect.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        The existing client.
+    caller : str
+        Name of the public function that was called.
+    gpus : int
+        GPUs per worker that it was asked for.
+    """
+    logger.info("<%s> INFO: Attaching to global parallel computing client %s", caller, client)
+    if gpus:
+        logger.warning(
+            "<%s> WARNING: gpus_per_worker has no effect, because the existing workers are used. "
+            "To start others, call cluster_cleanup() first.",
+            caller,
+        )
 
 
 def _live_workers(client: Client) -> dict[str, int]:

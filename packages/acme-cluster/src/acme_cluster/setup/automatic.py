@@ -23,6 +23,7 @@ def start_client(
     n_calls: int | None = None,
     partition: str = "auto",
     mem_per_worker: str = "auto",
+    gpus_per_worker: int | None = None,
     timeout: float = 60,
     interactive: bool = True,
     meanwhile: Callable[[], object] | None = None,
@@ -36,8 +37,8 @@ def start_client(
     Parameters
     ----------
     n_workers : int, optional
-        Number of workers. By default one per call, at most one per usable core locally, and at
-        most the site's `max_workers` (100 by default) on SLURM.
+        Number of workers. By default one per call, at most one per usable core locally, at most
+        the site's `max_workers` (100 by default) on SLURM, and no more than there are GPUs for.
     n_calls : int, optional
         Number of calls that the workers will run, if known.
     partition : str, default "auto"
@@ -45,6 +46,8 @@ def start_client(
         with a warning.
     mem_per_worker : str, default "auto"
         Memory of one worker, such as "8GB".
+    gpus_per_worker : int, optional
+        GPUs that each worker has to itself.
     timeout : float, default 60
         Seconds to wait for the first worker on SLURM.
     interactive : bool, default True
@@ -68,13 +71,15 @@ def start_client(
     # The imports below take most of the time of a start, so each branch makes only its own.
     if not query.usable():
         return _start_here(
-            n_workers, n_calls, partition, mem_per_worker, interactive, meanwhile, caller
-        )
+            n_workers, n_calls, partition, mem_per_worker, gpus_per_worker, interactive, meanwhile,
+            caller,
+        )  # fmt: skip
     from acme_cluster.setup.batch import start_for_calls
 
     return start_for_calls(
-        n_workers, n_calls, partition, mem_per_worker, timeout, interactive, meanwhile
-    )
+        n_workers, n_calls, partition, mem_per_worker, timeout, interactive, meanwhile,
+        gpus_per_worker,
+    )  # fmt: skip
 
 
 def _start_here(
@@ -82,6 +87,7 @@ def _start_here(
     n_calls: int | None,
     partition: str,
     mem_per_worker: str,
+    gpus_per_worker: int | None,
     interactive: bool,
     meanwhile: Callable[[], object] | None,
     caller: str,
@@ -107,4 +113,4 @@ def _start_here(
             cores,
         )
         n_workers = cores
-    return start_local(n_workers, n_calls, mem_per_worker, interactive, meanwhile)
+    return start_local(n_workers, n_calls, mem_per_worker, interactive, meanwhile, gpus_per_worker)

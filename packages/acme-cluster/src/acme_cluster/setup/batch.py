@@ -54,9 +54,7 @@ def set_up(request: Request, site: Site, wait: WaitOptions, want_client: bool) -
     plan = make_plan(request, site)
     current = clients.current_client()
     if current is not None:
-        logger.info(
-            "<%s> INFO: Attaching to global parallel computing client %s", request.caller, current
-        )
+        clients.log_attaching(current, request.caller, plan.gpus)
         return current if want_client else current.cluster
     return start_plan(plan, wait, want_client=want_client, meanwhile=import_registered)
 
@@ -129,19 +127,22 @@ def start_for_calls(
     timeout: float,
     interactive: bool,
     meanwhile: Callable[[], object] | None = None,
+    gpus_per_worker: int | None = None,
 ) -> Client:
     """Start workers for a number of calls, without looking for a current client.
 
     Parameters
     ----------
     n_workers : int or None
-        Number of jobs; None for one per call, up to the site's limit.
+        Number of jobs; None for one per call, up to the site's limit and the number of GPUs.
     n_calls : int or None
         Number of calls, if known; only the default of `n_workers` depends on it.
     partition, mem_per_worker, timeout, interactive
         As for :func:`slurm_cluster_setup`.
     meanwhile : callable, optional
         As for :func:`start_plan`.
+    gpus_per_worker : int or None
+        As for :func:`slurm_cluster_setup`.
 
     Returns
     -------
@@ -155,6 +156,7 @@ def start_for_calls(
     """
     caller = "slurm_cluster_setup"
     site = detect_site() or generic_site()
+    fewer = n_workers is None
     if n_workers is None:
         n_workers = min(n_calls or site.max_workers, site.max_workers)
         if n_calls is not None and n_calls > n_workers:
@@ -166,7 +168,10 @@ def start_for_calls(
     # None takes as many cores as belong to the memory of the partition. For a site without rules
     # that could be a whole node, of which a call would use one core.
     cores = None if site.rule(partition).memory else 1
-    request = Request(caller, partition, cores, n_workers, memory=mem_per_worker)
+    request = Request(
+        caller, partition, cores, n_workers, memory=mem_per_worker, gpus=gpus_per_worker,
+        fewer=fewer,
+    )  # fmt: skip
     plan = make_plan(request, site)
     wait = WaitOptions(timeout=timeout, interactive=interactive)
     client: Client = start_plan(plan, wait, meanwhile=meanwhile)

@@ -17,12 +17,13 @@ import dask
 from distributed import Client
 from distributed.system import MEMORY_LIMIT
 
-from acme_cluster.checks import check_bool, check_count, check_memory
+from acme_cluster.checks import check_bool, check_count, check_gpus, check_memory
 from acme_cluster.console.messages import shown
 from acme_cluster.console.prompts import can_ask, confirm
-from acme_cluster.errors import DeclinedError
+from acme_cluster.devices import Devices, counted, devices_here, shares
+from acme_cluster.errors import ArgumentValueError, DeclinedError
 from acme_cluster.internals.choice import new_local_workers
-from acme_cluster.internals.live_clusters import failure_explained
+from acme_cluster.internals.live_clusters import devices_in_use, failure_explained
 from acme_cluster.internals.preloading import import_registered
 from acme_cluster.internals.tls import cluster_security
 from acme_cluster.keys import make_keys
@@ -57,6 +58,8 @@ def local_cluster_setup(
     n_workers: int | None = None,
     mem_per_worker: str | int | None = None,
     interactive: bool = True,
+    *,
+    gpus_per_worker: int | None = None,
 ) -> Client:
     """Start workers on this machine, or return the existing client.
 
@@ -64,13 +67,17 @@ def local_cluster_setup(
     ----------
     n_workers : int, optional
         Number of worker processes, which run one call at a time. By default the number of usable
-        cores.
+        cores, or with `gpus_per_worker` at most as many as there are GPUs for.
     mem_per_worker : str or int, optional
         Memory of each worker, such as "4GB"; a worker that exceeds it is killed and replaced. By
         default an equal share of the machine's memory.
     interactive : bool, default True
         Whether to ask at the terminal, if there is one, before starting workers whose memory
         limits together exceed that of the machine; otherwise there is only a warning.
+    gpus_per_worker : int, optional
+        GPUs that each worker has to itself: those in its `CUDA_VISIBLE_DEVICES`. They are taken
+        from this program's own `CUDA_VISIBLE_DEVICES` if it is set, else from all GPUs of the
+        machine. By default, and with 0, all workers see the same GPUs as this program.
 
     Returns
     -------
@@ -80,7 +87,7 @@ def local_cluster_setup(
     Raises
     ------
     TypeError, ValueError
-        If an argument is invalid. Nothing was started.
+        If an argument is invalid, or there are too few GPUs. Nothing was started.
     RuntimeError
         If the workers cannot start, or the user declines.
 
@@ -101,13 +108,13 @@ def local_cluster_setup(
     with shown():
         check_bool(interactive, "interactive", _CALLER)
         count, memory = _check_request(n_workers, mem_per_worker)
+        gpus = check_gpus(gpus_per_worker, _CALLER)
         client = clients.current_client()
         if client is not None:
-            logger.info(
-                "<%s> INFO: Attaching to global parallel computing client %s", _CALLER, client
-            )
+            clients.log_attaching(client, _CALLER, gpus)
             return client
-        return _start(count or usable_cores(), memory, interactive, import_registered)
+        count, parts = _share_out(count, usable_cores(), gpus)
+        return _start(count, memory, interactive, import_registered, parts)
 
 
 def start_local(
@@ -116,6 +123,7 @@ def start_local(
     mem_per_worker: str | int | None,
     interactive: bool,
     meanwhile: Callable[[], object] | None = None,
+    gpus_per_worker: int | None = None,
 ) -> Client:
     """Start local workers for a number of calls, whether or not there is a client.
 
@@ -131,6 +139,8 @@ def start_local(
         As for :func:`local_cluster_setup`.
     meanwhile : callable, optional
         Called while the workers start.
+    gpus_per_worker : int or None
+        As for :func:`local_cluster_setup`.
 
     Returns
     -------
@@ -138,8 +148,10 @@ def start_local(
         Client of the new cluster.
     """
     count, memory = _check_request(n_workers, mem_per_worker)
+    gpus = check_gpus(gpus_per_worker, _CALLER)
     cores = usable_cores()
-    return _start(count or min(cores, n_calls or cores), memory, interactive, meanwhile)
+    count, parts = _share_out(count, min(cores, n_calls or cores), gpus)
+    return _start(count, memory, interactive, meanwhile, parts)
 
 
 def _check_request(n_workers: object, mem_per_worker: object) -> tuple[int | None, int | None]:
@@ -147,11 +159,57 @@ def _check_request(n_workers: object, mem_per_worker: object) -> tuple[int | Non
     return count, check_memory(mem_per_worker, "mem_per_worker", _CALLER)
 
 
+def _share_out(wanted: int | None, default: int, gpus: int) -> tuple[int, tuple[str, ...]]:
+    """Return the number of workers, and the GPUs of each.
+
+    Parameters
+    ----------
+    wanted : int or None
+        Workers that the user asked for.
+    default : int
+        Workers to start otherwise, if there are GPUs for them.
+    gpus : int
+        GPUs of each worker.
+    """
+    if not gpus:
+        return wanted or default, ()
+    known = devices_here()
+    used = devices_in_use()
+    free = [name for name in known.names if name not in used]
+    parts = shares(free, gpus)
+    if len(parts) < (wanted or 1):
+        raise ArgumentValueError(_too_few(known, len(free), wanted or 1, gpus))
+    count = wanted or min(default, len(parts))
+    return count, parts[:count]
+
+
+def _too_few(known: Devices, free: int, n_workers: int, gpus: int) -> str:
+    if not known.names:
+        return (
+            f"<{_CALLER}> gpus_per_worker={gpus}, but this machine has no GPU that can be used "
+            f"({known.source}). Start the workers on a machine with GPUs, or leave gpus_per_worker "
+            "out."
+        )
+    asked = f"{n_workers} workers with {counted(gpus)} each" if n_workers > 1 else "A worker"
+    used = len(known.names) - free
+    rest = f", {used} of them in use by other workers of this program" if used else ""
+    possible = free // gpus
+    advice = "Close the workers that use them (cluster_cleanup)."
+    if free:
+        advice = f"n_workers={possible}" if possible else f"gpus_per_worker={free}"
+        advice = f"Ask for at most {advice}."
+    return (
+        f"<{_CALLER}> {asked} would need {counted(n_workers * gpus)}, but this machine has "
+        f"{len(known.names)}{rest} ({known.source}). {advice}"
+    )
+
+
 def _start(
     n_workers: int,
     memory: int | None,
     interactive: bool,
-    meanwhile: Callable[[], object] | None = None,
+    meanwhile: Callable[[], object] | None,
+    parts: tuple[str, ...],
 ) -> Client:
     cores = usable_cores()
     if n_workers > cores:
@@ -164,7 +222,7 @@ def _start(
     _check_memory_fits(n_workers, memory, interactive)
     memory = memory or int(MEMORY_LIMIT) // max(n_workers, 1)
     with failure_explained(n_workers):
-        cluster = new_local_workers(n_workers, memory, _security())
+        cluster = new_local_workers(n_workers, memory, _security(), parts)
     try:
         client = cluster.connect(meanwhile)
     except BaseException:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from acme_cluster.batch_system.jobs import job_script
 from acme_cluster.batch_system.plans import Request, make_plan
-from acme_cluster.checks import check_bool
+from acme_cluster.checks import check_bool, check_gpus
 from acme_cluster.console.messages import shown
 from acme_cluster.console.prompts import can_ask, confirm
 from acme_cluster.errors import (
@@ -54,6 +54,7 @@ def slurm_cluster_setup(
     start_client: bool = True,
     job_extra: Sequence[str] = (),
     *,
+    gpus_per_worker: int | None = None,
     account: str | None = None,
     walltime: str | None = None,
     qos: str | None = None,
@@ -90,6 +91,9 @@ def slurm_cluster_setup(
         Return a client; otherwise the cluster.
     job_extra : sequence of str, optional
         Further options of `sbatch`, such as "--constraint=fast".
+    gpus_per_worker : int, optional
+        GPUs that each worker process has to itself. SLURM is asked for the GPUs of all processes
+        of a job; the processes find theirs in `CUDA_VISIBLE_DEVICES`.
     account, walltime, qos, gres : str, optional
         As for `sbatch`.
     log_directory : str, optional
@@ -108,7 +112,7 @@ def slurm_cluster_setup(
     Raises
     ------
     TypeError, ValueError
-        An argument is wrong. Nothing was submitted.
+        An argument is wrong, or the partition has too few GPUs. Nothing was submitted.
     TimeoutError
         No worker was online in time. The jobs were cancelled.
     RuntimeError
@@ -136,7 +140,7 @@ def slurm_cluster_setup(
         )  # fmt: skip
         request = Request(
             caller, partition, cores_per_worker, n_workers, processes_per_worker, mem_per_worker,
-            job_extra,
+            job_extra, gpus_per_worker,
         )  # fmt: skip
         wait = WaitOptions(n_workers_startup, timeout, interactive, interactive_wait)
         return set_up(request, where, wait, start_client)
@@ -153,6 +157,8 @@ def esi_cluster_setup(
     interactive_wait: float = 120,
     start_client: bool = True,
     job_extra: Sequence[str] = (),
+    *,
+    gpus_per_worker: int | None = None,
     **options: Any,
 ) -> Client | Any:
     """Start workers on the cluster of the Ernst Strüngmann Institute.
@@ -164,7 +170,7 @@ def esi_cluster_setup(
     n_workers, mem_per_worker, cores_per_worker, n_workers_startup, timeout, interactive
         As for :func:`slurm_cluster_setup`, with two jobs by default, and by default as many cores
         as belong to the memory.
-    interactive_wait, start_client, job_extra
+    interactive_wait, start_client, job_extra, gpus_per_worker
         As for :func:`slurm_cluster_setup`, with two minutes to answer by default.
     **options
         `processes_per_worker`, and the options of :func:`cluster_setup`.
@@ -185,11 +191,12 @@ def esi_cluster_setup(
         # At ESI this function also runs on workstations, which have the commands of SLURM and no
         # controller that answers.
         if not query.answering():
-            return _local_instead(caller, n_workers, interactive)
+            return _local_instead(caller, n_workers, interactive, gpus_per_worker)
         processes = options.pop("processes_per_worker", 1)
         request = Request(
-            caller, partition, cores_per_worker, n_workers, processes, mem_per_worker, job_extra
-        )
+            caller, partition, cores_per_worker, n_workers, processes, mem_per_worker, job_extra,
+            gpus_per_worker,
+        )  # fmt: skip
         where = changed(site_named("esi"), **_site_options(options, caller))
         wait = WaitOptions(n_workers_startup, timeout, interactive, interactive_wait)
         return set_up(request, where, wait, start_client)
@@ -209,6 +216,7 @@ def cluster_setup(
     interactive_wait: float = 10,
     start_client: bool = True,
     job_extra: Sequence[str] = (),
+    gpus_per_worker: int | None = None,
     **options: Any,
 ) -> Client | Any:
     """Start workers at a site with any batch system.
@@ -222,6 +230,8 @@ def cluster_setup(
         As for :func:`slurm_cluster_setup`, with the defaults of the site.
     n_workers_startup, timeout, interactive, interactive_wait, start_client, job_extra
         As for :func:`slurm_cluster_setup`.
+    gpus_per_worker
+        As for :func:`slurm_cluster_setup`; on SLURM only.
     **options
         `account`, `walltime`, `qos`, `gres`, `log_directory` or `interface`, to override the
         site's.
@@ -248,7 +258,7 @@ def cluster_setup(
             _need_slurm(caller)
         request = Request(
             caller, partition, cores_per_worker, n_workers, processes_per_worker, mem_per_worker,
-            job_extra,
+            job_extra, gpus_per_worker,
         )  # fmt: skip
         where = changed(where, **_site_options(options, caller))
         wait = WaitOptions(n_workers_startup, timeout, interactive, interactive_wait)
@@ -262,6 +272,7 @@ def slurm_job_script(
     processes_per_worker: int = 1,
     mem_per_worker: str | int | None = "auto",
     job_extra: Sequence[str] = (),
+    gpus_per_worker: int | None = None,
     site: str | None = None,
     **options: Any,
 ) -> str:
@@ -269,7 +280,7 @@ def slurm_job_script(
 
     Parameters
     ----------
-    partition, cores_per_worker, processes_per_worker, mem_per_worker, job_extra
+    partition, cores_per_worker, processes_per_worker, mem_per_worker, job_extra, gpus_per_worker
         As for :func:`slurm_cluster_setup`.
     site : str, optional
         Name of a site with any batch system.
@@ -290,8 +301,9 @@ def slurm_job_script(
     caller = "slurm_job_script"
     where = changed(_site_or_generic(site), **_site_options(options, caller))
     request = Request(
-        caller, partition, cores_per_worker, 1, processes_per_worker, mem_per_worker, job_extra
-    )
+        caller, partition, cores_per_worker, 1, processes_per_worker, mem_per_worker, job_extra,
+        gpus_per_worker,
+    )  # fmt: skip
     return job_script(make_plan(request, where))
 
 
@@ -313,9 +325,12 @@ def _need_slurm(caller: str) -> None:
         )
 
 
-def _local_instead(caller: str, n_workers: int, interactive: bool) -> Client:
+def _local_instead(
+    caller: str, n_workers: int, interactive: bool, gpus_per_worker: int | None
+) -> Client:
     """Start local workers; ask first at a terminal, else log a warning."""
     check_bool(interactive, "interactive", caller)
+    check_gpus(gpus_per_worker, caller)
     host = socket.gethostname()
     lacks = f"{host} has no SLURM"
     if query.available():
@@ -325,7 +340,9 @@ def _local_instead(caller: str, n_workers: int, interactive: bool) -> Client:
             raise DeclinedError(f"<{caller}> No workers were started: declined at the prompt.")
     else:
         logger.warning("<%s> WARNING: %s, starting local workers", caller, lacks)
-    return local_cluster_setup(n_workers=n_workers, interactive=interactive)
+    return local_cluster_setup(
+        n_workers=n_workers, interactive=interactive, gpus_per_worker=gpus_per_worker
+    )
 
 
 # Attributes of a site that one call may override. The others describe the site itself (ports,

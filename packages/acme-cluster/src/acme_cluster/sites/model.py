@@ -71,6 +71,8 @@ class Site:
         Default partition; None for the batch system's own.
     account, walltime, qos, gres : str or None
         Options of every job.
+    gpu_gres : str
+        What SLURM calls the site's GPUs, with or without a type: "gpu", "gpu:a100".
     job_extra, prologue : tuple of str
         Further options of the job script, and shell commands to run before the worker.
     log_directory, shared_directory : str or None
@@ -99,6 +101,7 @@ class Site:
     walltime: str | None = None
     qos: str | None = None
     gres: str | None = None
+    gpu_gres: str = "gpu"
     job_extra: tuple[str, ...] = ()
     prologue: tuple[str, ...] = ()
     log_directory: str | None = None

@@ -7,6 +7,7 @@ Each key has a reader, which checks a value and converts it. A reader takes the 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -79,6 +80,17 @@ def _walltime(value: object, where: str) -> str:
     # for minutes.
     if not isinstance(value, str):
         raise SiteError(f'{where} must be text in quotes, such as "12:00:00", not {value!r}.')
+    return value
+
+
+def _resource(value: object, where: str) -> str:
+    # The number comes from the user: "gpu:2" would be taken for a type called 2.
+    name = r"[A-Za-z][\w.+-]*"
+    if not isinstance(value, str) or not re.fullmatch(rf"{name}(:{name})?", value):
+        raise SiteError(
+            f"{where} must be the name of a generic resource of SLURM, with or without a type and "
+            f"without a number, such as 'gpu' or 'gpu:a100', not {value!r}."
+        )
     return value
 
 
@@ -155,6 +167,7 @@ _READERS: dict[str, Callable[[object, str], Any]] = {
     **dict.fromkeys(("log_directory", "shared_directory"), _text),
     **dict.fromkeys(("worker_ports", "nanny_ports"), _ports),
     "walltime": _walltime,
+    "gpu_gres": _resource,
     "system": _system,
     "partitions": _partitions,
     "scheduler_port": _count,

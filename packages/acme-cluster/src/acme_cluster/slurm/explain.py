@@ -12,6 +12,7 @@ __all__ = ["HOPELESS", "ending", "explain"]
 # The common reasons of pending jobs (JOB REASON CODES in squeue(1)); others are split into words.
 _REASONS = {
     "AssocGrpCpuLimit": "your account has all the cores it may have",
+    "AssocGrpGRES": "your account has all the GPUs it may have",
     "AssocGrpMemLimit": "your account has all the memory it may have",
     "AssocMaxJobsLimit": "your account has as many jobs as it may have",
     # Also a requeued job: SLURM holds it back for two minutes.
@@ -29,14 +30,17 @@ _REASONS = {
     "PartitionTimeLimit": "it asks for more time than the partition gives",
     "Priority": "other jobs come first",
     "QOSGrpCpuLimit": "all cores of this QoS are in use",
+    "QOSGrpGRES": "all GPUs of this QoS are in use",
     "QOSGrpMemLimit": "all memory of this QoS is in use",
     "QOSMaxCpuPerUserLimit": "you have all the cores that one user may have here",
+    "QOSMaxGRESPerJob": "a job may not have as many GPUs here",
+    "QOSMaxGRESPerUser": "you have all the GPUs that one user may have here",
     "QOSMaxJobsPerUserLimit": "you have as many jobs as one user may have here",
     "QOSMaxMemoryPerUser": "you have all the memory that one user may have here",
     # In squeue with a list of nodes behind a comma; a node may be reserved for maintenance.
     "ReqNodeNotAvail": "a node that it needs is not available (maintenance?)",
     "Reservation": "it waits for its reservation",
-    "Resources": "no node has enough free cores and memory at present",
+    "Resources": "no node has enough free cores, memory and GPUs at present",
 }
 
 # With one of these reasons a job starts only after somebody changes the job or the cluster. sbatch
@@ -45,6 +49,7 @@ _REASONS = {
 HOPELESS = frozenset(
     {
         "AccountNotAllowed",
+        "AssocMaxGRESPerJob",
         "BadConstraints",
         "InvalidAccount",
         "InvalidQOS",
@@ -53,6 +58,7 @@ HOPELESS = frozenset(
         "PartitionNodeLimit",
         "PartitionTimeLimit",
         "QOSMaxCpuPerJobLimit",
+        "QOSMaxGRESPerJob",
         "QOSMaxMemoryPerJob",
         "QOSMaxMemoryPerJobLimit",
         "QOSNotAllowed",

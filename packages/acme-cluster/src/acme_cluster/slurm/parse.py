@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 __all__ = [
     "JobState",
     "Limits",
+    "NodeGroup",
     "Partition",
+    "parse_gres",
     "parse_jobs",
+    "parse_node_groups",
     "parse_number",
     "parse_partitions",
     "parse_qos",
@@ -39,11 +42,30 @@ class Limits:
         Most cores per job.
     jobs : int or None
         Most jobs of one user at a time.
+    gpus : int or None
+        Most GPUs per job.
     """
 
     memory: int | None = None
     cpus: int | None = None
     jobs: int | None = None
+    gpus: int | None = None
+
+
+@dataclass(frozen=True)
+class NodeGroup:
+    """Nodes of a partition that have the same generic resources (gres).
+
+    Attributes
+    ----------
+    nodes : int
+        How many they are.
+    gres : str
+        Resources of each, such as "gpu:a100:4(S:0-1)"; "(null)" for none.
+    """
+
+    nodes: int
+    gres: str
 
 
 @dataclass(frozen=True)
@@ -297,7 +319,62 @@ def parse_qos(text: str) -> dict[str, Limits]:
             memory=parse_size(tres.get("mem", "")),
             cpus=parse_number(tres.get("cpu", "")),
             jobs=parse_number(row.get("maxjobspu", "")),
+            gpus=parse_number(tres.get("gres/gpu", "")),
         )
+    return found
+
+
+def parse_gres(text: str, wanted: str) -> int:
+    """Count a generic resource in SLURM's list of those of a node.
+
+    Parameters
+    ----------
+    text : str
+        Such as "gpu:a100:2(S:0-1),gpu:t4:2(S:0,1),shard:16" or "(null)".
+    wanted : str
+        Name of the resource, such as "gpu", or name and type, such as "gpu:t4".
+
+    Returns
+    -------
+    int
+        The units of this resource; without a type in `wanted`, those of all its types.
+
+    Examples
+    --------
+    >>> parse_gres("gpu:a100:2(S:0-1),gpu:t4:1(S:1)", "gpu")
+    3
+    """
+    name, _, kind = wanted.partition(":")
+    total = 0
+    # Sockets in parentheses may contain commas.
+    for entry in re.sub(r"\([^)]*\)", "", text).split(","):
+        parts = entry.strip().split(":")
+        if parts[0] != name or (kind and kind not in parts[1:]):
+            continue
+        # Without a number, as `Gres=gpu` in slurm.conf, it is one.
+        number = parse_number(parts[-1])
+        total += 1 if number is None else number
+    return total
+
+
+def parse_node_groups(text: str) -> dict[str, list[NodeGroup]]:
+    """Parse the output of `sinfo --noheader --format='%R|%D|%G'`.
+
+    Parameters
+    ----------
+    text : str
+        One group of nodes per line; other lines, such as warnings, are skipped.
+
+    Returns
+    -------
+    dict of str to list of NodeGroup
+        By partition.
+    """
+    found: dict[str, list[NodeGroup]] = {}
+    for row in (line.split("|") for line in text.splitlines()):
+        nodes = parse_number(row[1]) if len(row) == 3 else None
+        if nodes is not None:
+            found.setdefault(row[0].strip(), []).append(NodeGroup(nodes, row[2].strip()))
     return found
 
 

@@ -22,8 +22,10 @@ from acme_cluster.slurm.explain import ending
 from acme_cluster.slurm.parse import (
     JobState,
     Limits,
+    NodeGroup,
     Partition,
     parse_jobs,
+    parse_node_groups,
     parse_partitions,
     parse_qos,
 )
@@ -35,6 +37,7 @@ __all__ = [
     "end_of_job",
     "job_states",
     "my_accounts",
+    "node_groups",
     "partitions",
     "qos_limits",
     "run",
@@ -205,6 +208,24 @@ def partitions() -> dict[str, Partition]:
     # The first question of every start: where it fails, the controller is away as a rule.
     command = ("scontrol", "--all", "--oneliner", "show", "partition")
     return parse_partitions(run(*command, advice=_CONTROLLER))
+
+
+def node_groups() -> dict[str, list[NodeGroup]]:
+    """Return the nodes of each partition with their generic resources.
+
+    Returns
+    -------
+    dict of str to list of NodeGroup
+        By partition; nodes that are down count as well.
+
+    Raises
+    ------
+    CommandError
+        `sinfo` failed.
+    """
+    # `scontrol show partition` counts GPUs only where accounting tracks them
+    # (AccountingStorageTRES).
+    return parse_node_groups(run("sinfo", "--all", "--noheader", "--format=%R|%D|%G"))
 
 
 def qos_limits() -> dict[str, Limits]:
