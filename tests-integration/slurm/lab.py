@@ -27,12 +27,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labconf import DBD_CONF, PARTITIONS, SLURM_CONF
+from labconf import DBD_CONF, GRES_CONF, PARTITIONS, SLURM_CONF
 
 HOME = Path(os.environ.get("ACME_SLURM_LAB", "/var/lib/acme-slurm-lab"))
 CONFIG = Path("/etc/slurm/slurm.conf")
 CLUSTER = "acmelab"
-NODES = tuple(f"lab{number}" for number in range(1, 5))
+GPU_NODES, CPU_NODES = ("lab1", "lab2"), ("lab3", "lab4")
+NODES = (*GPU_NODES, *CPU_NODES)
 SOCKET = HOME / "db" / "mysql.sock"
 PROGRAMS = ("munged", "mariadbd", "mariadb-install-db", "slurmdbd", "slurmctld", "slurmd", "sbatch")
 
@@ -226,11 +227,15 @@ def _configure() -> None:
         "home": HOME,
         "host": socket.gethostname().split(".")[0],
         "nodes": ",".join(NODES),
-        "ports": f"18001-{18000 + len(NODES)}",
-        "partitions": "\n".join(lines),
+        "gpu_nodes": ",".join(GPU_NODES),
+        "cpu_nodes": ",".join(CPU_NODES),
+        "gpu_ports": "18001-18002",
+        "cpu_ports": "18003-18004",
     }
+    values["partitions"] = "\n".join(lines).format(**values)
     CONFIG.parent.mkdir(exist_ok=True)
     CONFIG.write_text(SLURM_CONF.format(**values))
+    CONFIG.with_name("gres.conf").write_text(GRES_CONF.format(**values))
     dbd = CONFIG.with_name("slurmdbd.conf")
     dbd.write_text(DBD_CONF.format(**values))
     dbd.chmod(0o600)
@@ -347,7 +352,7 @@ def stop(*, forget: bool = False) -> None:
         _munge_pid().unlink(missing_ok=True)
     if forget:
         shutil.rmtree(HOME, ignore_errors=True)
-        for name in ("slurm.conf", "slurmdbd.conf"):
+        for name in ("slurm.conf", "gres.conf", "slurmdbd.conf"):
             CONFIG.with_name(name).unlink(missing_ok=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["DBD_CONF", "PARTITIONS", "SLURM_CONF"]
+__all__ = ["DBD_CONF", "GRES_CONF", "PARTITIONS", "SLURM_CONF"]
 
 # Name, memory limit per job in GB, time limit, further settings. The names are those of a real
 # cluster.
@@ -17,6 +17,8 @@ PARTITIONS = (
     ("CLOSED", None, "01:00:00", "State=DOWN"),
     ("SECRET", None, "01:00:00", "Hidden=YES"),
     ("OTHERS", None, "01:00:00", "AllowAccounts=nobodys"),
+    ("GPU", None, "01:00:00", "Nodes={gpu_nodes}"),
+    ("CPU", None, "01:00:00", "Nodes={cpu_nodes}"),
 )
 
 SLURM_CONF = """\
@@ -52,9 +54,17 @@ AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
 AccountingStorageEnforce=associations,limits,qos
 SlurmdParameters=config_overrides
-NodeName={nodes} NodeAddr=127.0.0.1 NodeHostname={host} Port=[{ports}] CPUs=8 RealMemory=64000
+GresTypes=gpu
+NodeName=DEFAULT CPUs=8 RealMemory=64000
+NodeName={gpu_nodes} NodeAddr=127.0.0.1 NodeHostname={host} Port=[{gpu_ports}] Gres=gpu:2
+NodeName={cpu_nodes} NodeAddr=127.0.0.1 NodeHostname={host} Port=[{cpu_ports}]
 PartitionName=DEFAULT Nodes={nodes} State=UP DefMemPerCPU=2000
 {partitions}
+"""
+
+# Made-up GPUs: SLURM hands out device files and sets CUDA_VISIBLE_DEVICES, and never opens them.
+GRES_CONF = """\
+NodeName={gpu_nodes} Name=gpu File=/dev/tty[0-1]
 """
 
 DBD_CONF = """\

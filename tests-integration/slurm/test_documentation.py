@@ -11,6 +11,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs/howto"
 # Use the partitions of the test cluster, and fewer and smaller workers.
 HERE = {
     '"short"': '"16GBXS"',
+    '"gpu"': '"GPU"',
     "n_workers=50": "n_workers=2",
     "n_workers=20": "n_workers=2",
     "cores_per_worker=4": "cores_per_worker=1",
@@ -32,7 +33,7 @@ def blocks(page: str) -> list[str]:
     return [part.split("```")[0] for part in text.split("```py\n")[1:]]
 
 
-@pytest.mark.parametrize("page", ["slurm.md", "add-your-cluster.md"])
+@pytest.mark.parametrize("page", ["slurm.md", "gpus.md", "add-your-cluster.md"])
 def test_examples_of_a_page(sandbox: Any, until: Any, page: str) -> None:
     assert blocks(page)
     sandbox.run(BEFORE + "\n".join(blocks(page)))

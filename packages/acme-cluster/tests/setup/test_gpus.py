@@ -75,7 +75,7 @@ def test_a_worker_that_comes_back_has_the_same_gpus(way: str, until: Callable[..
             return False
         return len(now) == 2 and lost not in now
 
-    until(replaced)
+    until(replaced, 60)
     kept = {pid: devices for pid, devices in before.items() if pid != lost}
     now = visible(client)
     assert {pid: now[pid] for pid in kept} == kept

@@ -28,7 +28,10 @@ def test_parsers_accept_any_text(text: str) -> None:
     for read_one in (parse.parse_size, parse.parse_time, parse.parse_number):
         result = read_one(text)
         assert result is None or result >= 0
-    for read in (parse.parse_partitions, parse.parse_qos, parse.parse_jobs):
+    assert parse.parse_gres(text, "gpu") >= 0
+    for read in (
+        parse.parse_partitions, parse.parse_qos, parse.parse_jobs, parse.parse_node_groups,
+    ):  # fmt: skip
         assert isinstance(read(text), dict)
 
 
@@ -110,6 +113,38 @@ def test_limits_of_a_qos_in_any_order_and_unit(tres: str, limits: Limits) -> Non
     found = parse.parse_qos(text)
     assert found["short"] == limits
     assert found["other"] == Limits(jobs=5)
+
+
+@given(
+    counts=st.lists(
+        st.tuples(st.sampled_from(["gpu", "shard"]), st.sampled_from(["", "a100", "t4"]),
+                  st.integers(0, 8), st.sampled_from(["", "(S:0)", "(S:0-1,3)", "(IDX:0,2)"])),
+    ),
+    wanted=st.sampled_from(["gpu", "gpu:a100", "shard", "shard:t4"]),
+)  # fmt: skip
+def test_generic_resources_are_counted_by_name_and_type(
+    counts: list[tuple[str, str, int, str]], wanted: str
+) -> None:
+    entries = [":".join(filter(None, (n, k, str(c)))) + where for n, k, c, where in counts]
+    name, _, kind = wanted.partition(":")
+    expected = sum(c for n, k, c, _ in counts if n == name and kind in ("", k))
+    assert parse.parse_gres(",".join(entries), wanted) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [("(null)", 0), ("", 0), ("gpu", 1), ("gpu:a100", 1), ("gpu:(null):2(S:0-1)", 2), ("gpus:3", 0)],
+)
+def test_unusual_forms_of_generic_resources(text: str, count: int) -> None:
+    assert parse.parse_gres(text, "gpu") == count
+
+
+def test_nodes_of_partitions_with_their_resources() -> None:
+    text = "short|2|gpu:2(S:0-1)\nshort|30|(null)\nlong|1|gpu:t4:1\nsinfo: error\n"
+    assert parse.parse_node_groups(text) == {
+        "short": [parse.NodeGroup(2, "gpu:2(S:0-1)"), parse.NodeGroup(30, "(null)")],
+        "long": [parse.NodeGroup(1, "gpu:t4:1")],
+    }
 
 
 def test_lines_that_are_not_jobs_are_skipped() -> None:
