@@ -133,7 +133,14 @@ def test_generic_resources_are_counted_by_name_and_type(
 
 @pytest.mark.parametrize(
     ("text", "count"),
-    [("(null)", 0), ("", 0), ("gpu", 1), ("gpu:a100", 1), ("gpu:(null):2(S:0-1)", 2), ("gpus:3", 0)],
+    [
+        ("(null)", 0),
+        ("", 0),
+        ("gpu", 1),
+        ("gpu:a100", 1),
+        ("gpu:(null):2(S:0-1)", 2),
+        ("gpus:3", 0),
+    ],
 )
 def test_unusual_forms_of_generic_resources(text: str, count: int) -> None:
     assert parse.parse_gres(text, "gpu") == count
