@@ -23,8 +23,8 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # The system subtracts the umask. `tempfile` would create files that only their owner can read.
 _MODE = 0o666
 
-# A random token per process and a counter per file: 48 random bits keep processes on all machines of
-# a shared file system apart, where process ids would not, and reading them once is cheaper.
+# A random token per process and a counter per file: 48 random bits keep the processes of all machines
+# on a shared file system apart, which process ids do not.
 _TOKEN = ""
 _TOKEN_PID = -1
 _COUNT = 0
