@@ -14,6 +14,7 @@ import pytest
 import acme_io
 from acme_io import StorageOptions
 from acme_io.files import atomic as files
+from acme_io.files.checksum import LARGE
 from acme_io.hdf5.new_file import NewFile
 from acme_io.hdf5.objects import read_column, read_text
 from acme_io.hdf5.record_lines import RecordLines
@@ -50,7 +51,9 @@ def test_lines_are_written_where_the_library_made_room(
     new = NewFile(tmp_path / "f.h5", 512, dense=True)
     lines.declare(new.root)
     new.close_hdf5()
-    for offset, size, crc in lines.fill(new, 512):
+    ranges = lines.fill(new, 512)
+    assert len(ranges) == (len(text) >= LARGE)
+    for offset, size, crc in ranges:
         new.file.seek(offset)
         assert new.file.read(size).decode() == text
         assert crc == zlib.crc32(text.encode())

@@ -1,4 +1,4 @@
-"""The record of one call: which arguments it had, how it went, how its value is encoded."""
+"""The record of one call: its arguments, its outcome and the encoding of its value."""
 
 import json
 from collections.abc import Mapping
@@ -28,24 +28,24 @@ class Failure(NamedTuple):
 
 
 class CallReport(NamedTuple):
-    """What a worker knows of one call that it has evaluated.
+    """One evaluated call as its worker saw it.
 
     Attributes
     ----------
     call : int
-        The call's number, from 0.
+        Number of the call, from 0.
     started : float
-        When it began, seconds since 1970.
+        Start, seconds since 1970.
     seconds : float
-        How long it took.
+        Duration.
     peak_memory : int
         Largest resident memory of the worker during the call, bytes.
     worker : str
         Name or address of the worker.
     attempt : int
-        1 for the first evaluation, one more for each further one.
+        1 for the first evaluation, 2 for the first repetition.
     arguments : mapping of str to object
-        The call's distributed arguments as the function got them. Files keep a summary only.
+        The distributed arguments of the call as passed to the function. Files keep summaries only.
     """
 
     call: int
@@ -63,19 +63,21 @@ def call_to_json(
     form: Mapping[str, object] | None,
     failure: Failure | None = None,
 ) -> str:
-    """Write the record of one call as one line of JSON.
+    """Return the record of one call as one line of JSON.
 
     Parameters
     ----------
     report : CallReport
-        What the worker knows; its arguments are summarised here.
+        The worker's report; its arguments are summarised here.
     status : int
         `DONE`, `FAILED` or `PICKLED`.
     form : mapping, optional
-        How the value was encoded (`acme_io.values.encoding`), and what else is to be on record.
+        The form of the value (`acme_io.values.encoding`) and further entries of the record.
     failure : Failure, optional
-        Why the call failed.
+        The reason, for a failed call.
     """
+    # Times are rounded to microseconds and 0.1 microseconds: records of similar length share a
+    # template (`acme_io.hdf5.run_file.padded`), and clocks are not more precise.
     facts: dict[str, object] = {
         "call": report.call,
         "status": STATUS_NAMES[status],
@@ -93,15 +95,16 @@ def call_to_json(
 
 
 def call_from_json(text: str | bytes) -> dict[str, Any]:
-    """Read the record of one call."""
+    """Parse the record of one call."""
     facts: dict[str, Any] = json.loads(text)
     if "failure" in facts:
+        # The arguments of a failed call are in its record already, and in files only once.
         facts["failure"] = Failure(**facts["failure"], arguments=facts.get("arguments", {}))
     return facts
 
 
 def failures_to_json(failures: Mapping[int, Failure]) -> str:
-    """Write the failures of a run."""
+    """Return the failures of a run as one line of JSON."""
     return dumps(
         {
             str(call): {**_exception_facts(failure), "arguments": dict(failure.arguments)}
@@ -111,11 +114,11 @@ def failures_to_json(failures: Mapping[int, Failure]) -> str:
 
 
 def failures_from_json(text: str) -> dict[int, Failure]:
-    """Read what `failures_to_json` wrote."""
-    # Files of earlier versions have no arguments here.
+    """Parse the output of `failures_to_json`."""
+    # Files of earlier versions have no `arguments` here; the default of `Failure` applies.
     return {int(call): Failure(**facts) for call, facts in json.loads(text).items()}
 
 
 def _exception_facts(failure: Failure) -> dict[str, object]:
-    """Return what is on record about the exception itself."""
+    """Return the part of a failure that describes the exception."""
     return {"type": failure.type, "message": failure.message, "traceback": failure.traceback}

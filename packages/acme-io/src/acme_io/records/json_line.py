@@ -1,11 +1,13 @@
-"""Facts as one line of JSON."""
+"""JSON on one line."""
 
 import json
 
-# Text that is no valid UTF-8 (lone surrogates) must not break a record, so everything is ASCII.
+# The default, ASCII, keeps text with lone surrogates, which cannot be encoded as UTF-8, and makes
+# characters bytes. Anything JSON lacks becomes its `str`: a record must not fail a call. One encoder
+# for all, because `json.dumps` with options makes a new one at each call.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=str)
 
 
 def dumps(facts: object) -> str:
-    """Write facts as one line of JSON, in ASCII."""
+    """Return facts as one line of JSON, in ASCII."""
     return _ENCODER.encode(facts)

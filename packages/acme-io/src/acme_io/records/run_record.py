@@ -1,4 +1,4 @@
-"""The identity of a run: which function was run when, where and with which options."""
+"""The identity of a run: function, time, place and options."""
 
 import json
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from acme_io.records.json_line import dumps
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Who computed what, when and with what: one run's identity. Everything in it is JSON-able.
+    """The identity of one run. All fields are JSON-able.
 
     Attributes
     ----------
     run_id : str
-        Unique name of the run; every file of the run carries it.
+        Unique id of the run, in every file of the run.
     function, module : str
         Name of the function and of the module that defines it.
     n_calls : int
@@ -27,7 +27,7 @@ class RunInfo:
     pid : int
         Process id of the client.
     user : str
-        Who ran it.
+        Name of the user.
     versions : mapping of str to str
         Versions of Python and of the packages concerned.
     options : mapping of str to object
@@ -53,26 +53,28 @@ class RunInfo:
 
 
 def run_to_json(run: RunInfo, storage: Mapping[str, object] | None = None) -> str:
-    """Write a run's identity, and how its results are stored, as one line of JSON."""
+    """Return the identity of a run and the way its results are stored as one line of JSON."""
     return dumps({**asdict(run), "storage": dict(storage or {})})
 
 
 def run_from_json(text: str) -> RunInfo:
-    """Read what `run_to_json` wrote; fields that a later version added are left out."""
+    """Parse the output of `run_to_json`; fields added by later versions are ignored."""
     facts = json.loads(text)
     known = RunInfo.__dataclass_fields__
     return RunInfo(**{name: fact for name, fact in facts.items() if name in known})
 
 
 def storage_from_json(text: str) -> dict[str, Any]:
-    """Read from a run's identity how its results are stored."""
+    """Return the way results are stored from the output of `run_to_json`."""
     storage: dict[str, Any] = json.loads(text)["storage"]
     return storage
 
 
 @dataclass(frozen=True)
 class RunStamp:
-    """What every file of a run carries: the run's id and its identity as JSON."""
+    """The run's id and its identity as JSON, which every file of the run carries."""
+
+    # Text instead of `RunInfo`: workers write it into each file without encoding it again.
 
     run_id: str
     json: str
