@@ -112,11 +112,11 @@ def _workers() -> Iterator[Finding]:
 
     if found := probe.findings():
         yield Finding(
-            "note", "workers", f"They start about a second later: {'; '.join(found)}.",
+            "note", "workers", f"They start about half a second later: {'; '.join(found)}.",
             "An older or newer distributed may fit better; results are the same.",
         )  # fmt: skip
     elif not dask.config.get(fork_server.SWITCH, True):
-        text = f"They start about a second later: `{fork_server.SWITCH}` is false."
+        text = f"They start about half a second later: `{fork_server.SWITCH}` is false."
         yield Finding("note", "workers", text)
     else:
         yield Finding("ok", "workers", "This version of distributed allows their quick start.")
