@@ -118,7 +118,9 @@ nested = st.one_of(
     st.lists(texts, max_size=4),
     st.lists(scalars, max_size=4),
 )
-one = st.one_of(arrays, large, long_doubles, scalars.map(lambda v: [v, v]), nested.map(lambda v: [v]))
+one = st.one_of(
+    arrays, large, long_doubles, scalars.map(lambda v: [v, v]), nested.map(lambda v: [v])
+)
 several = st.lists(one, max_size=4).map(lambda parts: list(zip(*parts, strict=False)) or [()])
 named = st.tuples(one, one).map(lambda parts: [Pair(*pair) for pair in zip(*parts, strict=False)])
 # Values of several structures in one run: a pattern must not take another structure for its own.
