@@ -68,8 +68,8 @@ def write_container(
     new = MemoryFile(container_properties(block), dense=True)
     describe_container(new.root, about)
     fill(new.root)
-    # Members and attributes are many small pieces: in memory first, they reach a network file system
-    # in one write.
+    # Members and attributes are many small pieces: made in memory, they reach a network file
+    # system in one write.
     pieces = [b"\0" * block, new.image()]
     header = FileHeader(kind, about.stamp.run_id, range(len(about.table)), block)
     complete_header(header, pieces, ())

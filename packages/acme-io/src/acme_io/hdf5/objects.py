@@ -66,8 +66,8 @@ class Field(NamedTuple):
 
 def hdf5_type(dtype: np.dtype[Any], text: bool = False) -> h5t.TypeID:
     """Return the HDF5 type of a NumPy dtype; `text` marks fixed-length strings as UTF-8."""
-    # `logical` as h5py passes it for datasets of its own: dtypes that carry h5py's metadata, such as
-    # enumerations, keep it in the file.
+    # `logical` as h5py passes it for datasets of its own: dtypes that carry h5py's metadata, such
+    # as enumerations, keep it in the file.
     kind = h5t.py_create(dtype, logical=True)
     if text:
         kind = kind.copy()
@@ -143,7 +143,7 @@ def read_text(where: Any, name: str) -> str:
 
 
 def read_column(where: Any, name: str, dtype: str | None = None) -> Array:
-    """Read a numeric attribute, converted to `dtype` if given; raise `KeyError` if there is none."""
+    """Read a numeric attribute, as `dtype` if given; raise `KeyError` if there is none."""
     attribute = h5a.open(where, name.encode())
     column = np.empty(attribute.shape, dtype or attribute.dtype)
     if column.size:

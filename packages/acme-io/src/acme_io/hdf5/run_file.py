@@ -1,8 +1,8 @@
 """Write the HDF5 files of one run: payloads, batches, parts and containers.
 
 All have the same frame: a user block with the file header, the identity of the run in the root
-attribute `run`, and the records of the calls in `calls`, one line of JSON each. They differ in their
-datasets.
+attribute `run`, and the records of the calls in `calls`, one line of JSON each. They differ in
+their datasets.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -35,8 +35,8 @@ class StoredTable(CallTable):
     run_json: str
     """The run's identity."""
 
-    # Not `super().__init__`: the attributes of the base class must be absent for `__getattr__` to be
-    # called. The file is reopened for each read, as results may outlive `checked` by far.
+    # Not `super().__init__`: the attributes of the base class must be absent for `__getattr__` to
+    # be called. The file is reopened for each read, as results may outlive `checked` by far.
     def __init__(self, checked: CheckedFile) -> None:
         self._path, self._header = checked.path, checked.header
         self.status = checked_column(checked, "status", "<u1")

@@ -76,8 +76,8 @@ def call_to_json(
     failure : Failure, optional
         The reason, for a failed call.
     """
-    # Times are rounded to microseconds and 0.1 microseconds: records of similar length share a
-    # template (`acme_io.hdf5.run_file.padded`), and clocks are not more precise.
+    # Times are rounded, to 1 and 0.1 microseconds: records of similar length share a template
+    # (`acme_io.hdf5.run_file.padded`).
     facts: dict[str, object] = {
         "call": report.call,
         "status": STATUS_NAMES[status],

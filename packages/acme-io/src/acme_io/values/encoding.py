@@ -107,7 +107,8 @@ def decode(arrays: Sequence[Array | None], form: dict[str, Form]) -> Any:
 
 def _encode_one(value: object) -> tuple[list[Encoded], dict[str, Form]]:
     one = encode_value(value)
-    # The user guide reads a single number with `[0]`; a 0-d array that was returned stays one.
+    # The user guide shows a single number as `[18]`: one element, not a scalar dataset. A 0-d array
+    # that was returned stays one.
     if one.array is not None and one.array.ndim == 0 and _head(one.form) != "array":
         one.array = one.array.reshape(1)
     return [one], {"returned": "one", "values": [one.form]}
