@@ -273,7 +273,7 @@ class PartFile:
         while position < len(view):
             count = self._file.readinto(view[position:])  # type: ignore[attr-defined]
             if not count:
-                raise DamagedFileError(f"{self.path} was cut short while it was read.")
+                raise DamagedFileError(f"{self.path} was truncated while it was read.")
             position += count
 
     def __del__(self) -> None:
