@@ -23,8 +23,8 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 # The system subtracts the umask. `tempfile` would create files that only their owner can read.
 _MODE = 0o666
 
-# A random token per process and a counter per file: 48 random bits keep the processes of all machines
-# on a shared file system apart, which process ids do not.
+# A random token per process and a counter per file: 48 random bits keep the processes of all
+# machines on a shared file system apart, which process ids do not.
 _TOKEN = ""
 _TOKEN_PID = -1
 _COUNT = 0
@@ -105,8 +105,8 @@ def flush_folder(folder: Path) -> None:
 def start_writing(handle: int, start: int, stop: int) -> None:
     """Ask the system to start writing a range of a file to the disk, which shortens a later flush.
 
-    On Linux only. POSIX_FADV_DONTNEED says that the bytes are no longer needed in memory; the kernel
-    starts to write dirty pages before it can drop them, and does not wait for the disk.
+    On Linux only. POSIX_FADV_DONTNEED says that the bytes are no longer needed in memory; the
+    kernel starts to write dirty pages before it can drop them, and does not wait for the disk.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # it was only advice

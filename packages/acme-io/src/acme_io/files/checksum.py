@@ -32,8 +32,8 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 
-# A range takes up to 48 bytes in the header. Small datasets are checked when a file is opened; large
-# ones have a range of their own, so that opening a file does not read them all.
+# A range takes up to 48 bytes in the header. Small datasets are checked when a file is opened;
+# large ones have a range of their own, so that opening a file does not read them all.
 LARGE = 32 * 1024
 """Datasets of at least this many bytes have a range of their own in the header of a file."""
 
