@@ -21,10 +21,9 @@ from acme_io import layout
 from acme_io.files import atomic
 from acme_io.files.header import FileHeader, block_size, complete_header
 from acme_io.hdf5.objects import MemoryFile, container_properties, write_column, write_text
-from acme_io.records.call_record import failures_to_json
 from acme_io.records.call_table import CallTable
-from acme_io.records.json_line import dumps
 from acme_io.records.run_record import RunStamp
+from acme_io.records.serialization import dumps, failures_to_json
 
 __all__ = ["Description", "write_container"]
 

@@ -51,8 +51,8 @@ class RecordLines:
     def add(self, calls: Sequence[int], lines: Sequence[str]) -> None:
         """Add the records of some calls, in ASCII, replacing earlier ones of these calls."""
         text = "\n".join(lines)
-        # In ASCII (`acme_io.records.json_line`), characters are bytes. A replaced record
-        # stays in the file unused: calls are repeated rarely.
+        # Records are ASCII (`acme_io.records.serialization`), so characters are bytes. A replaced
+        # record stays in the file unused: calls are repeated rarely.
         lengths = np.fromiter(map(len, lines), "<u4", len(lines))
         starts = np.cumsum(lengths + np.uint32(1), dtype="<u8") - lengths - np.uint64(1)
         where = np.asarray(calls)

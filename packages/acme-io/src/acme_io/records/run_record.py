@@ -1,11 +1,10 @@
-"""The identity of a run: function, time, place and options."""
+"""The identity of a run: function, time, place and options; and the place of its files."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from acme_io.records.json_line import dumps
+__all__ = ["RunFiles", "RunInfo", "RunStamp"]
 
 
 @dataclass(frozen=True)
@@ -52,24 +51,6 @@ class RunInfo:
     shared: Mapping[str, object] = field(default_factory=dict)
 
 
-def run_to_json(run: RunInfo, storage: Mapping[str, object] | None = None) -> str:
-    """Return the identity of a run and the way its results are stored as one line of JSON."""
-    return dumps({**asdict(run), "storage": dict(storage or {})})
-
-
-def run_from_json(text: str) -> RunInfo:
-    """Parse the output of `run_to_json`; fields added by later versions are ignored."""
-    facts = json.loads(text)
-    known = RunInfo.__dataclass_fields__
-    return RunInfo(**{name: fact for name, fact in facts.items() if name in known})
-
-
-def storage_from_json(text: str) -> dict[str, Any]:
-    """Return the way results are stored from the output of `run_to_json`."""
-    storage: dict[str, Any] = json.loads(text)["storage"]
-    return storage
-
-
 @dataclass(frozen=True)
 class RunStamp:
     """The run's id and its identity as JSON, which every file of the run carries."""
@@ -78,3 +59,22 @@ class RunStamp:
 
     run_id: str
     json: str
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Names, folders and identity of the files of one run; travels to the workers.
+
+    Parameters
+    ----------
+    output_dir : pathlib.Path
+        The output directory.
+    name : str
+        The cleaned function name.
+    stamp : RunStamp
+        The run's id and description, which every file carries.
+    """
+
+    output_dir: Path
+    name: str
+    stamp: RunStamp
