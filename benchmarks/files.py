@@ -50,6 +50,8 @@ class Race:
     entries: tuple[Entry, ...]
     limits: tuple[Limit, ...]
     quick_calls: int
+    in_memory: bool = False
+    """Whether files are written to ``/dev/shm``, so that no disk is part of the figure."""
 
     def contenders(self, peer: Path, quick: bool) -> list[Contender]:
         """Return the contenders; `peer` is an interpreter with esi-acme."""
@@ -153,6 +155,28 @@ RACES = (
         quick_calls=16,
     ),
     Race(
+        name="big-in-memory",
+        title=f"64 arrays of {MB_PER_RESULT} MB, one file per call, in `/dev/shm`",
+        work="bandwidth",
+        calls=64,
+        rounds=5,
+        entries=(Entry("acme-on-disk", 64), Entry("h5py", 64)),
+        limits=(Limit("time / plain h5py", ratio("acme-on-disk", "h5py"), at_most=1.3),),
+        quick_calls=16,
+        in_memory=True,
+    ),
+    Race(
+        name="arrays-in-memory",
+        title="2 000 arrays of 80 kB, one file per call, in `/dev/shm`",
+        work="arrays",
+        calls=2_000,
+        rounds=5,
+        entries=(Entry("acme-on-disk", 2_000), Entry("h5py", 2_000)),
+        limits=(Limit("time / plain h5py", ratio("acme-on-disk", "h5py"), at_most=1.2),),
+        quick_calls=500,
+        in_memory=True,
+    ),
+    Race(
         name="read",
         title="reading 10 000 files (`stack`)",
         work="files",
@@ -219,7 +243,12 @@ def main() -> None:
         print(f"measuring {race.name} …", file=sys.stderr, flush=True)
         contenders = race.contenders(peer, chosen.quick)
         rounds = chosen.rounds or (1 if chosen.quick else race.rounds)
-        measured[race] = race.extrapolated(compete(contenders, rounds, timeout=170), contenders)
+        measured[race] = race.extrapolated(
+            compete(
+                contenders, rounds, timeout=170, parent=Path("/dev/shm") if race.in_memory else None
+            ),
+            contenders,
+        )
     print(f"Measured {today()} on {machine()}.\n")
     print(limits_table(measured))
     print("Seconds cover the whole workload; for esi-acme, extrapolated from fewer calls.\n")

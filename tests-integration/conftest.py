@@ -11,6 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
+
+# A slow example on a busy machine is no failure.
+settings.register_profile("any-speed", deadline=None)
+settings.load_profile("any-speed")
 
 # Tests run in parallel, so every dashboard takes any free port. dask reads this variable on import,
 # here and in processes started by tests.

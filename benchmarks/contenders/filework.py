@@ -74,6 +74,11 @@ def number(x: float) -> float:
     return x
 
 
+def middling(x: float) -> np.ndarray[Any, Any]:
+    """Return 80 kB."""
+    return np.full(10_000, x)
+
+
 def big(x: float) -> np.ndarray[Any, Any]:
     """Return 32 MB."""
     return np.full(BIG, x)
@@ -119,8 +124,13 @@ def bandwidth(pool: Pool, n: int) -> None:
         figure("worker_mb", max(after[pid] - before[pid] for pid in after) / MB)
 
 
+def arrays(pool: Pool, n: int) -> None:
+    """Write 80 kB per call."""
+    _clocked(pool, middling, n)
+
+
 WORKS: dict[str, Callable[[Any, int], None]] = {
-    work.__name__: work for work in (write, stacked, files, merged, bandwidth)
+    work.__name__: work for work in (write, stacked, files, merged, bandwidth, arrays)
 }
 
 # -- figures -----------------------------------------------------------------------------------

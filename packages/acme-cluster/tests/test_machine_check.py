@@ -19,7 +19,7 @@ def found(topic: str) -> list[Finding]:
 def test_a_machine_without_problems() -> None:
     findings = examine()
     assert {f.topic for f in findings} == {
-        "versions", "SLURM", "site", "folder", "dashboard", "TLS",
+        "versions", "workers", "SLURM", "site", "folder", "dashboard", "TLS",
     }  # fmt: skip
     others = [f for f in findings if f.topic != "versions"]
     assert [str(f) for f in others if f.level == "problem"] == []
@@ -39,6 +39,16 @@ def test_a_folder_that_cannot_be_written_is_a_problem() -> None:
 def test_disabled_features_are_notes() -> None:
     with dask.config.set({"acme.dashboard": False, "acme.local.tls": False}):
         assert [f.level for f in found("dashboard") + found("TLS")] == ["note", "note"]
+
+
+def test_workers_that_start_later_are_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [f.level for f in found("workers")] == ["ok"]
+    with dask.config.set({"acme.local.fork-server": False}):
+        assert [f.level for f in found("workers")] == ["note"]
+    monkeypatch.setattr("acme_cluster.internals.probe.findings", lambda: ["Nanny has no `x`"])
+    (finding,) = found("workers")
+    assert finding.level == "note"
+    assert "Nanny has no `x`" in finding.text
 
 
 def test_over_ssh_a_note_explains_the_dashboard(monkeypatch: pytest.MonkeyPatch) -> None:

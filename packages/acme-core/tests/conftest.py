@@ -4,6 +4,11 @@ import os
 
 import dask
 import pytest
+from hypothesis import settings
+
+# A slow example on a busy machine is no failure.
+settings.register_profile("any-speed", deadline=None)
+settings.load_profile("any-speed")
 
 
 @pytest.fixture(scope="session", autouse=True)

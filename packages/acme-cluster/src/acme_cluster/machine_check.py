@@ -69,6 +69,7 @@ def examine() -> list[Finding]:
     """
     checks: dict[str, Callable[[], Iterator[Finding]]] = {
         "versions": _versions,
+        "workers": _workers,
         "SLURM": _slurm,
         "site": _site,
         "folder": _folder,
@@ -102,6 +103,23 @@ def _versions() -> Iterator[Finding]:
             "problem", "versions", f"Not installed: {', '.join(missing)}.",
             "Reinstall acme-cluster with its dependencies.",
         )  # fmt: skip
+
+
+def _workers() -> Iterator[Finding]:
+    import dask
+
+    from acme_cluster.internals import fork_server, probe
+
+    if found := probe.findings():
+        yield Finding(
+            "note", "workers", f"They start about half a second later: {'; '.join(found)}.",
+            "An older or newer distributed may fit better; results are the same.",
+        )  # fmt: skip
+    elif not dask.config.get(fork_server.SWITCH, True):
+        text = f"They start about half a second later: `{fork_server.SWITCH}` is false."
+        yield Finding("note", "workers", text)
+    else:
+        yield Finding("ok", "workers", "This version of distributed allows their quick start.")
 
 
 def _slurm() -> Iterator[Finding]:

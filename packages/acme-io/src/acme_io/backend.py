@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from acme_io.cli import main
     from acme_io.layout import clean_name
-    from acme_io.records.call_record import CallReport, Failure
+    from acme_io.records.call_record import DONE, FAILED, MISSING, PICKLED, CallReport, Failure
     from acme_io.records.call_table import CallTable
     from acme_io.records.run_record import RunInfo
-    from acme_io.records.status import DONE, FAILED, MISSING, PICKLED
     from acme_io.records.summaries import describe
     from acme_io.runs.output_dir import check_output_dir
     from acme_io.runs.scan import finished_calls
@@ -67,10 +66,10 @@ WORKER_MODULES = tuple(
 
 # Module of each name, for imports on first use (PEP 562).
 _HOMES = {
-    "DONE": "records.status",
-    "FAILED": "records.status",
-    "MISSING": "records.status",
-    "PICKLED": "records.status",
+    "DONE": "records.call_record",
+    "FAILED": "records.call_record",
+    "MISSING": "records.call_record",
+    "PICKLED": "records.call_record",
     "BatchReceipt": "storage.sink",
     "CallReport": "records.call_record",
     "CallTable": "records.call_table",

@@ -147,15 +147,29 @@ def temporary_name(name: str, token: str) -> str:
     return f".{name}.{token}.tmp"
 
 
-def is_temporary(file_name: str, name: str) -> bool:
-    """Whether a file is a temporary file of the function `name`."""
+def is_temporary(file_name: str, name: str, folder: str) -> bool:
+    """Whether a file is a temporary file of the function `name`.
+
+    Parameters
+    ----------
+    file_name : str
+        Name of the file.
+    name : str
+        The cleaned function name.
+    folder : str
+        The folder of the file, relative to the output directory; empty for the directory itself.
+    """
     # The rest must be a name of ours too: other functions' names may begin with this one's.
     if not (file_name.startswith(f".{name}") and file_name.endswith(".tmp")):
         return False
     final = file_name[1:].rsplit(".", 2)[0]
     parsed = parse_payload_name(final)
-    own = (container_name(name), record_name(name))
-    return final in own or (parsed is not None and parsed.name == name)
+    if not folder and final in (container_name(name), record_name(name)):
+        return True
+    # In the output directory `f_1.h5` is the container of a function `f_1`, which may be running
+    # with a lock of its own. The payloads of `f` there are pickles; all others lie in folders.
+    payload = parsed is not None and parsed.name == name
+    return payload and (bool(folder) or (parsed is not None and parsed.kind == "pickle"))
 
 
 def relative(folder: str, file: str) -> str:

@@ -1,4 +1,4 @@
-"""Checksums depend on the order of the data: what moved is found as what changed is."""
+"""Checksums detect data that moved as well as data that changed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def duplicate_block(data: bytearray, block: int) -> None:
 
 
 def add_and_subtract(data: bytearray, word: int) -> None:
-    """Change two words of a block and leave their sum as it was."""
+    """Change two words of a block without changing their sum."""
     pair = np.frombuffer(bytes(data[word : word + 16]), "<u8").copy()
     pair += np.array([1, 2**64 - 1], "u8")
     data[word : word + 16] = pair.tobytes()
@@ -95,7 +95,7 @@ CHANGES = [
 
 
 def file_with(output_dir: Path, content: bytes) -> tuple[Path, int]:
-    """Find the one file that holds a result, and where the result begins in it."""
+    """Return the one file that holds a result, and the offset of the result in it."""
     found = [
         (path, at)
         for path in output_dir.rglob("*")
@@ -106,7 +106,7 @@ def file_with(output_dir: Path, content: bytes) -> tuple[Path, int]:
 
 
 def changed_is_found(folder: Path, change: Callable[[bytearray, int], None], seed: str) -> None:
-    """Change a result, see `verify` report it and readers refuse it, and put it back."""
+    """Check that `verify` reports a changed result and that readers refuse it; restore it."""
     path, start = file_with(folder, values(2).tobytes())
     whole = path.read_bytes()
     rng = random.Random(seed)
@@ -121,7 +121,7 @@ def changed_is_found(folder: Path, change: Callable[[bytearray, int], None], see
 
 
 def not_read(folder: Path, call: int) -> None:
-    """See that a damaged result raises, alone and among the others, and that those are read."""
+    """Check that a damaged result raises, alone and when stacked, and that others are read."""
     with acme_io.open_results(folder, allow_pickle=True) as results:
         with pytest.raises(AcmeIOError):
             _ = results[call].values
@@ -237,7 +237,7 @@ def test_pieces_give_the_checksum_of_the_whole(data: bytes, cut: int) -> None:
     assert checksum.checksum(data[cut:], checksum.checksum(data[:cut])) == zlib.crc32(data)
 
 
-def test_the_quick_library_and_the_plain_one_agree(monkeypatch) -> None:
+def test_zlib_ng_and_zlib_agree(monkeypatch) -> None:
     data = random.Random(0).randbytes(100_001)
     pieces = [data[:n] for n in (0, 1, 7, 64, 4096, 32_768, 100_001)]
     quick = [checksum.checksum(piece, 5) for piece in pieces]
@@ -271,13 +271,13 @@ def test_large_results_of_version_1_are_verified_by_its_own_checksum(
     path.write_bytes(damaged)
     assert verify(folder)
     damaged = bytearray(whole)
-    swap_words(damaged, start + 8)  # what version 1 could not see
+    swap_words(damaged, start + 8)  # version 1 cannot detect this
     path.write_bytes(damaged)
     assert verify(folder) == []
 
 
 @pytest.mark.parametrize("kind", ["parts", "batches"])
-def test_unfinished_runs_of_version_1_go_on_in_the_new_version(tmp_path: Path, tools, kind) -> None:
+def test_unfinished_runs_of_version_1_are_resumed_by_version_2(tmp_path: Path, tools, kind) -> None:
     from acme_io.backend import finished_calls
 
     folder = tmp_path / kind

@@ -1,4 +1,4 @@
-"""Pickle files: what plain pickle has no form for."""
+"""Pickle files: objects that plain pickle does not support."""
 
 import pickle
 from typing import Any
@@ -33,7 +33,7 @@ def facts(view: memoryview) -> tuple[Any, ...]:
 @pytest.mark.parametrize(
     "options", [StorageOptions(), StorageOptions(single_file=True), StorageOptions(pickle=True)]
 )
-def test_memoryviews_come_back_as_they_were(run, options: StorageOptions) -> None:
+def test_memoryviews_are_restored_exactly(run, options: StorageOptions) -> None:
     done = run(lambda call: {"view": VIEWS[call], 0: call}, len(VIEWS), options)
     with acme_io.open_results(done.output_dir, allow_pickle=True) as results:
         for call, view in zip(results, VIEWS, strict=True):

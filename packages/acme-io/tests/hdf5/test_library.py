@@ -3,6 +3,7 @@
 When one of these tests fails with a new version of h5py, `acme_io.hdf5` lists what depends on it.
 """
 
+import re
 from pathlib import Path
 
 import h5py
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from h5py import h5d, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
 
+import acme_io.hdf5
 from acme_io.hdf5.attributes import column_ranges, find_attribute
 from acme_io.hdf5.new_file import NewFile
 from acme_io.hdf5.objects import (
@@ -48,6 +50,13 @@ def opened(content: bytes, name: bytes) -> h5f.FileID:
     access.set_fapl_core(1 << 14, False)
     access.set_file_image(content)
     return h5f.open(name, h5f.ACC_RDONLY, access)
+
+
+def test_every_test_that_the_docstring_names_exists() -> None:
+    sources = "".join(path.read_text() for path in Path(__file__).parent.rglob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", acme_io.hdf5.__doc__ or "")
+    assert len(named) > 15
+    assert [name for name in named if f"def {name}(" not in sources] == []
 
 
 def test_a_user_block_belongs_to_whoever_writes_the_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Records of many calls: in the order of calls, wherever they wait, and not in memory."""
+"""Records of many calls are stored in the order of calls and kept out of memory."""
 
 import random
 import subprocess
@@ -14,6 +14,7 @@ import pytest
 import acme_io
 from acme_io import StorageOptions
 from acme_io.files import atomic as files
+from acme_io.files.checksum import LARGE
 from acme_io.hdf5.new_file import NewFile
 from acme_io.hdf5.objects import read_column, read_text
 from acme_io.hdf5.record_lines import RecordLines
@@ -23,7 +24,7 @@ SINGLE = StorageOptions(single_file=True)
 
 
 def filled(n_calls: int, length: int, folder: Path) -> tuple[RecordLines, list[str]]:
-    """Return records that came in a random order, some twice, some never; and as they should be."""
+    """Return records added in random order, some twice and some never, and the expected lines."""
     rng = random.Random(f"{n_calls} {length}")
     expected = [""] * n_calls
     lines = RecordLines(n_calls, folder)
@@ -50,7 +51,9 @@ def test_lines_are_written_where_the_library_made_room(
     new = NewFile(tmp_path / "f.h5", 512, dense=True)
     lines.declare(new.root)
     new.close_hdf5()
-    for offset, size, crc in lines.fill(new, 512):
+    ranges = lines.fill(new, 512)
+    assert len(ranges) == (len(text) >= LARGE)
+    for offset, size, crc in ranges:
         new.file.seek(offset)
         assert new.file.read(size).decode() == text
         assert crc == zlib.crc32(text.encode())
@@ -85,7 +88,7 @@ def test_cleared_lines_are_empty() -> None:
     lines.close()
 
 
-def test_records_do_not_pile_up_in_memory(tmp_path: Path) -> None:
+def test_records_are_not_kept_in_memory(tmp_path: Path) -> None:
     lines = RecordLines(100_000, tmp_path)
     tracemalloc.start()
     for start in range(0, 100_000, 500):
@@ -144,11 +147,11 @@ def test_a_call_takes_little_memory_on_the_client(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    # Bytes; the HDF5 library has 600 of them, and with an object per record it would be 2500.
+    # Bytes per call: the HDF5 library takes 600 of them; an object per record would make it 2500.
     assert float(done.stdout) < 1500
 
 
-def test_a_folder_is_gone_at_once_and_its_space_soon(tmp_path: Path) -> None:
+def test_a_folder_is_removed_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "parts"
     folder.mkdir()
     for number in range(100):
@@ -158,7 +161,7 @@ def test_a_folder_is_gone_at_once_and_its_space_soon(tmp_path: Path) -> None:
     files.remove_folder(folder)  # harmless
 
 
-def test_a_folder_goes_where_open_files_keep_their_names(tmp_path: Path, monkeypatch) -> None:
+def test_a_folder_is_removed_where_open_files_keep_their_names(tmp_path: Path, monkeypatch) -> None:
     folder = tmp_path / "parts"
     folder.mkdir()
     (folder / "1").write_bytes(b"x")

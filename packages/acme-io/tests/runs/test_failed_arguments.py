@@ -4,8 +4,8 @@ import json
 
 import acme_io
 from acme_io.backend import Failure, RunStore
-from acme_io.records.call_record import failures_from_json, failures_to_json
-from acme_io.records.status import FAILED
+from acme_io.records.call_record import FAILED
+from acme_io.records.serialization import failures_from_json, failures_to_json
 
 
 def test_container_keeps_arguments_of_failed_calls(tmp_path, tools):

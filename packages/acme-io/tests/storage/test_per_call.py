@@ -22,7 +22,7 @@ from acme_io.errors import (
     ResultsExistError,
     RunLockError,
 )
-from acme_io.layout import clean_name, parse_payload_name
+from acme_io.layout import clean_name, parse_payload_name, temporary_name
 from acme_io.records.call_table import CallTable
 from acme_io.runs.output_dir import check_output_dir
 from acme_io.runs.store import RunStore
@@ -323,6 +323,31 @@ def test_payload_names_are_parsed() -> None:
     assert parse_payload_name("f_0-99.part.h5") == ("f", range(100), "part.h5")
     for other in ("f.h5", "f_record.h5", ".f_1.h5.abc.tmp", "f_9-3.h5", "f_1.h5.bak"):
         assert parse_payload_name(other) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "removed"),
+    [
+        ("f.h5", True),
+        ("f_record.h5", True),
+        ("f_3.pickle", True),
+        ("f_payload/f_3.h5", True),
+        (".f_parts/f_0-9.part.h5", True),
+        ("f_1.h5", False),  # the container of a function f_1, which may be running
+        ("f_1_2.pickle", False),
+        ("g.h5", False),
+    ],
+)
+def test_a_run_removes_temporary_files_of_its_own_function_only(
+    tmp_path: Path, tools, file: str, removed: bool
+) -> None:
+    store = RunStore.create(tmp_path, "f", StorageOptions(), tools.new_run(2))
+    folder, _, name = file.rpartition("/")
+    left = tmp_path / folder / temporary_name(name, "0123456789ab1")
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"left by a killed run")
+    store.close()
+    assert left.exists() is not removed
 
 
 def test_copied_table_is_independent() -> None:

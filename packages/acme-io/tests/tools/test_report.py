@@ -12,8 +12,7 @@ import acme_io
 from acme_io import Slots, StorageOptions
 from acme_io.cli import main
 from acme_io.errors import ResultsExistError
-from acme_io.records.call_record import Failure
-from acme_io.records.status import DONE, FAILED
+from acme_io.records.call_record import DONE, FAILED, Failure
 from acme_io.runs.store import RunStore
 from acme_io.tools.charts import format_bytes, format_seconds, histogram, timeline
 

@@ -1,4 +1,4 @@
-"""Whatever goes in comes out equal, with its type and dtype."""
+"""Decoding restores every value exactly, with its type and dtype."""
 
 import collections
 import fractions
@@ -109,7 +109,7 @@ PICKLED = [
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_values_come_back_as_they_were_returned(run, tools, way: str) -> None:
+def test_values_are_read_as_they_were_returned(run, tools, way: str) -> None:
     values = STORED + PICKLED
     done = run(lambda call: values[call], len(values), WAYS[way], batch=7)
     assert not done.errors
@@ -141,7 +141,7 @@ def test_objects_of_other_libraries_are_pickled(run) -> None:
         assert results[0].values == table
 
 
-def test_what_plain_h5py_sees(run) -> None:
+def test_plain_h5py_reads_results(run) -> None:
     values = [18, "text", (1, np.ones((2, 3)), "b"), None, b"raw", np.datetime64("1970-01-02")]
     done = run(lambda call: values[call], len(values))
     with h5py.File(done.container, "r") as file:

@@ -53,7 +53,7 @@ def test_axes() -> None:
         ((np.inf, None, 2), np.ones((4, 2)), (4, 2)),
     ],
 )
-def test_what_fits(shape: tuple, value: object, expected: tuple[int, ...]) -> None:
+def test_a_value_of_a_fitting_shape(shape: tuple, value: object, expected: tuple[int, ...]) -> None:
     row = Slots(shape).fit(value)
     assert row.shape == expected
     assert row.dtype == np.float64
@@ -73,7 +73,7 @@ def test_what_fits(shape: tuple, value: object, expected: tuple[int, ...]) -> No
         ((None, np.inf), np.ones((2, 2))),
     ],
 )
-def test_what_does_not_fit_names_both_shapes(shape: tuple, value: object) -> None:
+def test_an_error_names_both_shapes(shape: tuple, value: object) -> None:
     with pytest.raises(ResultShapeError) as caught:
         Slots(shape).fit(value)
     assert str(shape) in str(caught.value)

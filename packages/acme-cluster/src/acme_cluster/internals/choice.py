@@ -43,7 +43,7 @@ def _warn(found: tuple[str, ...]) -> None:
     more = f" and {len(found) - 1} more differences" if len(found) > 1 else ""
     logger.warning(
         "<acme_cluster> WARNING: distributed %s is not one that the quick start of workers was "
-        "made for (%s%s). Workers start through distributed's own nannies, about a second later; "
+        "made for (%s%s). Workers start through distributed's own nannies, half a second later; "
         "results are the same. To silence this, set `%s: false` in dask's configuration.",
         version("distributed"),
         found[0],

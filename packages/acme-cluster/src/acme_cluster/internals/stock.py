@@ -1,8 +1,8 @@
 """Local workers by documented means alone: distributed's own scheduler, nannies and workers.
 
 The reference for everything else in this room, and its replacement where it is switched off or
-does not fit the installed distributed. Start-up takes about a second longer, each worker imports
-dask for itself, and a killed client leaves a folder in the system's temp folder behind.
+does not fit the installed distributed. Start-up takes about half a second longer, each worker
+imports dask for itself, and a killed client leaves a folder in the system's temp folder behind.
 """
 
 from __future__ import annotations

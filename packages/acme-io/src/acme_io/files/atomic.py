@@ -1,6 +1,6 @@
-"""Files that are whole or not there: temporary names, renames, flushes to the disk.
+"""Files that are either complete or absent: temporary names, renames, flushes to the disk.
 
-Nothing here knows HDF5. All functions work on Linux, macOS and Windows.
+All functions work on Linux, macOS and Windows.
 """
 
 import contextlib
@@ -17,9 +17,14 @@ from acme_io.layout import temporary_name
 
 __all__ = ["flush_folder", "remove", "remove_folder", "temporary_path", "write_whole"]
 
+# O_EXCL: fail instead of writing into a file of another process. O_BINARY exists on Windows only,
+# where descriptors would otherwise translate line breaks.
 _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-_MODE = 0o666  # less the umask, which the system takes off
+# The system subtracts the umask. `tempfile` would create files that only their owner can read.
+_MODE = 0o666
 
+# A random token per process and a counter per file: 48 random bits keep the processes of all
+# machines on a shared file system apart, which process ids do not.
 _TOKEN = ""
 _TOKEN_PID = -1
 _COUNT = 0
@@ -29,9 +34,11 @@ AnyPath = str | os.PathLike[str]
 
 
 def temporary_path(path: AnyPath) -> str:
-    """Return a path in the same folder under which to write the file; no process shares it."""
+    """Return an unused path in the folder of `path`, under which to write the file first."""
+    # The same folder, because a rename is atomic only within one file system.
     global _TOKEN, _TOKEN_PID, _COUNT
-    if os.getpid() != _TOKEN_PID:  # the first time, and after a fork
+    # At the first call, and in a forked process, which inherits the token of its parent.
+    if os.getpid() != _TOKEN_PID:
         _TOKEN, _TOKEN_PID = secrets.token_hex(6), os.getpid()
     _COUNT += 1
     folder, name = os.path.split(path)
@@ -39,21 +46,21 @@ def temporary_path(path: AnyPath) -> str:
 
 
 def write_whole(path: AnyPath, pieces: Sequence[Any], *, flush: bool = False) -> None:
-    """Write a file from pieces of bytes; under its own name it is whole or not there.
+    """Write a file from pieces of bytes; under its final name it is complete or absent.
 
     Parameters
     ----------
     path : path_like
-        The final name. A file that has it is replaced.
+        The final name; an existing file is replaced.
     pieces : sequence of buffer
         The content.
     flush : bool
-        Wait until the data is on the disk before the file gets its name.
+        Whether to wait until the data is on the disk before the file gets its final name.
 
     Raises
     ------
     OSError
-        As the operating system says; no temporary file stays behind.
+        The operating system's own error; the temporary file is removed.
     """
     temporary = temporary_path(path)
     handle = os.open(temporary, _FLAGS, _MODE)
@@ -63,23 +70,28 @@ def write_whole(path: AnyPath, pieces: Sequence[Any], *, flush: bool = False) ->
             if flush:
                 os.fsync(handle)
         finally:
+            # Some network file systems report a full disk or quota only here.
             os.close(handle)
+        # Unlike `os.rename`, this replaces an existing file on Windows too.
         os.replace(temporary, path)
+    # Ctrl-C included. A killed process leaves its temporary file; those are never read as results.
     except BaseException:
         remove(temporary)
         raise
 
 
 def _write_all(handle: int, pieces: Sequence[Any]) -> None:
-    """Write every byte; `os.write` may write less than it is given (2 GB at most on Linux)."""
+    """Write every byte; `os.write` may write only a part."""
     for piece in pieces:
         view = memoryview(piece).cast("B")
+        # 1 GiB at a time: Linux writes at most 2 GiB per call, macOS refuses more than that.
         while len(view):
             view = view[os.write(handle, view[: 1 << 30]) :]
 
 
 def flush_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system can."""
+    """Wait until the names in a folder are on the disk, where the system supports it."""
+    # `fsync` of a file does not cover its directory entry (fsync(2)). Windows cannot open folders.
     if os.name != "posix":
         return
     with contextlib.suppress(OSError):  # some network file systems refuse it
@@ -91,11 +103,10 @@ def flush_folder(folder: Path) -> None:
 
 
 def start_writing(handle: int, start: int, stop: int) -> None:
-    """Have the system begin to put bytes of a file on the disk, so that a flush takes less.
+    """Ask the system to start writing a range of a file to the disk, which shortens a later flush.
 
-    Only Linux can be asked: what it is told is that the bytes are not needed in memory any more,
-    and as it has to write them before it can forget them, it begins with that, and waits for
-    nothing.
+    On Linux only. POSIX_FADV_DONTNEED says that the bytes are no longer needed in memory; the
+    kernel starts to write dirty pages before it can drop them, and does not wait for the disk.
     """
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # it was only advice
@@ -109,33 +120,40 @@ def remove(path: AnyPath) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder of ours with everything in it, if it is there.
+    """Remove a folder with everything in it, if it exists.
 
-    Where names can go while files are open, this does not wait until the system has freed the
-    space of large files, which takes as long as writing some of them.
+    On POSIX systems this does not wait until the space of large files is freed, which takes as long
+    as writing some of them.
     """
+    # Unlinking an open file removes its name at once and its data with the last `close`, which a
+    # thread does in the background.
     handles = _opened(path) if os.name == "posix" else []
     shutil.rmtree(path, ignore_errors=True)
     if not handles:
         return
-    if path.exists():  # network file systems keep the names of open files
+    # NFS renames an open file to `.nfs…` instead of removing it, so the folder is not empty.
+    if path.exists():
         _close(handles)
         shutil.rmtree(path, ignore_errors=True)
         return
     try:
+        # Not a daemon: the interpreter waits for it at exit instead of killing it.
         threading.Thread(target=_close, args=(handles,), name="acme-io space").start()
-    except RuntimeError:  # the interpreter is about to end
+    except RuntimeError:  # no thread can be started while the interpreter shuts down
         _close(handles)
 
 
-_MOST_OPEN = 64
+# Files kept open by `remove_folder`. Far below the usual limit of 1024 per process, and enough for
+# the parts of a run, one per batch or worker; further ones are removed as usual.
+_MAX_OPEN = 64
 
 
 def _opened(folder: Path) -> list[int]:
     handles: list[int] = []
-    with contextlib.suppress(OSError):  # too many are open: the others are removed as usual
+    # Too many open files, or a file that went away: the others are removed as usual.
+    with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
-            if len(handles) < _MOST_OPEN and entry.is_file(follow_symlinks=False):
+            if len(handles) < _MAX_OPEN and entry.is_file(follow_symlinks=False):
                 handles.append(os.open(entry.path, os.O_RDONLY))
     return handles
 

@@ -1,9 +1,9 @@
-"""Checksums of data in files: CRC-32, and the weaker sum that files of format version 1 carry.
+"""Checksums of data in files: CRC-32, and the weaker sum of format version 1.
 
-CRC-32 (the polynomial of IEEE 802.3, as `zlib.crc32` computes it) finds every change within 32
-consecutive bits, and misses any other change, a swap of two numbers included, with a probability
-of 2**-32. Python's own zlib does 1 to 2 GB/s; the optional library zlib-ng computes the same
-numbers at the speed of memory (15 to 20 GB/s where the processor multiplies without carries).
+CRC-32 (the polynomial of IEEE 802.3, as in `zlib.crc32`) detects every change within 32 consecutive
+bits. It misses any other change, such as a swap of two numbers, with a probability of 2**-32.
+Python's own zlib reaches 1 to 2 GB/s; the optional library zlib-ng computes the same numbers at the
+speed of memory (15 to 20 GB/s on processors with carry-less multiplication).
 """
 
 import io
@@ -15,7 +15,7 @@ import numpy as np
 
 try:
     from zlib_ng.zlib_ng import crc32
-except ImportError:  # an optional extra: the numbers are the same
+except ImportError:  # zlib-ng is an optional extra
     from zlib import crc32
 
 __all__ = [
@@ -32,12 +32,17 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 
+# A range takes up to 48 bytes in the header. Small datasets are checked when a file is opened;
+# large ones have a range of their own, so that opening a file does not read them all.
 LARGE = 32 * 1024
 """Datasets of at least this many bytes have a range of their own in the header of a file."""
 
-_FIRST_CRC_VERSION = 2  # of the file format; before, large ranges were summed by block
-_BLOCK = 4096  # bytes
-_AT_ONCE = 1 << 19  # bytes that are read and summed while they are in the processor's cache
+# Version of the file format; before it, large ranges were summed by block.
+_FIRST_CRC_VERSION = 2
+# Bytes per block of version 1; part of the file format.
+_BLOCK = 4096
+# Bytes read and then summed while they are still in the processor's cache.
+_AT_ONCE = 1 << 19
 
 
 def checksum(data: Any, start: int = 0) -> int:
@@ -48,7 +53,7 @@ def checksum(data: Any, start: int = 0) -> int:
     data : buffer
         The bytes.
     start : int
-        Checksum of what comes before, to chain several buffers.
+        Checksum of the bytes before these, to chain several buffers.
     """
     return int(crc32(data, start))
 
@@ -56,17 +61,18 @@ def checksum(data: Any, start: int = 0) -> int:
 class BlockSums:
     """The checksum of large data in files of format version 1.
 
-    Little-endian 64-bit words are added modulo 2**64 within each block of 4096 bytes; the CRC-32
-    goes over these sums and the bytes after the last whole block. It misses words that changed
-    places within a block, which is why version 2 does without it.
+    Little-endian 64-bit words are added modulo 2**64 within each block of 4096 bytes; the result is
+    the CRC-32 of these sums and of the bytes after the last whole block. It misses words that
+    changed places within a block, so version 2 replaced it.
     """
 
     def __init__(self) -> None:
         self._crc, self._left = 0, b""
 
     def update(self, data: Any) -> None:
-        """Take the next piece."""
+        """Add the next piece."""
         view = memoryview(data).cast("B")
+        # Pieces may end within a block: complete the one left over first.
         if self._left:
             missing = _BLOCK - len(self._left)
             self._left += bytes(view[:missing])
@@ -84,15 +90,16 @@ class BlockSums:
             self._crc = zlib.crc32(words.sum(axis=1, dtype="<u8").tobytes(), self._crc)
 
     def value(self) -> int:
-        """Return the checksum of everything so far."""
+        """Return the checksum of all pieces so far."""
         return zlib.crc32(self._left, self._crc)
 
 
 def range_checksum(file: Any, offset: int, length: int, version: int) -> int:
-    """Return the checksum of a range of a file, as files of this format version carry it.
+    """Return the checksum of a range of a file by the rules of a format version.
 
-    It is -1, which no checksum is, where the file ends before the range does.
+    The result is -1, which equals no checksum, if the file ends before the range.
     """
+    # In version 1 too, shorter ranges have a plain CRC-32.
     sums = BlockSums() if version < _FIRST_CRC_VERSION and length >= LARGE else None
     crc, left = 0, length
     file.seek(offset)
@@ -109,23 +116,23 @@ def range_checksum(file: Any, offset: int, length: int, version: int) -> int:
 
 
 def checksum_of_version(data: Any, version: int) -> int:
-    """Return the checksum of bytes in memory, as files of this format version carry it."""
+    """Return the checksum of bytes in memory by the rules of a format version."""
     return range_checksum(io.BytesIO(data), 0, len(data), version)
 
 
 def has_checksum(array: Array, known: int, version: int) -> bool:
-    """Whether a large array has the checksum that files of this format version carry."""
+    """Whether a large array has a given checksum by the rules of a format version."""
     own = _block_sums(array) if version < _FIRST_CRC_VERSION else checksum(as_bytes(array))
     return own == known
 
 
 def data_checksum(arrays: Sequence[Array | None]) -> int:
-    """Return the checksum of a call's data, whichever file it lies in."""
+    """Return the checksum of a call's data, which does not depend on the file that holds it."""
     return combined([0 if array is None else checksum(as_bytes(array)) for array in arrays])
 
 
 def combined(checksums: Sequence[int]) -> int:
-    """Combine the checksums of a call's datasets: one stands for itself, else the CRC-32 of all."""
+    """Return the checksum of one dataset as it is, the CRC-32 of the checksums of several."""
     if len(checksums) == 1:
         return checksums[0]
     return zlib.crc32(b"".join(one.to_bytes(4, "little") for one in checksums))
@@ -134,12 +141,13 @@ def combined(checksums: Sequence[int]) -> int:
 def fits(known: int, arrays: Sequence[Array | None]) -> bool:
     """Whether a call's data has the checksum on record.
 
-    Runs that began under format version 1 may have calls on record with its block sums, in a
-    container of version 2. Accepting either weakens neither: data that was recorded with its
-    CRC-32 and then changed has no reason to have block sums equal to that CRC-32.
+    Runs that began under format version 1 may have recorded block sums in a container of version 2,
+    so either is accepted. Neither becomes weaker: the block sums of damaged data equal the recorded
+    CRC-32 by chance only.
     """
     if data_checksum(arrays) == known:
         return True
+    # Without large data both versions have the same checksum.
     if not any(array is not None and array.nbytes >= LARGE for array in arrays):
         return False
     return combined([_block_sums(array) for array in arrays]) == known
@@ -156,6 +164,7 @@ def _block_sums(array: Array | None) -> int:
 
 
 def as_bytes(array: Array) -> memoryview:
-    """View an array's elements as bytes in C order, copied only if they are not in that order."""
+    """View an array's elements as bytes in C order; copies only arrays in another order."""
+    # Through uint8: `memoryview.cast` refuses formats such as dates, and shapes with a zero.
     plain = np.ascontiguousarray(array)
     return plain.reshape(-1).view(np.uint8).data

@@ -1,13 +1,13 @@
-"""The header: the first bytes of every HDF5 file, which say what it is and whether it is whole.
+"""The header: the first bytes of every HDF5 file, which tell its kind and whether it is intact.
 
-HDF5 leaves a *user block* at the start of a file to whoever writes it. Ours holds one line::
+HDF5 leaves a *user block* at the start of a file to applications. Ours holds one line::
 
     ACME-IO 2 5d41402a {"kind":"payload","run":"…","calls":[3,3],"block":512,"size":2568,"rest":…}
 
 The number after the format version is the CRC-32 of the JSON text, `size` the size of the file,
 `data` the ranges of large datasets as `[offset, length, CRC-32]`, and `rest` the CRC-32 of all
-bytes after the user block that are in none of these ranges. A file is checked before HDF5 sees it:
-the library was not made for damaged files, and a damaged one can take the interpreter down.
+bytes after the user block outside these ranges. A file is checked before HDF5 opens it, because a
+damaged file can crash the library and with it the interpreter.
 """
 
 import json
@@ -25,16 +25,21 @@ __all__ = ["FileHeader", "block_size", "read_header"]
 FORMAT_VERSION = 2
 """Version of the file format; the rule for changing it stands on the file-format page."""
 
+# Readable text, so that a pager shows which program wrote the file.
 MAGIC = b"ACME-IO "
 SMALLEST_BLOCK = 512
-"""Bytes; HDF5 wants a power of two of at least this."""
+"""Bytes; HDF5 requires user blocks to be a power of two of at least this size."""
 
-_WITHOUT_RANGES = 240  # bytes of a header at most, but for run and ranges
-_PER_RANGE = 48  # three numbers of up to 14 digits, brackets and commas
+# Upper bound in bytes for a header without the run's id and ranges: version, checksum, keys, and
+# numbers of up to 14 digits.
+_WITHOUT_RANGES = 240
+# Upper bound in bytes for one range: three numbers of up to 14 digits, brackets and commas.
+_PER_RANGE = 48
 
 
 def block_size(n_ranges: int, run: str) -> int:
-    """Return the size of a user block whose header lists `n_ranges` large datasets, in bytes."""
+    """Return the size in bytes of a user block whose header lists `n_ranges` large datasets."""
+    # Decided before anything is written: HDF5 places all its data after the user block.
     without = _WITHOUT_RANGES + len(json.dumps(run))
     needed, size = without + _PER_RANGE * n_ranges, SMALLEST_BLOCK
     while size < needed:
@@ -44,7 +49,7 @@ def block_size(n_ranges: int, run: str) -> int:
 
 @dataclass
 class FileHeader:
-    """What the header of a file says.
+    """The content of a file's header.
 
     Attributes
     ----------
@@ -59,9 +64,9 @@ class FileHeader:
     size : int
         Size of the file in bytes.
     rest : int
-        CRC-32 of all bytes after the user block outside of the ranges in `data`.
+        CRC-32 of all bytes after the user block outside the ranges in `data`.
     data : list of (int, int, int)
-        Offset, length and checksum of each large dataset, by offset.
+        Offset, length and checksum of each large dataset, sorted by offset.
     version : int
         Version of the file format.
     """
@@ -76,7 +81,8 @@ class FileHeader:
     version: int = FORMAT_VERSION
 
     def line(self) -> bytes:
-        """Write the header as its line of text, without padding."""
+        """Return the header as a line of text, without padding."""
+        # A range without calls becomes (0, -1): `range(0, -1 + 1)` is empty again.
         first, last = (self.calls[0], self.calls[-1]) if len(self.calls) else (0, -1)
         text = json.dumps(
             {
@@ -93,32 +99,35 @@ class FileHeader:
         return b"%s%d %08x %s\n" % (MAGIC, self.version, zlib.crc32(text), text)
 
     def written(self) -> bytes:
-        """Write the whole user block."""
+        """Return the whole user block."""
         return self.line().ljust(self.block, b"\0")
 
     @property
     def checksum(self) -> int:
-        """One number for the whole file: `rest` and the checksums of all ranges."""
+        """Checksum of the whole file, 64 bits: `rest`, and the CRC-32 of all ranges below it."""
+        # Over Python's text of the ranges: this number is in containers, part of the file format.
         ranges = zlib.crc32(repr(list(self.data)).encode()) if self.data else 0
         return self.rest << 32 | ranges
 
     @classmethod
     def parse(cls, line: bytes, path: Path) -> "FileHeader":
-        """Read a seal's line.
+        """Parse the line of a header.
 
         Raises
         ------
         UnknownFileError
-            There is no header, or one of a later format version.
+            If there is no header, or one of a later format version.
         DamagedFileError
-            The header itself has changed.
+            If the header itself has changed.
         """
         if not line.startswith(MAGIC):
-            raise UnknownFileError(f"{path} was not written by acme-io: it has no header of it.")
+            raise UnknownFileError(
+                f"{path} was not written by acme-io: it does not begin with {MAGIC.decode()!r}."
+            )
         try:
             version, crc, text = line[len(MAGIC) :].rstrip(b"\n").split(b" ", 2)
             if int(crc, 16) != zlib.crc32(text):
-                raise ValueError("the seal's checksum does not match")
+                raise ValueError("its checksum does not match")
             facts = json.loads(text)
             first, last = facts["calls"]
             header = cls(
@@ -136,6 +145,7 @@ class FileHeader:
                 f"{path} is damaged: its header cannot be read ({error}). Restore the file from a "
                 "copy, or run the call again."
             ) from error
+        # After the checksum: a damaged version number must not ask for an update of acme-io.
         if header.version > FORMAT_VERSION:
             raise UnknownFileError(
                 f"{path} has format version {header.version}; this acme-io reads versions up to "
@@ -154,14 +164,15 @@ def complete_header(
     header : FileHeader
         The header to complete.
     pieces : sequence of buffer
-        The file's bytes in order; the first one is the user block.
+        The bytes of the file in order; the first piece is the user block.
     ranges : iterable of (int, int)
-        Offset and length of each large dataset, by offset; each is exactly one of the pieces.
+        Offset and length of each large dataset, by offset; each is exactly one piece.
     """
     lengths = dict(ranges)
     position, rest, data = 0, 0, []
     for number, piece in enumerate(pieces):
         size = memoryview(piece).nbytes
+        # Piece 0, the user block, is left out: it will hold these checksums.
         if lengths.get(position) == size and size:
             data.append((position, size, checksum(piece)))
         elif number:
@@ -180,11 +191,11 @@ def write_header(
     header : FileHeader
         The header to complete.
     file : binary file
-        Open for reading and writing; everything but the user block is there.
+        Open for reading and writing; complete but for the user block.
     ranges : sequence of (int, int, int)
         Offset, length and checksum of each large dataset.
     """
-    # Ranges that find no place in the user block simply count as part of the rest.
+    # The largest ranges go into the header; those that do not fit count as part of the rest.
     room = (header.block - _WITHOUT_RANGES - len(json.dumps(header.run))) // _PER_RANGE
     largest = sorted(ranges, key=lambda found: found[1])[max(len(ranges) - room, 0) :]
     header.data = sorted(largest)
@@ -202,39 +213,41 @@ def read_header(path: Path, *, check: str = "structure") -> FileHeader:
     path : pathlib.Path
         The file.
     check : str
-        `"size"` compares the file's size, `"structure"` also all bytes outside of large datasets,
+        `"size"` compares the size of the file, `"structure"` also all bytes outside large datasets,
         `"all"` every byte.
 
     Raises
     ------
     OSError
-        The file cannot be read (`FileNotFoundError` and its like are the system's own).
+        If the file cannot be read (`FileNotFoundError` if it does not exist).
     UnknownFileError
-        acme-io did not write it.
+        If acme-io did not write it.
     DamagedFileError
-        It is cut short or has changed since it was written.
+        If it is truncated or has changed since it was written.
     """
     with open(path, "rb", buffering=0) as file:
         return check_open_file(file, path, check)
 
 
 def check_open_file(file: Any, path: Path, check: str) -> FileHeader:
-    """Do the work of `read_header` on a file that is open."""
+    """Read and check the header of an open file, positioned at its start; see `read_header`."""
+    # The block's size stands in the line itself: read on, doubling, until the line is complete.
     head = file.read(SMALLEST_BLOCK)
     while head.startswith(MAGIC) and b"\n" not in head:
         more = file.read(len(head))
         if not more:
-            raise _damaged(path, "it ends within its seal")
+            raise damaged(path, "it ends within its header")
         head += more
     header = FileHeader.parse(head[: head.find(b"\n") + 1], path)
     head += file.read(max(header.block - len(head), 0))
     size = file.seek(0, 2)
     if size != header.size:
-        raise _damaged(path, f"it has {size} bytes instead of {header.size}")
+        raise damaged(path, f"it has {size} bytes instead of {header.size}")
+    # The padding is covered by no checksum, so it must be zero.
     if head[head.find(b"\n") + 1 : header.block].strip(b"\0"):
-        raise _damaged(path, "its first bytes have changed")
+        raise damaged(path, "its first bytes have changed")
     if check != "size" and _rest(file, header.block, header.data, size) != header.rest:
-        raise _damaged(path, "its content has changed since it was written")
+        raise damaged(path, "its content has changed since it was written")
     if check == "all":
         check_ranges(file, path, header, header.data)
     return header
@@ -248,25 +261,29 @@ def check_ranges(
     Raises
     ------
     DamagedFileError
-        One of them has changed since it was written.
+        If one of them has changed since it was written.
     """
     for offset, length, known in ranges:
         if range_checksum(file, offset, length, header.version) != known:
-            raise _damaged(path, f"the {length} bytes of data at byte {offset} have changed")
+            raise damaged(path, f"the {length} bytes of data at byte {offset} have changed")
 
 
-def _damaged(path: Path, reason: str) -> DamagedFileError:
+def damaged(path: Path, reason: str) -> DamagedFileError:
+    """Return the error for a damaged file, with its path, the reason and what to do."""
     return DamagedFileError(
         f"{path} is damaged: {reason}. Restore the file from a copy, or run the call again."
     )
 
 
 def _rest(file: Any, block: int, ranges: Sequence[tuple[int, int, int]], size: int) -> int:
+    """Return the CRC-32 of all bytes after the user block outside `ranges`, -1 at a short file."""
     crc, position = 0, block
+    # A last, empty range at the end of the file covers what follows the others.
     for offset, length in [*((o, n) for o, n, _ in ranges), (size, 0)]:
         file.seek(position)
         left = offset - position
         while left > 0:
+            # 1 MiB at a time: the rest may be large where many small datasets share a file.
             piece = file.read(min(left, 1 << 20))
             if not piece:
                 return -1

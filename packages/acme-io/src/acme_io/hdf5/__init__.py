@@ -5,6 +5,9 @@ before HDF5 sees them, the frame that all files of a run share, and containers. 
 `templates` makes and reads small files without the library. May import `files`, `values` and
 `records`.
 
+Other rooms of acme-io use HDF5 through functions of this one: `objects` for single objects, `slabs`
+for parts of datasets and virtual datasets, `many_datasets` for thousands of datasets in one file.
+
 This room relies on behaviour of HDF5 and h5py beyond the high-level interface of h5py. No private
 attribute of h5py is used. Each item is followed by the test that fails when the behaviour changes,
 in `tests/hdf5/test_library.py` unless another file is named:

@@ -21,10 +21,9 @@ from acme_io import layout
 from acme_io.files import atomic
 from acme_io.files.header import FileHeader, block_size, complete_header
 from acme_io.hdf5.objects import MemoryFile, container_properties, write_column, write_text
-from acme_io.records.call_record import failures_to_json
 from acme_io.records.call_table import CallTable
-from acme_io.records.json_line import dumps
 from acme_io.records.run_record import RunStamp
+from acme_io.records.serialization import dumps, failures_to_json
 
 __all__ = ["Description", "write_container"]
 
@@ -68,8 +67,8 @@ def write_container(
     new = MemoryFile(container_properties(block), dense=True)
     describe_container(new.root, about)
     fill(new.root)
-    # Members and attributes are many small pieces: in memory first, they reach a network file system
-    # in one write.
+    # Members and attributes are many small pieces: made in memory, they reach a network file
+    # system in one write.
     pieces = [b"\0" * block, new.image()]
     header = FileHeader(kind, about.stamp.run_id, range(len(about.table)), block)
     complete_header(header, pieces, ())

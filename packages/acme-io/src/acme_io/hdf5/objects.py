@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
-from h5py import h5a, h5d, h5f, h5fd, h5g, h5p, h5s, h5t
+from h5py import h5a, h5d, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
 
 from acme_io.values.encoding import Encoded
 
@@ -22,6 +22,17 @@ __all__ = [
     "MemoryFile",
     "access_properties",
     "add_dataset",
+    "allocated_offset",
+    "copy_member",
+    "create_group",
+    "data_offset",
+    "has_attribute",
+    "has_member",
+    "is_utf8",
+    "member_names",
+    "open_dataset",
+    "open_group",
+    "plain_offset",
     "read_array",
     "read_column",
     "read_text",
@@ -66,8 +77,8 @@ class Field(NamedTuple):
 
 def hdf5_type(dtype: np.dtype[Any], text: bool = False) -> h5t.TypeID:
     """Return the HDF5 type of a NumPy dtype; `text` marks fixed-length strings as UTF-8."""
-    # `logical` as h5py passes it for datasets of its own: dtypes that carry h5py's metadata, such as
-    # enumerations, keep it in the file.
+    # `logical` as h5py passes it for datasets of its own: dtypes that carry h5py's metadata, such
+    # as enumerations, keep it in the file.
     kind = h5t.py_create(dtype, logical=True)
     if text:
         kind = kind.copy()
@@ -143,7 +154,7 @@ def read_text(where: Any, name: str) -> str:
 
 
 def read_column(where: Any, name: str, dtype: str | None = None) -> Array:
-    """Read a numeric attribute, converted to `dtype` if given; raise `KeyError` if there is none."""
+    """Read a numeric attribute, converted to `dtype` if given; raise `KeyError` without one."""
     attribute = h5a.open(where, name.encode())
     column = np.empty(attribute.shape, dtype or attribute.dtype)
     if column.size:
@@ -154,6 +165,75 @@ def read_column(where: Any, name: str, dtype: str | None = None) -> Array:
 def path_bytes(path: str | Path) -> bytes:
     """Encode a path for the HDF5 library: UTF-8 on Windows, the system's bytes elsewhere."""
     return os.fspath(path).encode("utf-8") if os.name == "nt" else os.fsencode(path)
+
+
+def has_attribute(where: Any, name: str) -> bool:
+    """Whether a group has an attribute."""
+    return bool(h5a.exists(where, name.encode()))
+
+
+def has_member(group: Any, name: str) -> bool:
+    """Whether a group has a member of this name."""
+    return bool(group.links.exists(name.encode()))
+
+
+def open_dataset(where: Any, path: str) -> h5d.DatasetID:
+    """Open a dataset; raise `KeyError` if there is none."""
+    return h5d.open(where, path.encode())
+
+
+def open_group(where: Any, path: str) -> h5g.GroupID:
+    """Open a group; raise `KeyError` if there is none."""
+    return h5g.open(where, path.encode())
+
+
+def create_group(where: Any, path: str) -> h5g.GroupID:
+    """Create a group."""
+    return h5g.create(where, path.encode())
+
+
+def member_names(group: h5g.GroupID) -> list[str]:
+    """Return the names of a group's members, in the order of the library."""
+    return [group.get_objname_by_idx(at).decode() for at in range(group.get_num_objs())]
+
+
+def copy_member(source: Any, target: Any, name: str) -> None:
+    """Copy a member with its contents into a group of another file."""
+    # HDF5 copies dtypes, character sets and null spaces exactly, without a round trip through
+    # NumPy.
+    h5o.copy(source, name.encode(), target, name.encode())
+
+
+def data_offset(dataset: h5d.DatasetID) -> int | None:
+    """Return the offset of a dataset's bytes in its file; None if they have no block of their own.
+
+    These are empty datasets, small ones in their object header, chunked and virtual ones.
+    """
+    offset = dataset.get_offset()
+    return None if offset is None else int(offset)
+
+
+def allocated_offset(dataset: h5d.DatasetID) -> int:
+    """Return the offset of a dataset whose space was allocated when it was created."""
+    offset = data_offset(dataset)
+    if offset is None:
+        # The caller writes there directly: an error is better than bytes in the wrong place.
+        raise RuntimeError("HDF5 has not allocated the data of a new dataset.")
+    return offset
+
+
+def plain_offset(dataset: h5d.DatasetID) -> int | None:
+    """Return the offset of data with the bytes of a little-endian array in memory, else None."""
+    kind = dataset.get_type()
+    # Enumerations (h5py's bool), compounds (complex) and strings need a conversion.
+    number = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID))
+    return data_offset(dataset) if number and kind.get_order() == h5t.ORDER_LE else None
+
+
+def is_utf8(dataset: h5d.DatasetID) -> bool:
+    """Whether a dataset holds UTF-8 strings; NumPy has one dtype for these and bytes."""
+    kind = dataset.get_type()
+    return isinstance(kind, h5t.TypeStringID) and kind.get_cset() == h5t.CSET_UTF8
 
 
 def read_array(dataset: h5d.DatasetID) -> Array | None:
@@ -175,7 +255,7 @@ def read_array(dataset: h5d.DatasetID) -> Array | None:
 def add_dataset(where: Any, field: Field, *, early: bool = True) -> h5d.DatasetID:
     """Create a contiguous dataset without data, and the groups on its path.
 
-    With `early`, its space in the file is allocated at once, and `get_offset` says where.
+    With `early`, its space in the file is allocated at once (`allocated_offset`).
     """
     plist = h5p.create(h5p.DATASET_CREATE)
     # Timestamps would make the metadata of every file different, so that no pattern fits two.

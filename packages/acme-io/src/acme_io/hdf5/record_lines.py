@@ -49,10 +49,10 @@ class RecordLines:
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=place)  # noqa: SIM115
 
     def add(self, calls: Sequence[int], lines: Sequence[str]) -> None:
-        """Add the records of some calls, ASCII text, replacing earlier ones of the same calls."""
+        """Add the records of some calls, in ASCII, replacing earlier ones of these calls."""
         text = "\n".join(lines)
-        # Records are ASCII (`acme_io.records.json_line`), so characters are bytes. A replaced record
-        # stays in the file unused: calls are repeated rarely.
+        # Records are ASCII (`acme_io.records.serialization`), so characters are bytes. A replaced
+        # record stays in the file unused: calls are repeated rarely.
         lengths = np.fromiter(map(len, lines), "<u4", len(lines))
         starts = np.cumsum(lengths + np.uint32(1), dtype="<u8") - lengths - np.uint64(1)
         where = np.asarray(calls)

@@ -1,8 +1,8 @@
 """Write the HDF5 files of one run: payloads, batches, parts and containers.
 
 All have the same frame: a user block with the file header, the identity of the run in the root
-attribute `run`, and the records of the calls in `calls`, one line of JSON each. They differ in their
-datasets.
+attribute `run`, and the records of the calls in `calls`, one line of JSON each. They differ in
+their datasets.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ from acme_io.files import atomic
 from acme_io.files.checksum import LARGE, as_bytes, checksum, range_checksum
 from acme_io.files.header import FORMAT_VERSION, FileHeader, block_size, complete_header
 from acme_io.hdf5.new_file import NewFile, write_exactly
-from acme_io.hdf5.objects import LARGEST_ATTRIBUTE, Field, add_dataset, write_text
+from acme_io.hdf5.objects import LARGEST_ATTRIBUTE, Field, add_dataset, allocated_offset, write_text
 from acme_io.hdf5.templates.writing import template_for
 from acme_io.records.run_record import RunStamp
 
@@ -96,7 +96,7 @@ def write_file(
             write_text(root, name, text)
         made = [add_dataset(root, field) for field in fields]
         return [
-            Data(dataset.get_offset(), field.nbytes, [array])
+            Data(allocated_offset(dataset), field.nbytes, [array])
             for dataset, field, array in zip(made, fields, arrays, strict=True)
             # The offset of a dataset without elements has no meaning.
             if array is not None and field.nbytes
@@ -134,7 +134,7 @@ def write_pieces(
     def lay_out(root: Any) -> list[Data]:
         for attribute, text in texts.items():
             write_text(root, attribute, text)
-        return [Data(add_dataset(root, field).get_offset(), length, pieces)]
+        return [Data(allocated_offset(add_dataset(root, field)), length, pieces)]
 
     header = FileHeader(kind, stamp.run_id, calls, block_size(1, stamp.run_id))
     build_file(path, header, lay_out, dense=_needs_dense(texts), flush=True)

@@ -7,9 +7,9 @@ from acme_io.errors import DamagedFileError
 from acme_io.hdf5.attributes import checked_column
 from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.objects import read_text
-from acme_io.records.call_record import Failure, call_from_json, failures_from_json
+from acme_io.records.call_record import FAILED, Failure
 from acme_io.records.call_table import CallTable
-from acme_io.records.status import FAILED
+from acme_io.records.serialization import call_from_json, failures_from_json
 
 __all__ = ["StoredTable"]
 
@@ -35,8 +35,8 @@ class StoredTable(CallTable):
     run_json: str
     """The run's identity."""
 
-    # Not `super().__init__`: the attributes of the base class must be absent for `__getattr__` to be
-    # called. The file is reopened for each read, as results may outlive `checked` by far.
+    # Not `super().__init__`: the attributes of the base class must be absent for `__getattr__` to
+    # be called. The file is reopened for each read, as results may outlive `checked` by far.
     def __init__(self, checked: CheckedFile) -> None:
         self._path, self._header = checked.path, checked.header
         self.status = checked_column(checked, "status", "<u1")

@@ -9,7 +9,7 @@ from acme_io.records.call_record import Failure
 
 
 class CallTable:
-    """One row per call: what became of it. The client fills it, the container keeps it.
+    """One row per call: its outcome and costs. The client fills it, the container stores it.
 
     Parameters
     ----------
@@ -36,6 +36,7 @@ class CallTable:
         The failed calls.
     """
 
+    # Little-endian everywhere, so that files are the same whatever machine writes them.
     COLUMNS: tuple[tuple[str, str], ...] = (
         ("status", "<u1"),
         ("started", "<f8"),
@@ -46,6 +47,7 @@ class CallTable:
         ("checksum", "<u8"),
     )
 
+    # Columns instead of an object per call: 39 bytes a call, also for millions of calls.
     def __init__(self, n_calls: int) -> None:
         self.status: np.ndarray[Any, Any] = np.zeros(n_calls, dtype="<u1")
         self.started: np.ndarray[Any, Any] = np.full(n_calls, np.nan, dtype="<f8")
@@ -62,7 +64,7 @@ class CallTable:
         return len(self.status)
 
     def copy(self) -> "CallTable":
-        """Return a table that can be changed without changing this one."""
+        """Return an independent copy."""
         twin = CallTable(len(self))
         for name, _ in self.COLUMNS:
             getattr(twin, name)[:] = getattr(self, name)
@@ -71,7 +73,8 @@ class CallTable:
         return twin
 
     def clear(self, calls: Sequence[int]) -> None:
-        """Make rows as they are before a call runs."""
+        """Reset the rows of some calls to their state before the run."""
+        # Not always zero: unknown times are NaN, an unknown worker is -1.
         blank = CallTable(1)
         for name, _ in self.COLUMNS:
             getattr(self, name)[calls] = getattr(blank, name)[0]
@@ -79,11 +82,12 @@ class CallTable:
             self.failures.pop(call, None)
 
     def adopt(self, other: "CallTable", calls: Sequence[int]) -> None:
-        """Take over what another table says of these calls."""
+        """Copy the rows of some calls from another table."""
         if not calls:
             return
         for name, _ in self.COLUMNS:
             getattr(self, name)[calls] = getattr(other, name)[calls]
+        # `worker` is an index into each table's own list: translate it by name.
         numbers = {worker: number for number, worker in enumerate(self.workers)}
         for call in calls:
             known = other.worker[call]

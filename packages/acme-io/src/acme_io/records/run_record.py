@@ -1,21 +1,20 @@
-"""The identity of a run: which function was run when, where and with which options."""
+"""The identity of a run: function, time, place and options; and the place of its files."""
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from acme_io.records.json_line import dumps
+__all__ = ["RunFiles", "RunInfo", "RunStamp"]
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """Who computed what, when and with what: one run's identity. Everything in it is JSON-able.
+    """The identity of one run. All fields are JSON-able.
 
     Attributes
     ----------
     run_id : str
-        Unique name of the run; every file of the run carries it.
+        Unique id of the run, in every file of the run.
     function, module : str
         Name of the function and of the module that defines it.
     n_calls : int
@@ -27,7 +26,7 @@ class RunInfo:
     pid : int
         Process id of the client.
     user : str
-        Who ran it.
+        Name of the user.
     versions : mapping of str to str
         Versions of Python and of the packages concerned.
     options : mapping of str to object
@@ -52,27 +51,30 @@ class RunInfo:
     shared: Mapping[str, object] = field(default_factory=dict)
 
 
-def run_to_json(run: RunInfo, storage: Mapping[str, object] | None = None) -> str:
-    """Write a run's identity, and how its results are stored, as one line of JSON."""
-    return dumps({**asdict(run), "storage": dict(storage or {})})
-
-
-def run_from_json(text: str) -> RunInfo:
-    """Read what `run_to_json` wrote; fields that a later version added are left out."""
-    facts = json.loads(text)
-    known = RunInfo.__dataclass_fields__
-    return RunInfo(**{name: fact for name, fact in facts.items() if name in known})
-
-
-def storage_from_json(text: str) -> dict[str, Any]:
-    """Read from a run's identity how its results are stored."""
-    storage: dict[str, Any] = json.loads(text)["storage"]
-    return storage
-
-
 @dataclass(frozen=True)
 class RunStamp:
-    """What every file of a run carries: the run's id and its identity as JSON."""
+    """The run's id and its identity as JSON, which every file of the run carries."""
+
+    # Text instead of `RunInfo`: workers write it into each file without encoding it again.
 
     run_id: str
     json: str
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Names, folders and identity of the files of one run; travels to the workers.
+
+    Parameters
+    ----------
+    output_dir : pathlib.Path
+        The output directory.
+    name : str
+        The cleaned function name.
+    stamp : RunStamp
+        The run's id and description, which every file carries.
+    """
+
+    output_dir: Path
+    name: str
+    stamp: RunStamp

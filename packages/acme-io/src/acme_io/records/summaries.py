@@ -1,9 +1,9 @@
 """Summaries of arguments: small, JSON-able, and comparable between runs.
 
-A scalar or a short string is kept as it is. Anything else is summarised by type, shape, dtype and
-digest. The digest is canonical for arrays, numbers, text, and for lists, tuples, sets and dicts of
-these: equal values have equal digests, on any machine and in any process. For every other object
-there is none (`None`): such arguments are *not comparable*.
+A scalar or a short string is its own summary. Anything else is summarised by type, shape, dtype and
+digest. The digest is canonical for arrays, numbers, text, and lists, tuples, sets and dicts of
+these: equal values have equal digests on any machine and in any process. Other objects have no
+digest (`None`): they are *not comparable*.
 """
 
 import hashlib
@@ -16,8 +16,9 @@ import numpy as np
 
 __all__ = ["describe", "describe_all", "digest"]
 
+# A path or a short description fits; records stay at some hundred bytes per call.
 LONGEST_TEXT = 200
-"""Longest string that is kept as it is, characters."""
+"""Longest string that is its own summary, in characters."""
 
 
 class _Hash(Protocol):
@@ -44,10 +45,12 @@ def describe(value: object) -> object:
     Returns
     -------
     object
-        The value itself where it is a finite number, a bool, None or a string of at most 200
-        characters; else a dict with `type`, `digest` (None: not comparable) and, as far as the
+        The value itself if it is a finite number, a bool, None or a printable string of at most
+        200 characters; else a dict with `type`, `digest` (None: not comparable) and, where the
         value has them, `shape`, `dtype`, `length` and `value` (its text).
     """
+    # Integers beyond 2**53 and non-finite floats are not portable JSON: many parsers read all
+    # numbers as doubles, and NaN is not part of the standard.
     kind = type(value)
     if value is None or kind is bool or (kind is int and -(2**53) <= value <= 2**53):  # type: ignore[operator]
         return value
@@ -67,10 +70,12 @@ def describe(value: object) -> object:
 
 
 def digest(value: object) -> str | None:
-    """Canonical digest of a value: 32 hexadecimal digits, or None if it is not comparable.
+    """Return the canonical digest of a value, 32 hexadecimal digits; None if not comparable.
 
     BLAKE2b with 16 bytes over a type-tagged, length-prefixed serialisation.
     """
+    # Digests of earlier runs are compared with those of a resumed one: the serialisation must not
+    # change. Pickles would not do, as equal values may have different ones.
     state = hashlib.blake2b(digest_size=16)
     try:
         _feed(state, value)
@@ -84,11 +89,13 @@ def _dtype_text(dtype: np.dtype[Any]) -> str:
 
 
 def _frame(state: _Hash, tag: bytes, body: bytes) -> None:
+    # With its length in front, no value is the beginning of another: ["ab"] is not ["a", "b"].
     state.update(tag + struct.pack("<Q", len(body)))
     state.update(body)
 
 
 def _feed(state: _Hash, value: object) -> None:
+    # Exact types: a subclass may define its own equality.
     feeder = _FEEDERS.get(type(value))
     if feeder is not None:
         feeder(state, value)
@@ -99,6 +106,8 @@ def _feed(state: _Hash, value: object) -> None:
 
 
 def _feed_array(state: _Hash, array: np.ndarray[Any, Any], tag: bytes = b"a") -> None:
+    # Objects would be hashed by address; structured dtypes may have gaps of arbitrary content; the
+    # variable-length strings of NumPy 2 (T) lie outside the array.
     if array.dtype.hasobject or array.dtype.kind in "VT":
         raise _NotComparableError
     # Byte order and memory order are not part of the value.
@@ -114,6 +123,8 @@ def _feed_sequence(state: _Hash, value: Any) -> None:
 
 
 def _feed_unordered(state: _Hash, parts: list[bytes], tag: bytes) -> None:
+    # Sorted by digest: sets have no order that is the same in all processes (hash randomisation),
+    # and their elements may not be comparable.
     _frame(state, tag, b"".join(sorted(parts)))
 
 

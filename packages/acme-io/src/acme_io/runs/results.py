@@ -25,9 +25,8 @@ from acme_io.errors import (
     PicklesRefusedError,
 )
 from acme_io.hdf5.stored_table import StoredTable
-from acme_io.records.call_record import Failure
+from acme_io.records.call_record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure
 from acme_io.records.run_record import RunInfo
-from acme_io.records.status import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES
 from acme_io.runs.locate import find_source
 from acme_io.runs.stack_values import stack_values
 from acme_io.storage.source import Source

@@ -12,18 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from h5py import h5a
-
 from acme_io import layout
 from acme_io.errors import UnknownFileError
 from acme_io.files.header import FileHeader
 from acme_io.files.pickle_file import read_pickle_record
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import read_text
-from acme_io.records.call_record import call_from_json
+from acme_io.hdf5.objects import has_attribute, read_text
+from acme_io.records.call_record import DONE, FAILED, PICKLED, STATUS_NAMES
 from acme_io.records.call_table import CallTable
-from acme_io.records.run_record import RunInfo, run_from_json, storage_from_json
-from acme_io.records.status import DONE, FAILED, PICKLED, STATUS_NAMES
+from acme_io.records.run_record import RunInfo
+from acme_io.records.serialization import call_from_json, run_from_json, storage_from_json
 from acme_io.storage.call_index import CallIndex
 from acme_io.storage.options import StorageOptions
 
@@ -225,7 +223,7 @@ def holds_its_run(checked: CheckedFile, run_json: str) -> bool:
     """Whether a container is the single file of its run, neither a set of links nor a copy."""
     # "alike" is the layout of merged files with one row per call. A merged single file passes: it
     # has everything that its original has.
-    real = h5a.exists(checked.root, b"calls") and read_text(checked.root, "layout") != "alike"
+    real = has_attribute(checked.root, "calls") and read_text(checked.root, "layout") != "alike"
     return real and bool(storage_from_json(run_json).get("single_file"))
 
 

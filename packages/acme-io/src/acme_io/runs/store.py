@@ -21,15 +21,15 @@ import numpy as np
 from acme_io import layout
 from acme_io.errors import AcmeIOError, OutputDirError
 from acme_io.files import atomic
+from acme_io.records.call_record import DONE, MISSING, PICKLED
 from acme_io.records.call_table import CallTable
-from acme_io.records.run_record import RunInfo, RunStamp, run_to_json
-from acme_io.records.status import DONE, MISSING, PICKLED
+from acme_io.records.run_record import RunFiles, RunInfo, RunStamp
+from acme_io.records.serialization import run_to_json
 from acme_io.runs.output_dir import check_output_dir, existing_results, refuse_existing
 from acme_io.runs.run_lock import RunLock
 from acme_io.storage.call_index import CallIndex
 from acme_io.storage.options import StorageOptions
 from acme_io.storage.registry import way_for
-from acme_io.storage.run_files import RunFiles
 from acme_io.storage.sink import BatchReceipt, Sink
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def remove_temporary_files(output_dir: Path, name: str) -> None:
     for place in ("", layout.payload_folder(name), layout.parts_folder(name)):
         with contextlib.suppress(OSError):
             for entry in os.scandir(output_dir / place):
-                if layout.is_temporary(entry.name, name):
+                if layout.is_temporary(entry.name, name, place):
                     atomic.remove(entry.path)
 
 

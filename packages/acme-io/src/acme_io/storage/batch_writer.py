@@ -4,8 +4,8 @@ from pathlib import Path
 
 from acme_io import layout
 from acme_io.errors import NotStorableError
-from acme_io.records.call_record import CallReport, Failure, call_to_json
-from acme_io.records.status import DONE, FAILED, PICKLED
+from acme_io.records.call_record import DONE, FAILED, PICKLED, CallReport, Failure
+from acme_io.records.serialization import call_to_json
 from acme_io.storage.call_writer import CallWriter, RunSink
 from acme_io.storage.sink import BatchReceipt
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 
 from acme_io import layout
+from acme_io.records.call_record import DONE, MISSING
 from acme_io.records.call_table import CallTable
-from acme_io.records.status import DONE, MISSING
 from acme_io.storage.sink import BatchReceipt
 
 __all__ = ["CallIndex", "Span", "calls_of"]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from acme_io import layout
 from acme_io.errors import NotStorableError, ResultDtypeError, ResultShapeError
-from acme_io.records.call_record import CallReport, Failure, call_to_json
-from acme_io.records.status import FAILED, MISSING
-from acme_io.storage.run_files import RunFiles
+from acme_io.records.call_record import FAILED, MISSING, CallReport, Failure
+from acme_io.records.run_record import RunFiles
+from acme_io.records.serialization import call_to_json
 from acme_io.storage.sink import BatchReceipt
 
 __all__ = ["CallWriter", "RunSink"]

@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from h5py import h5a
 
 from acme_io.errors import DamagedFileError, UnknownFileError
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import read_column, read_text
+from acme_io.hdf5.objects import has_attribute, read_column, read_text
 from acme_io.hdf5.stored_table import StoredTable
-from acme_io.records.call_record import call_from_json
 from acme_io.records.call_table import CallTable
-from acme_io.records.run_record import storage_from_json
+from acme_io.records.serialization import call_from_json, storage_from_json
 from acme_io.storage.options import StorageOptions
 from acme_io.values.result_shape import Slots
 
@@ -91,10 +89,10 @@ def _read_stacking(root: Any, facts: ContainerFacts) -> ContainerFacts:
     slots = StorageOptions.from_description(storage_from_json(read_text(root, "run"))).slots
     # A container with a dataset of its own (single file, merged) has no list of sources.
     sources = None
-    if h5a.exists(root, b"sources"):
+    if has_attribute(root, "sources"):
         listed = json.loads(read_text(root, "sources"))
         sources = [(str(file), range(first, end)) for file, first, end in listed]
-    lengths = read_column(root, "lengths") if h5a.exists(root, b"lengths") else None
+    lengths = read_column(root, "lengths") if has_attribute(root, "lengths") else None
     return facts._replace(slots=slots, sources=sources, lengths=lengths)
 
 

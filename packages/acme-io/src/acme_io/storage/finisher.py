@@ -7,8 +7,8 @@ from typing import Any, ClassVar, Protocol
 from acme_io import layout
 from acme_io.files import atomic
 from acme_io.hdf5.container import Description
+from acme_io.records.run_record import RunFiles
 from acme_io.storage.call_index import CallIndex
-from acme_io.storage.run_files import RunFiles
 
 __all__ = ["BaseFinisher", "Finisher"]
 

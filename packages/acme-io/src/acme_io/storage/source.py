@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from h5py import h5d, h5t
 
 from acme_io import layout
 from acme_io.errors import AcmeIOError, DamagedFileError, MissingCallError
 from acme_io.files.header import FileHeader, read_header
 from acme_io.files.pickle_file import read_pickle, read_pickle_record
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import Field, read_array
-from acme_io.records.call_record import call_from_json
+from acme_io.hdf5.objects import Field, is_utf8, open_dataset, read_array
+from acme_io.records.call_record import DONE, MISSING, PICKLED
 from acme_io.records.call_table import CallTable
-from acme_io.records.run_record import RunInfo, run_from_json
-from acme_io.records.status import DONE, MISSING, PICKLED
+from acme_io.records.run_record import RunInfo
+from acme_io.records.serialization import call_from_json, run_from_json
 from acme_io.storage.container_facts import ContainerFacts
 
 Array = np.ndarray[Any, Any]
@@ -259,22 +258,17 @@ def read_values(
 ) -> list[tuple[Field, Array | None]]:
     """Read the datasets of a call, from `result_<first>` on."""
     names = [layout.result_name(i) for i in range(first, len(record["values"]))]
-    where = [h5d.open(checked.fid, f"{group}{name}".encode()) for name in names]
+    where = [open_dataset(checked.fid, f"{group}{name}") for name in names]
     return [read_field(checked, *one) for one in zip(where, names, strict=True)]
 
 
-def read_field(
-    checked: CheckedFile, dataset: h5d.DatasetID, name: str
-) -> tuple[Field, Array | None]:
+def read_field(checked: CheckedFile, dataset: Any, name: str) -> tuple[Field, Array | None]:
     """Read and check a dataset; the field describes it well enough to write a copy."""
     array = read_array(dataset)
     if array is None:
         return Field(name, np.dtype("u1"), None), None
     checked.check_data(dataset, array)
-    kind = dataset.get_type()
-    # NumPy has one dtype for bytes and UTF-8 text; the character set is in the HDF5 type only.
-    text = isinstance(kind, h5t.TypeStringID) and kind.get_cset() == h5t.CSET_UTF8
-    return Field(name, array.dtype, array.shape, text), array
+    return Field(name, array.dtype, array.shape, is_utf8(dataset)), array
 
 
 def payload_missing(path: Path, call: int) -> MissingCallError:

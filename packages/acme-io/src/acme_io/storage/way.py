@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from acme_io import layout
-from acme_io.storage.run_files import RunFiles
+from acme_io.records.run_record import RunFiles
 
 # At run time these would import NumPy and h5py.
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from acme_io.records.status import FAILED
+from acme_io.records.call_record import FAILED
 
 __all__ = ["escaped", "format_bytes", "format_calls", "format_seconds", "histogram", "timeline"]
 

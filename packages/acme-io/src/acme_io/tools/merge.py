@@ -13,10 +13,10 @@ from acme_io.errors import AcmeIOError, MissingCallError, ResultsExistError
 from acme_io.files.checksum import LARGE, data_checksum
 from acme_io.hdf5.container import Description
 from acme_io.hdf5.record_lines import RecordLines
+from acme_io.records.call_record import DONE, MISSING, PICKLED
 from acme_io.records.call_table import CallTable
-from acme_io.records.json_line import dumps
 from acme_io.records.run_record import RunStamp
-from acme_io.records.status import DONE, MISSING, PICKLED
+from acme_io.records.serialization import dumps
 from acme_io.runs.results import open_results
 from acme_io.storage.single_file.assembler import Assembler
 from acme_io.storage.source import Source, StoredCall

@@ -4,19 +4,17 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from h5py import h5a
-
 from acme_io import layout
 from acme_io.errors import UnknownFileError
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import read_text
-from acme_io.records.run_record import RunStamp, run_to_json
-from acme_io.records.status import STATUS_NAMES
+from acme_io.hdf5.objects import has_attribute, read_text
+from acme_io.records.call_record import STATUS_NAMES
+from acme_io.records.run_record import RunFiles, RunStamp
+from acme_io.records.serialization import run_to_json
 from acme_io.runs.run_lock import RunLock
 from acme_io.runs.scan import holds_its_run, names_in, scan
 from acme_io.runs.store import remove_temporary_files
 from acme_io.storage.registry import way_for
-from acme_io.storage.run_files import RunFiles
 
 __all__ = ["Rebuilt", "rebuild"]
 
@@ -107,7 +105,7 @@ def _refuse_merged(path: Path) -> None:
         # Its size is check enough here; comparing all bytes would read the whole file.
         with CheckedFile(path, "size") as checked:
             # Only files that hold results have the records of calls, too.
-            if not h5a.exists(checked.root, b"calls"):
+            if not has_attribute(checked.root, "calls"):
                 return
             merged = not holds_its_run(checked, read_text(checked.root, "run"))
     except (OSError, UnknownFileError, KeyError, ValueError, RuntimeError):

@@ -14,8 +14,7 @@ import numpy as np
 from acme_io import layout
 from acme_io.errors import AcmeIOError, ResultsExistError
 from acme_io.files import atomic
-from acme_io.records.call_record import Failure
-from acme_io.records.status import STATUS_NAMES
+from acme_io.records.call_record import STATUS_NAMES, Failure
 from acme_io.runs.results import Results, open_results
 from acme_io.tools.charts import (
     escaped,

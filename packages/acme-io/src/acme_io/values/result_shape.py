@@ -1,8 +1,8 @@
-"""`result_shape` and `result_dtype`: where one call's return value goes in the stacked array.
+"""`result_shape` and `result_dtype`: the position of each call's return value in a stacked array.
 
 A result shape such as `(None, 3)` has one entry `None`, the stacking axis: call i fills the slot
-at position i along it. One further entry may be `np.inf`: the varying axis, along which calls may
-return different lengths; shorter rows are padded with the fill value.
+at position i along it. One further entry may be `np.inf`: the varying axis, along which the lengths
+of return values may differ. Shorter rows are padded with the fill value.
 """
 
 from collections.abc import Sequence
@@ -15,15 +15,18 @@ from acme_io.errors import ResultDtypeError, ResultShapeError
 
 __all__ = ["Slots", "fill_value"]
 
-_KINDS = "biufcmM"  # NumPy's letters for bools, numbers, time differences and dates
+# NumPy's letters for bools, numbers, time differences and dates. Strings have no fixed size per
+# element that fits all calls, and objects no HDF5 type.
+_KINDS = "biufcmM"
 
 
 def fill_value(dtype: np.dtype[Any]) -> Any:
-    """Value of a slot that was never written: NaN, NaT, or zero where a dtype has neither."""
+    """Return the value of a slot that was never written: NaN, NaT, or else zero."""
     if dtype.kind == "f":
         return dtype.type(np.nan)
     if dtype.kind == "c":
         return dtype.type(complex(np.nan, np.nan))
+    # NaT needs the unit of the dtype; the generic one would not cast back.
     if dtype.kind in "mM":
         return dtype.type("NaT", np.datetime_data(dtype)[0])
     return np.zeros((), dtype)[()]
@@ -37,23 +40,25 @@ class Slots:
     ----------
     shape : tuple of int, None or float
         Exactly one `None` (the stacking axis), at most one `np.inf` (the varying axis), the other
-        entries lengths, at least 0. A list is taken as a tuple.
+        entries lengths, at least 0. A list is converted to a tuple.
     dtype : dtype_like
-        Anything that `numpy.dtype` takes, of numbers, bools, dates or time differences.
+        Any dtype of numbers, bools, dates or time differences.
 
     Raises
     ------
     TypeError
-        The shape is not a tuple or list, an entry is no number, or NumPy does not know the dtype.
+        If the shape is not a tuple or list, an entry is not a number, or NumPy does not know the
+        dtype.
     ValueError
-        No `None` or several, a negative or fractional entry, `np.inf` twice.
+        If the shape has no `None` or several, a negative or fractional entry, or `np.inf` twice.
     """
 
     shape: tuple[int | float | None, ...]
     dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype("float"))
 
     def __post_init__(self) -> None:
-        """Check both and bring them to their plain form."""
+        """Check both fields and normalise them."""
+        # The way around a frozen dataclass's own `__setattr__`; nothing refers to the object yet.
         object.__setattr__(self, "shape", _checked_shape(self.shape))
         object.__setattr__(self, "dtype", _checked_dtype(self.dtype))
 
@@ -79,21 +84,22 @@ class Slots:
         )
 
     def split(self, value: object) -> tuple[object, tuple[object, ...]]:
-        """Tell a call's value for its slot from its other return values.
+        """Separate the value that goes into the slot from further return values.
 
         Parameters
         ----------
         value : object
-            What the call returned.
+            The return value of a call.
 
         Returns
         -------
         slotted : object
-            The first entry of a tuple, or the whole value. A tuple of k scalars is one vector where
+            The first entry of a tuple, or the whole value. A tuple of k scalars is one vector if
             the slot has shape `(k,)`.
         others : tuple
             The further return values.
         """
+        # Exactly `tuple`: a named tuple is one value, like any other sequence.
         if type(value) is not tuple or not value:
             return value, ()
         slot = self.slot_shape
@@ -108,20 +114,21 @@ class Slots:
         Parameters
         ----------
         value : array_like
-            What the call returned. An axis of length one at the stacking axis may be there or not;
-            a single number fits a slot that holds one element.
+            The return value. It may have an additional axis of length one at the stacking axis; a
+            single number fits a slot that holds one element.
 
         Returns
         -------
         numpy.ndarray
-            Array of shape `slot_shape`, with `dtype`; its length along the varying axis is its own.
+            Array of shape `slot_shape` and dtype `dtype`; its length along the varying axis is
+            that of the value.
 
         Raises
         ------
         ResultShapeError
-            Any other shape: nothing is cut, repeated or broadcast.
+            If the shape differs: nothing is cut, repeated or broadcast.
         ResultDtypeError
-            The value's dtype does not convert by NumPy's `same_kind` rule.
+            If NumPy's `same_kind` rule does not allow the conversion, or numbers are out of range.
         """
         array = _as_array(value, self)
         if not np.can_cast(array.dtype, self.dtype, "same_kind"):
@@ -138,14 +145,16 @@ class Slots:
         return self._converted(self._into_slot(array))
 
     def _converted(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        # `same_kind` allows int64 to int8 and float64 to float32. Overflow only warns in NumPy, or
+        # wraps around silently; it is an error here, while rounding of floats is not.
         with np.errstate(all="ignore"):
             row = array.astype(self.dtype, order="C", copy=False)
         if not np.can_cast(array.dtype, self.dtype, "safe"):
             lost = (row != array) if self.dtype.kind in "iu" else np.isinf(row) & ~np.isinf(array)
             if self.dtype.kind in "iufc" and lost.any():
                 raise ResultDtypeError(
-                    f"The return value has dtype {array.dtype} and numbers beyond the range of "
-                    f"result_dtype {self.dtype.name!r}. Pass result_dtype={array.dtype.name!r}."
+                    f"The return value has dtype {array.dtype} and contains numbers out of range "
+                    f"for result_dtype {self.dtype.name!r}. Pass result_dtype={array.dtype.name!r}."
                 )
         return row
 
@@ -157,6 +166,7 @@ class Slots:
             row = array.reshape(array.shape[:axis] + array.shape[axis + 1 :])
             if _matches(row.shape, slot):
                 return row
+        # A scalar or an array of one element, for slots such as `()`, `(1,)` and `(np.inf,)`.
         one = tuple(1 if n == np.inf else n for n in slot)
         if array.size == 1 and array.ndim <= 1 and all(n == 1 for n in one):
             return array.reshape(tuple(int(n) for n in one))
@@ -173,15 +183,15 @@ class Slots:
         Parameters
         ----------
         rows : sequence of numpy.ndarray or None
-            What `fit` returned, in the order of calls; `None` where a call has no result.
+            Arrays returned by `fit`, in the order of calls; `None` for a call without a result.
 
         Returns
         -------
         stacked : numpy.ndarray
-            Array of shape `full_shape(len(rows), longest)`; missing slots and the ends of shorter
-            rows hold the fill value.
+            Array of shape `full_shape(len(rows), longest)`, with the fill value in missing slots
+            and after the end of shorter rows.
         lengths : numpy.ndarray of int64, shape (len(rows),), or None
-            Length of each row along the varying axis, 0 for a missing one; `None` without `np.inf`.
+            Length of each row along the varying axis, 0 for a missing row; `None` without `np.inf`.
         """
         lengths = None
         if self.varying_axis is not None:
@@ -195,7 +205,7 @@ class Slots:
         return stacked, lengths
 
     def where(self, position: int, row_shape: tuple[int, ...]) -> tuple[int | slice, ...]:
-        """Index of a row of shape `row_shape` at `position` along the stacking axis."""
+        """Return the index of a row of shape `row_shape` at `position` on the stacking axis."""
         where: list[int | slice] = [slice(0, n) for n in row_shape]
         where.insert(self.stacking_axis, position)
         return tuple(where)
@@ -212,13 +222,15 @@ def _matches(shape: tuple[int, ...], slot: tuple[int | float, ...]) -> bool:
 
 
 def _as_array(value: object, slots: Slots) -> np.ndarray[Any, Any]:
+    # NumPy raises for nested sequences of unequal lengths since version 1.24.
     try:
         array = np.asarray(value)
-    except ValueError as error:  # nested sequences of unequal lengths
+    except ValueError as error:
         raise ResultShapeError(
-            f"The return value of type {type(value).__name__} is no rectangular array "
+            f"The return value of type {type(value).__name__} is not a rectangular array "
             f"({error}), but result_shape is {slots._text()}."
         ) from error
+    # `asarray` drops the mask without a warning.
     if np.ma.isMaskedArray(value):
         raise ResultDtypeError(
             f"The return value is a masked array; result_dtype {slots.dtype} cannot keep its mask. "
@@ -236,17 +248,18 @@ def _checked_shape(shape: object) -> tuple[int | float | None, ...]:
     entries = tuple(_checked_entry(entry, shape) for entry in shape)
     if entries.count(None) != 1:
         raise ValueError(
-            f"result_shape {shape!r} has {entries.count(None)} entries None; exactly one must mark "
-            "the stacking dimension, for instance (None, 3)."
+            f"result_shape {shape!r} contains None {entries.count(None)} times; exactly one None "
+            "must mark the stacking dimension, for instance (None, 3)."
         )
     if entries.count(np.inf) > 1:
-        raise ValueError(f"result_shape {shape!r}: np.inf may stand for one length only.")
+        raise ValueError(f"result_shape {shape!r}: np.inf may appear only once.")
     return entries
 
 
 def _checked_entry(entry: object, shape: object) -> int | float | None:
     if entry is None:
         return None
+    # In Python, bool is a kind of int.
     if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, float, np.number)):
         raise TypeError(
             f"result_shape {shape!r}: {entry!r} is of type {type(entry).__name__}; entries are "
@@ -254,6 +267,7 @@ def _checked_entry(entry: object, shape: object) -> int | float | None:
         )
     if entry == np.inf:
         return float("inf")
+    # Not `entry < 0`: NaN must be refused as well.
     if not entry >= 0 or int(entry) != entry:
         raise ValueError(
             f"result_shape {shape!r}: {entry!r} is not a length; entries are whole numbers of at "
@@ -263,7 +277,8 @@ def _checked_entry(entry: object, shape: object) -> int | float | None:
 
 
 def _checked_dtype(dtype: object) -> np.dtype[Any]:
-    if dtype is None:  # NumPy would silently read it as float
+    # `numpy.dtype(None)` is float64.
+    if dtype is None:
         raise TypeError("result_dtype None: pass a data type that NumPy knows, such as 'float'.")
     try:
         known: np.dtype[Any] = np.dtype(dtype)  # type: ignore[call-overload]
@@ -274,7 +289,7 @@ def _checked_dtype(dtype: object) -> np.dtype[Any]:
         ) from error
     if known.kind not in _KINDS:
         raise TypeError(
-            f"result_dtype {dtype!r}: stacked results hold numbers, bools, dates or time "
+            f"result_dtype {dtype!r}: stacked results can hold numbers, bools, dates and time "
             f"differences, not {known}."
         )
     return known

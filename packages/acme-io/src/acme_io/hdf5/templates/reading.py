@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from acme_io.hdf5.objects import Field
-from acme_io.hdf5.templates.switch import switched_on
+from acme_io.hdf5.templates import switched_on
 
 __all__ = ["PayloadPattern", "pattern_of"]
 

@@ -41,7 +41,7 @@ from acme_io.hdf5.objects import (
     read_text,
     write_text,
 )
-from acme_io.hdf5.templates.switch import switched_on
+from acme_io.hdf5.templates import switched_on
 
 __all__ = ["Place", "Template", "find_places", "structure_of", "template_for", "with_marks"]
 

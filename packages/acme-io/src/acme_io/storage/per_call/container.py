@@ -1,7 +1,7 @@
 """The container of results with one file per call: links to the payloads."""
 
 from acme_io.hdf5.container import external_links, write_container
-from acme_io.records.status import DONE
+from acme_io.records.call_record import DONE
 from acme_io.storage.finisher import BaseFinisher
 
 __all__ = ["PerCallFinisher"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from acme_io import layout
 from acme_io.errors import NotStorableError
 from acme_io.files import atomic
-from acme_io.records.call_record import CallReport, call_to_json
-from acme_io.records.status import DONE, PICKLED
+from acme_io.records.call_record import DONE, PICKLED, CallReport
+from acme_io.records.serialization import call_to_json
 from acme_io.storage.call_writer import CallWriter, RunSink
 from acme_io.storage.sink import Writer
 

@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5d
 
 from acme_io.errors import DamagedFileError
 from acme_io.files.header import check_open_file
 from acme_io.hdf5.checked_file import CheckedFile, small_content
-from acme_io.hdf5.objects import read_text
+from acme_io.hdf5.objects import data_offset, open_dataset, read_text
 from acme_io.hdf5.templates.reading import PayloadPattern, pattern_of
-from acme_io.records.call_record import call_from_json
-from acme_io.records.status import DONE, PICKLED
+from acme_io.records.call_record import DONE, PICKLED
+from acme_io.records.serialization import call_from_json
 from acme_io.storage.container_facts import ContainerFacts
 from acme_io.storage.source import (
     Problem,
@@ -82,8 +81,8 @@ class PerCallSource(Source):
         # HDF5 reports no offset for data in the object header or for datasets without elements.
         offsets = []
         for field in found.fields:
-            offset = h5d.open(checked.fid, field.path.encode()).get_offset() if field.nbytes else -1
-            offsets.append(-1 if offset is None else offset)
+            known = data_offset(open_dataset(checked.fid, field.path)) if field.nbytes else None
+            offsets.append(-1 if known is None else known)
         pattern = pattern_of(content, checked.header.block, text, found.fields, offsets)
         if pattern is not None:
             self._patterns = [pattern, *self._patterns[: _PATTERNS - 1]]

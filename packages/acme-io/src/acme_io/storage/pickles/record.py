@@ -7,7 +7,7 @@ import numpy as np
 
 from acme_io import layout
 from acme_io.hdf5.container import write_container
-from acme_io.records.status import DONE
+from acme_io.records.call_record import DONE
 from acme_io.storage.finisher import BaseFinisher
 from acme_io.storage.source import Problem, Source, StoredCall, own_files_present
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from acme_io.records.call_record import CallReport
-from acme_io.records.status import DONE
+from acme_io.records.call_record import DONE, CallReport
+from acme_io.records.run_record import RunFiles
 from acme_io.storage.call_writer import CallWriter, RunSink
 from acme_io.storage.options import StorageOptions
-from acme_io.storage.run_files import RunFiles
 from acme_io.storage.sink import Sink, Writer
 from acme_io.storage.way import Way
 

@@ -5,17 +5,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from h5py import h5d, h5g, h5p, h5s
 
 from acme_io import layout
 from acme_io.errors import DamagedFileError
 from acme_io.files import atomic
-from acme_io.files.checksum import LARGE, as_bytes, checksum, combined, fits
+from acme_io.files.checksum import as_bytes, checksum, combined, fits
 from acme_io.files.header import FileHeader, block_size
 from acme_io.hdf5.attributes import column_ranges
 from acme_io.hdf5.container import Description, describe_container
+from acme_io.hdf5.many_datasets import DatasetCreator
 from acme_io.hdf5.new_file import NewFile, write_exactly
-from acme_io.hdf5.objects import Field, add_dataset, hdf5_type
+from acme_io.hdf5.objects import Field, create_group
 from acme_io.hdf5.record_lines import RecordLines
 
 __all__ = ["Assembler", "Part", "write_record"]
@@ -23,10 +23,6 @@ __all__ = ["Assembler", "Part", "write_record"]
 Array = np.ndarray[Any, Any]
 
 Dataset = tuple[Field, Array | None]
-
-# Bytes up to which data is stored in the object header of its dataset, which HDF5 writes anyway: a
-# few numbers need no block of their own. The library's limit for such compact datasets is 64 kB.
-_COMPACT = 1024
 
 # Bytes before the end of the file within which the text of the records is searched: HDF5 reuses
 # space that it freed, but not from further back than this.
@@ -70,17 +66,7 @@ class Assembler:
     def __init__(self, path: Path, run_id: str, n_calls: int, n_large: int) -> None:
         self._path, self._run_id, self._n_calls = path, run_id, n_calls
         self._ranges: list[tuple[int, int, int]] = []
-        # Types and spaces of datasets. Most calls of a run are alike, and making both anew takes
-        # 8 µs, for a dataset that takes 17 µs itself.
-        self._kinds: dict[Any, tuple[Any, Any]] = {}
-        self._in_groups = h5p.create(h5p.LINK_CREATE)
-        self._in_groups.set_create_intermediate_group(True)
-        # HDF5 allocates contiguous data on the first write by default; a dataset that is written
-        # around the library needs its address at once.
-        self._contiguous = _dataset_properties()
-        self._contiguous.set_alloc_time(h5d.ALLOC_TIME_EARLY)
-        self._compact = _dataset_properties()
-        self._compact.set_layout(h5d.COMPACT)
+        self._creator = DatasetCreator()
         # 8 more ranges for long attributes: the records and the columns of the call table.
         self._new = NewFile(path, block_size(n_calls * n_large + 8, run_id), dense=True)
 
@@ -130,39 +116,18 @@ class Assembler:
             return
         # Several: look names up in the small group, instead of once per dataset in the root, which
         # may have many thousand members.
-        where = h5g.create(self._new.root, group.encode())
+        where = create_group(self._new.root, group)
         for (field, array), own in zip(contents, checksums, strict=True):
             self._add(where, field.path, field, array, own)
 
     def _add(self, where: Any, path: str, field: Field, array: Array | None, own: int) -> None:
-        if field.shape is None or array is None:
-            add_dataset(where, field._replace(path=path))
-            return
-        kind, space = self._kind_and_space(field)
-        nbytes = field.nbytes
-        plist = self._compact if nbytes <= _COMPACT else self._contiguous
-        dataset = h5d.create(where, path.encode(), kind, space, plist, lcpl=self._in_groups)
+        offset = self._creator.add(where, field._replace(path=path), array)
         # Large data goes directly into the file, from where it is in memory. Its checksum goes into
         # the header, where readers find it by offset.
-        if nbytes >= LARGE:
-            offset = dataset.get_offset()
+        if offset is not None and array is not None:
             self._new.file.seek(offset)
             write_exactly(self._new.file, as_bytes(array))
-            self._ranges.append((offset, nbytes, own))
-        elif nbytes:
-            dataset.write(h5s.ALL, h5s.ALL, np.ascontiguousarray(array), kind)
-
-    def _kind_and_space(self, field: Field) -> tuple[Any, Any]:
-        """Return type and space of a dataset."""
-        key = field[1:]
-        known = self._kinds.get(key)
-        if known is None:
-            # Runs in which every call has another shape must not fill the client's memory.
-            if len(self._kinds) > 1000:
-                self._kinds.clear()
-            space = h5s.create_simple(field.shape) if field.shape else h5s.create(h5s.SCALAR)
-            known = self._kinds[key] = (hdf5_type(field.dtype, field.text), space)
-        return known
+            self._ranges.append((offset, field.nbytes, own))
 
     def finish(self, about: Description, lines: RecordLines) -> None:
         """Write the record, flush the container to disk and give it its final name."""
@@ -178,15 +143,6 @@ class Assembler:
     def abort(self) -> None:
         """Remove the unfinished file."""
         self._new.abort()
-
-
-def _dataset_properties() -> h5p.PropDCID:
-    properties = h5p.create(h5p.DATASET_CREATE)
-    # No time stamps in object headers: equal results make equal files.
-    properties.set_obj_track_times(False)
-    # The data follows at once, so HDF5 need not initialize the space.
-    properties.set_fill_time(h5d.FILL_TIME_NEVER)
-    return properties
 
 
 def write_record(

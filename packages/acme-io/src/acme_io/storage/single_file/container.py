@@ -11,10 +11,10 @@ from acme_io.errors import DamagedFileError
 from acme_io.files import atomic
 from acme_io.files.checksum import LARGE
 from acme_io.hdf5.record_lines import RecordLines
-from acme_io.records.status import DONE
+from acme_io.records.call_record import DONE
+from acme_io.records.run_record import RunFiles
 from acme_io.storage.call_index import CallIndex
 from acme_io.storage.finisher import BaseFinisher
-from acme_io.storage.run_files import RunFiles
 from acme_io.storage.single_file.assembler import Assembler
 from acme_io.storage.single_file.part_file import PartFile
 from acme_io.storage.single_file.part_source import ContainerPart

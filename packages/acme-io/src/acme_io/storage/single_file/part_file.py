@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-from h5py import h5d
 
 from acme_io import layout
 from acme_io.errors import DamagedFileError
 from acme_io.files.checksum import as_bytes
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import Field, read_text
+from acme_io.hdf5.objects import Field, data_offset, open_dataset, read_text
 from acme_io.hdf5.run_file import write_pieces
 from acme_io.records.run_record import RunStamp
 from acme_io.values.encoding import Encoded
@@ -191,8 +190,8 @@ class PartFile:
         self.header, self.calls = checked.header, checked.header.calls
         try:
             lines = read_text(checked.root, "calls").rstrip(" ").split("\n")
-            dataset = h5d.open(checked.fid, DATA.encode())
-            self._offset, self._size = dataset.get_offset(), int(dataset.shape[0])
+            dataset = open_dataset(checked.fid, DATA)
+            self._offset, self._size = data_offset(dataset) or 0, int(dataset.shape[0])
         except (KeyError, RuntimeError, ValueError) as error:
             raise DamagedFileError(f"{path} is not a complete part file: {error}") from error
         finally:
@@ -273,7 +272,7 @@ class PartFile:
         while position < len(view):
             count = self._file.readinto(view[position:])  # type: ignore[attr-defined]
             if not count:
-                raise DamagedFileError(f"{self.path} was cut short while it was read.")
+                raise DamagedFileError(f"{self.path} was truncated while it was read.")
             position += count
 
     def __del__(self) -> None:

@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from h5py import h5d, h5g
 
 from acme_io import layout
 from acme_io.errors import AcmeIOError
 from acme_io.files.checksum import fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import Field, read_column
-from acme_io.records.call_record import call_from_json
-from acme_io.records.status import DONE, PICKLED
+from acme_io.hdf5.objects import Field, member_names, open_dataset, open_group, read_column
+from acme_io.records.call_record import DONE, PICKLED
+from acme_io.records.serialization import call_from_json
 from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
 from acme_io.storage.single_file.part_file import PartFile
 from acme_io.storage.source import (
@@ -53,10 +52,10 @@ class ContainerPart:
 
     def datasets(self, call: int) -> list[tuple[Field, Array | None]]:
         """Read the datasets of a call."""
-        group = h5g.open(self._container.fid, layout.call_group(call).encode())
+        group = open_group(self._container.fid, layout.call_group(call))
         # Names in numeric order: HDF5 lists `result_10` before `result_2`.
-        names = map(layout.result_name, range(group.get_num_objs()))
-        where = [(h5d.open(group, name.encode()), name) for name in names]
+        names = map(layout.result_name, range(len(member_names(group))))
+        where = [(open_dataset(group, name), name) for name in names]
         return [read_field(self._container, *one) for one in where]
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from acme_io.errors import AcmeIOError, DamagedFileError
 from acme_io.files.checksum import fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.records.status import DONE, PICKLED
+from acme_io.records.call_record import DONE, PICKLED
 from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
 from acme_io.storage.source import Problem, Source, StoredCall, read_values
 

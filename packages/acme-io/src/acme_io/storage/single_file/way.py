@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from acme_io import layout
+from acme_io.records.run_record import RunFiles
 from acme_io.storage.options import StorageOptions
-from acme_io.storage.run_files import RunFiles
 from acme_io.storage.way import Way
 
 if TYPE_CHECKING:

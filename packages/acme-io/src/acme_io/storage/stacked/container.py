@@ -12,10 +12,10 @@ from typing import Any
 from acme_io import layout
 from acme_io.files.header import FileHeader
 from acme_io.hdf5.container import external_links, write_container
-from acme_io.records.json_line import dumps
-from acme_io.records.status import DONE
+from acme_io.records.call_record import DONE
+from acme_io.records.run_record import RunFiles
+from acme_io.records.serialization import dumps
 from acme_io.storage.call_index import CallIndex, calls_of
-from acme_io.storage.run_files import RunFiles
 from acme_io.storage.stacked.copying import RowCopier, SourceFiles, records_in
 from acme_io.storage.stacked.rows import RowSource, virtual_stack, write_attributes
 from acme_io.values.result_shape import Slots

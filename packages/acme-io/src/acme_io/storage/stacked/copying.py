@@ -10,10 +10,10 @@ from acme_io import layout
 from acme_io.errors import DamagedFileError
 from acme_io.files.checksum import fits
 from acme_io.files.header import FileHeader
-from acme_io.records.status import DONE
+from acme_io.records.call_record import DONE
+from acme_io.records.run_record import RunFiles
 from acme_io.storage.call_index import CallIndex
 from acme_io.storage.finisher import BaseFinisher
-from acme_io.storage.run_files import RunFiles
 from acme_io.storage.stacked.rows import (
     StackedFile,
     blank_rows,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from h5py import h5d, h5g, h5o, h5p, h5s
 
 from acme_io import layout
 from acme_io.errors import DamagedFileError
@@ -19,12 +18,18 @@ from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.objects import (
     Field,
     add_dataset,
-    hdf5_type,
+    allocated_offset,
+    copy_member,
+    has_member,
+    member_names,
+    open_dataset,
+    open_group,
     read_array,
     read_text,
     write_text,
 )
 from acme_io.hdf5.run_file import Data, build_file, write_file
+from acme_io.hdf5.slabs import VirtualSource, add_virtual_dataset, read_slab, write_slab
 from acme_io.records.run_record import RunStamp
 from acme_io.values.encoding import Encoded
 from acme_io.values.result_shape import Slots, fill_value
@@ -140,41 +145,44 @@ def virtual_stack(
     sources : iterable of RowSource
         The files with the rows, named relative to the container.
     """
-    shape = slots.full_shape(n_calls, longest)
-    plist = h5p.create(h5p.DATASET_CREATE)
-    # No time stamps in object headers: equal results make equal files.
-    plist.set_obj_track_times(False)
-    plist.set_layout(h5d.VIRTUAL)
-    dtype = stored_dtype(slots)
-    _set_fill(plist, slots)
-    for one in sources:
-        file_shape = slots.full_shape(len(one.file_calls), one.file_longest)
-        # Rows without elements: nothing to map.
-        if 0 in file_shape:
-            continue
-        source, target = h5s.create_simple(file_shape), h5s.create_simple(shape)
-        first = one.calls.start - one.file_calls.start
-        # Both selections have the extent of the file: its rows may be shorter than those of others
-        # along the varying axis, and what is left of the target reads as the fill value.
-        _select(source, slots, first, len(one.calls), file_shape)
-        _select(target, slots, one.calls.start, len(one.calls), file_shape)
-        # HDF5 resolves a relative name against the folder of the container.
-        plist.set_virtual(target, one.file.encode("utf-8"), RESULT.encode(), source)
-    h5d.create(root, RESULT.encode(), hdf5_type(dtype), h5s.create_simple(shape), plist)
-
-
-def _set_fill(plist: Any, slots: Slots) -> None:
+    field = Field(RESULT, stored_dtype(slots), slots.full_shape(n_calls, longest))
     fill = to_stored(np.array([fill_value(slots.dtype)], slots.dtype))
     # Zero is the default fill value of HDF5; leave it out of the file.
-    if fill.dtype.kind in "ifc" and fill.tobytes().strip(b"\0"):
-        plist.set_fill_value(fill)
+    given = fill.dtype.kind in "ifc" and fill.tobytes().strip(b"\0")
+    parts = (_virtual_source(slots, one) for one in sources)
+    # Rows without elements: nothing to map.
+    mapped = (one for one in parts if 0 not in one.file_shape)
+    add_virtual_dataset(root, field, fill if given else None, mapped)
 
 
-def _select(space: Any, slots: Slots, first: int, count: int, extent: tuple[int, ...]) -> None:
-    start = [0] * len(extent)
-    size = list(extent)
-    start[slots.stacking_axis], size[slots.stacking_axis] = first, count
-    space.select_hyperslab(tuple(start), tuple(size))
+def _virtual_source(slots: Slots, source: RowSource) -> VirtualSource:
+    """Map rows of a file into the virtual dataset."""
+    shape = slots.full_shape(len(source.file_calls), source.file_longest)
+    first = source.calls.start - source.file_calls.start
+    # Both selections have the extent of the file: its rows may be shorter than those of others
+    # along the varying axis, and what is left of the target reads as the fill value.
+    return VirtualSource(
+        source.file,
+        RESULT,
+        shape,
+        _row_start(slots, first),
+        _row_start(slots, source.calls.start),
+        _with_rows(slots, shape, len(source.calls)),
+    )
+
+
+def _row_start(slots: Slots, row: int) -> list[int]:
+    """Return the index of the first element of a row in a stacked dataset."""
+    start = [0] * len(slots.shape)
+    start[slots.stacking_axis] = row
+    return start
+
+
+def _with_rows(slots: Slots, shape: Sequence[int], count: int) -> tuple[int, ...]:
+    """Replace the number of rows in the shape of a stacked array."""
+    changed = list(shape)
+    changed[slots.stacking_axis] = count
+    return tuple(changed)
 
 
 class StackedFile:
@@ -201,7 +209,7 @@ class StackedFile:
         self.header, self.fid = self.checked.header, self.checked.fid
         self.calls = self.header.calls
         try:
-            self._dataset = h5d.open(self.fid, RESULT.encode())
+            self._dataset = open_dataset(self.fid, RESULT)
         except (KeyError, RuntimeError) as error:
             self.close()
             raise DamagedFileError(f"{path} has no dataset {RESULT}: {error}") from error
@@ -211,7 +219,7 @@ class StackedFile:
 
     def __contains__(self, group: str) -> bool:
         """Whether the file has a group of this name."""
-        return bool(self.checked.root.links.exists(group.encode()))
+        return has_member(self.checked.root, group)
 
     def rows(self, calls: range, length: int | None = None) -> Array:
         """Read the rows of consecutive calls in the stored dtype.
@@ -229,18 +237,14 @@ class StackedFile:
             HDF5 cannot read them.
         """
         slots = self.slots
-        extent = list(self._dataset.shape)
-        extent[slots.stacking_axis] = len(calls)
+        extent = list(_with_rows(slots, self._dataset.shape, len(calls)))
         if length is not None and slots.varying_axis is not None:
             extent[slots.varying_axis] = length
         array = np.empty(extent, stored_dtype(slots))
         if array.size:
-            start = [0] * len(extent)
-            start[slots.stacking_axis] = calls.start - self.calls.start
-            space = self._dataset.get_space()
-            space.select_hyperslab(tuple(start), tuple(extent))
+            start = _row_start(slots, calls.start - self.calls.start)
             try:
-                self._dataset.read(h5s.create_simple(tuple(extent)), space, array)
+                read_slab(self._dataset, array, start)
             except (OSError, ValueError) as error:
                 raise DamagedFileError(f"{self.path} cannot be read: {error}") from error
         return array
@@ -255,17 +259,15 @@ class StackedFile:
         """Read the row of one call, without the stacking axis."""
         return self.rows(range(call, call + 1), length).squeeze(self.slots.stacking_axis)
 
-    def copy_group(self, group: bytes, root: Any) -> None:
+    def copy_group(self, group: str, root: Any) -> None:
         """Check the datasets of a group and copy it into the root group of another file."""
-        where = h5g.open(self.fid, group)
-        for at in range(where.get_num_objs()):
-            dataset = h5d.open(where, where.get_objname_by_idx(at))
+        where = open_group(self.fid, group)
+        for name in member_names(where):
+            dataset = open_dataset(where, name)
             array = read_array(dataset)
             if array is not None:
                 self.checked.check_data(dataset, array)
-        # HDF5 copies dtypes, character sets and null spaces exactly, without a round trip through
-        # NumPy.
-        h5o.copy(self.fid, group, root, group)
+        copy_member(self.fid, root, group)
 
     def close(self) -> None:
         """Close the file."""
@@ -309,17 +311,17 @@ def write_stacked(
         describe(root)
         dataset = add_dataset(root, field)
         for call, source in extras:
-            source.copy_group(layout.call_group(call).encode(), root)
+            source.copy_group(layout.call_group(call), root)
         if not field.nbytes:
             return []
         # With the calls along the first axis, rows are contiguous in the file and can be written
         # directly; along another axis HDF5 has to scatter them.
         if slots.stacking_axis:
             _write_slabs(dataset, slots, header.calls, shape, pieces())
-            return [Data(dataset.get_offset(), field.nbytes, None)]
+            return [Data(allocated_offset(dataset), field.nbytes, None)]
         blank = _blank(slots, shape[1:])
         contents = (_filled(rows, len(calls), blank) for calls, rows in pieces())
-        return [Data(dataset.get_offset(), field.nbytes, contents)]
+        return [Data(allocated_offset(dataset), field.nbytes, contents)]
 
     build_file(path, header, lay_out, dense=True, flush=True)
 
@@ -354,9 +356,7 @@ def _write_slabs(
         for first in range(piece.start, piece.stop, len(piece) if rows is not None else 1):
             # Missing rows are few: write them one by one.
             content = np.ascontiguousarray(rows if rows is not None else blank)
-            space = dataset.get_space()
-            _select(space, slots, first - calls.start, content.shape[axis], content.shape)
-            dataset.write(h5s.create_simple(content.shape), space, content)
+            write_slab(dataset, content, _row_start(slots, first - calls.start))
 
 
 def write_attributes(root: Any, texts: Mapping[str, str]) -> None:
@@ -368,7 +368,7 @@ def write_attributes(root: Any, texts: Mapping[str, str]) -> None:
 def records_of(source: StackedFile) -> list[str]:
     """Read the records in a batch or part file, one line per call."""
     # Records are padded with spaces, to few different lengths (`acme_io.hdf5.run_file`).
-    lines = read_text(h5g.open(source.fid, b"/"), "calls").rstrip(" ").split("\n")
+    lines = read_text(open_group(source.fid, "/"), "calls").rstrip(" ").split("\n")
     if len(lines) != len(source.calls):
         raise DamagedFileError(
             f"{source.path} has {len(lines)} records for {len(source.calls)} calls."

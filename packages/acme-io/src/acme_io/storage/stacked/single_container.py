@@ -11,11 +11,10 @@ from acme_io.files import atomic
 from acme_io.files.header import FileHeader
 from acme_io.hdf5.container import describe_container
 from acme_io.hdf5.record_lines import write_records
+from acme_io.records.call_record import DONE
 from acme_io.records.call_table import CallTable
-from acme_io.records.run_record import RunStamp
-from acme_io.records.status import DONE
+from acme_io.records.run_record import RunFiles, RunStamp
 from acme_io.storage.call_index import CallIndex
-from acme_io.storage.run_files import RunFiles
 from acme_io.storage.stacked.copying import RowCopier, SourceFiles, records_in
 from acme_io.storage.stacked.rows import StackedFile
 from acme_io.values.result_shape import Slots

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from acme_io.errors import NotStorableError
-from acme_io.records.call_record import CallReport, call_to_json
-from acme_io.records.status import DONE
+from acme_io.records.call_record import DONE, CallReport
+from acme_io.records.serialization import call_to_json
 from acme_io.storage.batch_writer import LARGEST_BATCH, BatchWriter
 from acme_io.storage.call_writer import RunSink
 from acme_io.storage.sink import BatchReceipt, Writer

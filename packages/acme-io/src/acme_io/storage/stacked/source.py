@@ -11,9 +11,9 @@ from acme_io.errors import AcmeIOError, DamagedFileError, MissingCallError
 from acme_io.files.checksum import fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.objects import Field
-from acme_io.records.call_record import call_from_json
+from acme_io.records.call_record import DONE, MISSING, PICKLED, STATUS_NAMES
 from acme_io.records.call_table import CallTable
-from acme_io.records.status import DONE, MISSING, PICKLED, STATUS_NAMES
+from acme_io.records.serialization import call_from_json
 from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
 from acme_io.storage.source import (
     Problem,

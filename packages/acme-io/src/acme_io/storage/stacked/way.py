@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acme_io import layout
+from acme_io.records.run_record import RunFiles
 from acme_io.storage.options import StorageOptions
-from acme_io.storage.run_files import RunFiles
 from acme_io.storage.way import Way
 from acme_io.values.result_shape import Slots
 

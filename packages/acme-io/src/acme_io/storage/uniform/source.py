@@ -5,13 +5,13 @@ import math
 from typing import Any
 
 import numpy as np
-from h5py import h5d, h5s, h5t
 
 from acme_io import layout
 from acme_io.errors import DamagedFileError
 from acme_io.files.checksum import as_bytes, fits
-from acme_io.hdf5.objects import Field, read_text
-from acme_io.records.status import DONE
+from acme_io.hdf5.objects import Field, open_dataset, plain_offset, read_text
+from acme_io.hdf5.slabs import read_slab
+from acme_io.records.call_record import DONE
 from acme_io.storage.container_facts import ContainerFacts
 from acme_io.storage.single_file.source import SingleFileSource
 from acme_io.storage.source import StoredCall, data_changed
@@ -60,31 +60,24 @@ class UniformSource(SingleFileSource):
         """Read rows of one return value, shape `(len(calls), ...)`."""
         fid = self._opened().fid
         try:
-            dataset = h5d.open(fid, layout.result_name(index).encode())
+            dataset = open_dataset(fid, layout.result_name(index))
             shape = (len(calls), *dataset.shape[1:])
             # From the record instead of `dataset.dtype`, for which h5py builds a NumPy dtype anew.
             descr = self.rows["fields"][index][0]
             array = np.empty(shape, descr if isinstance(descr, str) else dataset.dtype)
             if self._read_direct(dataset, array, calls.start):
                 return array
-            space, kind = dataset.get_space(), dataset.get_type()
-            space.select_hyperslab((calls.start, *[0] * (len(shape) - 1)), shape)
-            # Without a memory type h5py asks for ASCII, and HDF5 cannot convert UTF-8 to it.
-            memory = kind if isinstance(kind, h5t.TypeStringID) else None
-            dataset.read(h5s.create_simple(shape), space, array, memory)
+            read_slab(dataset, array, (calls.start, *[0] * (len(shape) - 1)))
         except (KeyError, ValueError, RuntimeError, OSError) as error:
             raise DamagedFileError(f"{self.path} is damaged: {error}") from error
         return array
 
-    def _read_direct(self, dataset: h5d.DatasetID, array: Array, first: int) -> bool:
+    def _read_direct(self, dataset: Any, array: Array, first: int) -> bool:
         """Read rows directly from the file; return False if HDF5 has to convert them."""
         # Contiguous little-endian numbers are the same bytes in file and memory. Everything else,
         # and data without a block of its own (no offset), is read through HDF5.
-        offset, kind = dataset.get_offset(), dataset.get_type()
-        plain = isinstance(kind, (h5t.TypeIntegerID, h5t.TypeFloatID)) and kind.get_order() == (
-            h5t.ORDER_LE
-        )
-        if offset is None or not plain or array.dtype.byteorder == ">":
+        offset = plain_offset(dataset)
+        if offset is None or array.dtype.byteorder == ">":
             return False
         row = array.dtype.itemsize * math.prod(array.shape[1:])
         self._opened().read_into(as_bytes(array), offset + first * row)
@@ -113,6 +106,6 @@ class UniformSource(SingleFileSource):
             return None
         shape = self.rows["fields"][index][1]
         rows, checked = self.read(index, calls), self._opened()
-        checked.check_data(h5d.open(checked.fid, layout.result_name(index).encode()), rows)
+        checked.check_data(open_dataset(checked.fid, layout.result_name(index)), rows)
         scalar = forms[index] in SCALARS
         return rows if scalar else rows.reshape((len(calls), *shape))

@@ -11,9 +11,9 @@ from acme_io.files.checksum import LARGE, as_bytes, range_checksum
 from acme_io.files.header import FORMAT_VERSION, FileHeader, block_size
 from acme_io.hdf5.container import Description
 from acme_io.hdf5.new_file import NewFile, write_exactly
-from acme_io.hdf5.objects import Field, add_dataset, write_text
+from acme_io.hdf5.objects import Field, add_dataset, allocated_offset, write_text
 from acme_io.hdf5.record_lines import RecordLines
-from acme_io.records.json_line import dumps
+from acme_io.records.serialization import dumps
 from acme_io.storage.single_file.assembler import write_record
 from acme_io.storage.source import StoredCall
 from acme_io.values.result_shape import fill_value
@@ -61,7 +61,7 @@ class UniformWriter:
 
     def _add(self, field: Field) -> int:
         dataset = add_dataset(self._new.root, field._replace(shape=self._shape(field)))
-        return int(dataset.get_offset())
+        return allocated_offset(dataset)
 
     def _shape(self, field: Field) -> tuple[int, ...]:
         # Payloads hold a scalar as shape (1,); its column needs no second axis.
