@@ -105,7 +105,7 @@ def parse_visible(text: str) -> tuple[str, ...]:
             break
         if found and is_number != found[0].isdigit():
             break
-        name = str(int(entry)) if is_number else entry
+        name = (entry.lstrip("0") or "0") if is_number else entry
         if name not in found:
             found.append(name)
     return tuple(found)

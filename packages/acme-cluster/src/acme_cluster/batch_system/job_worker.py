@@ -172,8 +172,8 @@ def _work(
 
         async def run() -> None:
             nannies = [
-                nanny(options.scheduler, name=name, env={**common, **own}, **keywords)
-                for name, own in zip(names, environs, strict=True)
+                nanny(options.scheduler, name=name, env={**common, **more}, **keywords)
+                for name, more in zip(names, environs, strict=True)
             ]
             await asyncio.gather(*nannies)
             await asyncio.gather(*(nanny.finished() for nanny in nannies))
