@@ -46,9 +46,9 @@ def size(_x: Any, values: Any) -> int:
 
 def in_memory(func: Callable[..., Any], *args: Any, **options: Any) -> None:
     """Compute with results in memory; calls may fail."""
-    with ParallelMap(func, *args, write_worker_results=False, verbose=False) as pmap:
-        with suppress(ComputeError):
-            pmap.compute(**options)
+    pmap = ParallelMap(func, *args, write_worker_results=False, verbose=False)
+    with suppress(ComputeError), pmap:
+        pmap.compute(**options)
 
 
 def on_disk(func: Callable[..., Any], *args: Any, **options: Any) -> None:
@@ -66,9 +66,12 @@ def interrupted() -> None:
         yield from range(20)
         raise KeyError("no more items")
 
-    with suppress(KeyError), ParallelMap(
-        abs, each(items()), n_inputs=40, write_worker_results=False, verbose=False
-    ) as pmap:
+    with (
+        suppress(KeyError),
+        ParallelMap(
+            abs, each(items()), n_inputs=40, write_worker_results=False, verbose=False
+        ) as pmap,
+    ):
         pmap.compute()
 
 

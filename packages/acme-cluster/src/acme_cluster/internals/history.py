@@ -51,7 +51,7 @@ class _UsersSpans(SpansSchedulerExtension):
     def heartbeat(self, ws: Any, data: Mapping[Any, float]) -> None:
         """Add what a worker measured for tasks in spans."""
         known = {key: value for key, value in data.items() if key[1] in self.spans}
-        super().heartbeat(ws, known)  # type: ignore[arg-type]
+        super().heartbeat(ws, known)
 
 
 class _Streams(dict[str, Any]):

@@ -1,4 +1,4 @@
-"""The scheduler of our clusters: builds its dashboard at the first visit, keeps no history of tasks.
+"""The scheduler of our clusters: its dashboard is built at the first visit, no history is kept.
 
 Building the dashboard takes half a second, which each short run would pay and few would use. The
 web server runs from the start; the first request builds the pages, waits for them, and is answered.

@@ -75,8 +75,8 @@ def _text(value: object, where: str) -> str:
 
 
 def _walltime(value: object, where: str) -> str:
-    # PyYAML reads YAML 1.1, which has numbers to the base of 60: 12:00:00 becomes 43200, which SLURM
-    # takes for minutes.
+    # PyYAML reads YAML 1.1, which has numbers to the base of 60: 12:00:00 becomes 43200, and SLURM
+    # takes that for minutes.
     if not isinstance(value, str):
         raise SiteError(f'{where} must be text in quotes, such as "12:00:00", not {value!r}.')
     return value

@@ -19,11 +19,11 @@ function                relies on                                           test
                         queued at a worker, and no others                   ``…_without_workers``
 `cancel`                `Client.status` is "running" until the client is    ``test_cancel``,
                         closed                                              ``test_cancel_closed``
-`forget_keys`           `dask.utils.key_split` caches every key             ``test_keys_are_forgotten``
+`forget_keys`           `dask.utils.key_split` caches every key             ``test_keys_forgotten``
 `event_topic`           `Client.id` is unique                               ``test_topics_differ``
 `subscribe`, `post`     an event that a task posts arrives before the       ``test_event_order``
                         client learns that the task is done;
-                        `Scheduler._broker` keeps the events of a topic     ``test_no_event_is_kept``
+                        `Scheduler._broker` keeps the events of a topic     ``test_no_event_kept``
 `current_worker`        `Worker.address`; `Worker.state.nthreads`           ``test_current_worker``
 `started_by_acme`       `Client.cluster` is the object it was made with,    ``test_started_by_acme``
                         `None` for an address

@@ -14,6 +14,7 @@ from acme_core.worker.contexts import context_in_use
 from acme_core.worker.evaluation import BatchEvaluation
 from acme_core.worker.failures import describe
 
+
 def run_batch(pickled: bytes) -> bytes:
     """Run the calls of a batch on this worker.
 
