@@ -86,3 +86,20 @@ def test_workers_can_use_what_was_not_imported_for_them():
         text = client.submit(render).result()
         acme_cluster.cluster_cleanup(client)
     assert text == "3.0"
+
+
+def is_old(thing):
+    return any(other is thing for other in gc.get_objects(generation=2))
+
+
+def test_objects_are_made_old_only_after_imports(monkeypatch):
+    """Otherwise garbage that is made old at every use would never be collected."""
+    gc.collect()
+    young = [[]]
+    with quick_imports():
+        pass
+    assert not is_old(young)
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with quick_imports():
+        importlib.import_module("colorsys")
+    assert is_old(young)

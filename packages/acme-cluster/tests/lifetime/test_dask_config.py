@@ -31,6 +31,17 @@ def test_configuration_of_the_client_is_as_before():
         cluster_cleanup(client)
 
 
+def test_user_can_have_longer_logs():
+    with dask.config.set({"distributed.admin.low-level-log-length": 25}):
+        client = local_cluster_setup(1, interactive=False)
+    try:
+        scheduler = client.cluster.scheduler
+        assert scheduler.transition_log.maxlen == 25
+        assert {s.recent_message_log.maxlen for s in scheduler.stream_comms.values()} == {25}
+    finally:
+        cluster_cleanup(client)
+
+
 def test_idle_workers_are_idle():
     client = local_cluster_setup(2, interactive=False)
     try:

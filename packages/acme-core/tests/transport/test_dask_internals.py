@@ -109,6 +109,41 @@ def test_event_order(workers):
         assert happened.index(("event", number)) < happened.index(("done", number))
 
 
+@pytest.mark.parametrize("by_address", [False, True])
+def test_no_event_kept(by_address):
+    """The scheduler passes events on; other topics keep theirs."""
+    with (
+        LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster,
+        Client(cluster.scheduler_address if by_address else cluster, set_as_default=False) as one,
+    ):
+        received, topic = threading.Semaphore(0), dask_internals.event_topic(one)
+        for _ in range(2):
+            dask_internals.subscribe(one, lambda event: received.release())
+        for number in range(3):
+            one.submit(dask_internals.post, topic, {"number": number}).result(timeout=20)
+            assert received.acquire(timeout=20)
+        one.log_event("another", "kept")
+        assert not one.get_events(topic)
+        assert len(one.get_events("another")) == 1
+
+
+def test_events_arrive_without_the_broker(workers, monkeypatch):
+    """A scheduler with other internals keeps events, and nothing else changes."""
+    monkeypatch.setattr(dask_internals, "_without_log", set())
+    monkeypatch.delattr(workers.cluster.scheduler, "_broker")
+    dask_internals.subscribe(workers, lambda event: None)
+
+
+def test_keys_forgotten(workers):
+    from dask.utils import key_split
+
+    (future,) = dask_internals.submit(workers, abs, [-1], keys("forgotten", 1), {})
+    wait(future)
+    assert key_split.cache_info().currsize
+    dask_internals.forget_keys()
+    assert not key_split.cache_info().currsize
+
+
 def test_topics_differ(workers):
     with Client(workers.cluster, set_as_default=False) as other:
         assert dask_internals.event_topic(other) != dask_internals.event_topic(workers)

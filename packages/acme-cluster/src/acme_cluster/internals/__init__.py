@@ -21,6 +21,10 @@ with documented means. `tests/internals/test_stock.py` holds that both behave al
 `scheduler`
     `Scheduler.start_http_server`, `RoutingApplication`, `dashboard.scheduler.connect`.
     Tests: test_local.
+`history`
+    `SpansSchedulerExtension.observe_tasks` and `.heartbeat`, `Scheduler.extensions`,
+    `.transition_log`, `.stream_comms` and `.client_comms`, `BatchedSend.recent_message_log`.
+    Tests: test_history.
 `prompt_client`
     `Client.scheduler_comm.interval`; left alone where it is missing. Tests: test_prompt_client.
 `tls`

@@ -29,13 +29,17 @@ def quick_imports() -> Iterator[None]:
       core on which workers are about to start. They sleep sooner.
     """
     collecting = gc.isenabled()
+    known = len(sys.modules)
     gc.disable()
     try:
         with quick_yaml(), _impatient_openblas():
             yield
     finally:
         if collecting:
-            _age()
+            # Only after imports. Objects that are made old each time, without need, include the
+            # garbage of the program, and the counters start again: no full collection ever comes.
+            if len(sys.modules) != known:
+                _age()
             gc.enable()
 
 

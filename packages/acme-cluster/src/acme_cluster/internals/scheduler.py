@@ -1,4 +1,4 @@
-"""The scheduler of our clusters, which builds its dashboard at the first visit.
+"""The scheduler of our clusters: its dashboard is built at the first visit, no history is kept.
 
 Building the dashboard takes half a second, which each short run would pay and few would use. The
 web server runs from the start; the first request builds the pages, waits for them, and is answered.
@@ -14,6 +14,7 @@ from distributed.scheduler import Scheduler
 from tornado import web
 from tornado.httpserver import HTTPServer
 
+from acme_cluster.internals.history import keep_no_history
 from acme_cluster.lifetime.dashboard import first_free_port, wanted_port
 
 __all__ = ["QuietScheduler"]
@@ -25,6 +26,10 @@ class QuietScheduler(Scheduler):
     The configuration `acme.dashboard: false` leaves the web server out; `acme.dashboard-port` is
     the first port to try (8787; 0 takes any). Ports in use are skipped silently.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        keep_no_history(self)
 
     def start_http_server(self, routes: Any, *_args: object, **_kwargs: object) -> None:
         """Start the web server. Its pages, `routes` and the dashboard, are built on demand."""

@@ -1,8 +1,11 @@
-"""dask settings for many processes on few cores, and for nodes shared with other people.
+"""dask settings for many processes on few cores, for nodes shared with other people, and long use.
 
 By default each worker and each nanny wakes up two hundred times a second to measure delays. That
 takes 2 % of a core per process; thirty-two workers with their nannies on two cores leave hardly any
 time for calls.
+
+By default the scheduler, each worker and each connection between them also keep the last thousand
+events or messages, for dask's developers. A message may have hundreds of kilobytes.
 """
 
 from __future__ import annotations
@@ -34,11 +37,16 @@ _CALM = {
     "distributed.worker.profile.interval": "500ms",
     # The nanny checks the memory of its worker.
     "distributed.worker.memory.monitor-interval": "200ms",
+    # Logs of messages, events, transitions and profiles (one entry a second, which the dashboard
+    # shows). Not 0: without any, profiles are empty.
+    "distributed.admin.low-level-log-length": 10,
+    # Groups of tasks that are done, for the dashboard's progress bars.
+    "distributed.diagnostics.computations.max-history": 10,
 }
 
 
 def calm() -> dict[str, Any]:
-    """Return settings with which idle workers use next to no CPU.
+    """Return settings with which idle workers use next to no CPU, and ended tasks no memory.
 
     Returns
     -------

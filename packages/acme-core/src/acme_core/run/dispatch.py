@@ -109,6 +109,7 @@ def dispatch(
                 engine.run()
     finally:
         files.close()
+        dask_internals.forget_keys()
 
 
 def _ticket(client: Client, run: Run, context: RunContext, files: LargeObjects) -> RunTicket:

@@ -19,9 +19,11 @@ function                relies on                                           test
                         queued at a worker, and no others                   ``…_without_workers``
 `cancel`                `Client.status` is "running" until the client is    ``test_cancel``,
                         closed                                              ``test_cancel_closed``
+`forget_keys`           `dask.utils.key_split` caches every key             ``test_keys_forgotten``
 `event_topic`           `Client.id` is unique                               ``test_topics_differ``
 `subscribe`, `post`     an event that a task posts arrives before the       ``test_event_order``
-                        client learns that the task is done
+                        client learns that the task is done;
+                        `Scheduler._broker` keeps the events of a topic     ``test_no_event_kept``
 `current_worker`        `Worker.address`; `Worker.state.nthreads`           ``test_current_worker``
 `started_by_acme`       `Client.cluster` is the object it was made with,    ``test_started_by_acme``
                         `None` for an address
@@ -32,8 +34,10 @@ function                relies on                                           test
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -47,6 +51,7 @@ __all__ = [
     "cancel",
     "current_worker",
     "event_topic",
+    "forget_keys",
     "is_data_lost",
     "is_worker_death",
     "post",
@@ -55,6 +60,8 @@ __all__ = [
     "subscribe",
     "unassigned",
 ]
+
+logger = logging.getLogger(__name__)
 
 MANY_WORKERS = 20
 """Number of workers from which dask's scheduler deals out tasks in turn.
@@ -123,6 +130,16 @@ def cancel(client: Client, futures: Iterable[Future]) -> None:
         client.cancel(wanted, force=True)
 
 
+def forget_keys() -> None:
+    """Remove the keys of ended tasks from a cache of dask, here and in a scheduler that is here.
+
+    Every task has a key of its own, and dask caches up to 100 000 of them (20 MB).
+    """
+    from dask.utils import key_split
+
+    key_split.cache_clear()
+
+
 # -- events --------------------------------------------------------------------------------
 
 
@@ -133,8 +150,35 @@ def event_topic(client: Client) -> str:
 
 def subscribe(client: Client, handler: Callable[[tuple[float, Any]], None]) -> None:
     """Let ``handler`` receive the events of a client, in the thread of its event loop."""
+    if client not in _without_log:
+        _without_log.add(client)
+        _keep_no_events(client)
     add: Any = client.subscribe_topic
     add(event_topic(client), handler)
+
+
+# Clients whose scheduler keeps no events of their topic.
+_without_log: WeakSet[Client] = WeakSet()
+
+
+def _keep_no_events(client: Client) -> None:
+    """Let the scheduler pass events of a client's topic on without keeping the last thousand."""
+    topic = event_topic(client)
+
+    # A local function is pickled by value: the scheduler may run where this package is not.
+    def keep_none(dask_scheduler: Any) -> None:
+        kept = dask_scheduler._broker._topics[topic]
+        kept.events = type(kept.events)(maxlen=0)
+
+    here = getattr(client.cluster, "scheduler", None)
+    ask: Any = client.run_on_scheduler
+    try:
+        if hasattr(here, "_broker"):  # without a round trip
+            keep_none(here)
+        else:
+            ask(keep_none)
+    except Exception as error:  # another release of distributed, or one that runs no functions
+        logger.debug(f"<ParallelMap> DEBUG: the scheduler keeps events of runs ({error!r})")
 
 
 def post(topic: str, message: Mapping[str, Any]) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 LARGEST_POSTED = 16 * 1024
 """Bytes up to which an outcome is posted as an event.
 
-The scheduler keeps the last 1000 events of each topic (``distributed.admin.low-level-log-length``),
-which then take 16 MB at most.
+Schedulers that ACME did not start keep the last 1000 messages that they sent to a client
+(``distributed.admin.low-level-log-length``), which then take 16 MB at most.
 """
 
 # Of this process, by run id. Runs in several threads can share one client.

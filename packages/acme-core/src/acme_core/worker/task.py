@@ -1,29 +1,18 @@
 """The dask task: takes the request for one batch and returns its outcome, both as pickles.
 
-dask sees two opaque byte strings: it neither traverses arguments nor hashes them. A worker caches
-the contexts of its last runs; a restarted worker loads the context again.
+dask sees two opaque byte strings: it neither traverses arguments nor hashes them.
 """
 
 from __future__ import annotations
 
 import pickle
-import threading
 
-from acme_core.errors import OutdatedWorkerError
 from acme_core.transport import dask_internals, large_objects, outcome_events, serialization
-from acme_core.transport.protocol import BatchOutcome, BatchRequest, RunContext, RunTicket
+from acme_core.transport.protocol import BatchOutcome, BatchRequest
 from acme_core.worker import environment
+from acme_core.worker.contexts import context_in_use
 from acme_core.worker.evaluation import BatchEvaluation
 from acme_core.worker.failures import describe
-
-# Contexts to keep: one per run, for programs with runs in several threads. Each one may hold large
-# shared arguments.
-_KEPT_CONTEXTS = 4
-
-# A worker with several threads runs several tasks of one run at a time.
-_lock = threading.Lock()
-# By run id, the oldest first.
-_contexts: dict[str, RunContext] = {}
 
 
 def run_batch(pickled: bytes) -> bytes:
@@ -43,12 +32,12 @@ def run_batch(pickled: bytes) -> bytes:
     batch: BatchRequest = pickle.loads(pickled)
     worker, n_threads = dask_internals.current_worker() or ("", 1)
     try:
-        context = _context_of(batch.ticket, n_threads)
-        columns = serialization.loads(large_objects.unpack(batch.columns))
-        calls = BatchEvaluation(
-            context, batch.first, batch.n_calls, attempt=batch.attempt, worker=worker
-        )
-        outcome = calls.run(columns)
+        with context_in_use(batch.ticket, n_threads) as context:
+            columns = serialization.loads(large_objects.unpack(batch.columns))
+            calls = BatchEvaluation(
+                context, batch.first, batch.n_calls, attempt=batch.attempt, worker=worker
+            )
+            outcome = calls.run(columns)
     except Exception as error:
         outcome = BatchOutcome(batch.first, worker=worker, worker_failure=describe(error))
     environment.note_imports()
@@ -57,23 +46,3 @@ def run_batch(pickled: bytes) -> bytes:
     if worker:
         outcome_events.post_outcome(batch.ticket.topic, batch.ticket.run_id, batch.number, content)
     return content
-
-
-def _context_of(ticket: RunTicket, n_threads: int) -> RunContext:
-    """Return the context of a run, loaded at its first batch on this worker."""
-    with _lock:
-        # For every batch, because the calls of another run may have changed both.
-        environment.enter_client_environment(ticket.cwd, ticket.sys_path)
-        context = _contexts.get(ticket.run_id)
-        if context is None:
-            # Before the function is loaded: it would use the old modules.
-            changed = environment.changed_modules()
-            if changed:
-                raise OutdatedWorkerError(", ".join(sorted(changed)))
-            environment.limit_threads(environment.worker_cores(n_threads))
-            context = _contexts[ticket.run_id] = serialization.loads(
-                large_objects.unpack(ticket.context)
-            )
-            while len(_contexts) > _KEPT_CONTEXTS:
-                _contexts.pop(next(iter(_contexts)))
-        return context
