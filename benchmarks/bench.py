@@ -89,7 +89,7 @@ def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
     """Return the table of the seconds that everybody took."""
     lines = []
     for row, each in measured.items():
-        if row.work in (*FILES, "startup"):
+        if row.work in (*FILES, "forms", "startup"):
             continue
         seconds = spreads(each["runs"], "seconds")
         cells = [_seconds(seconds.get(who), who in each["scaled"]) for who in EVERYBODY]
@@ -111,12 +111,23 @@ def files_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
     return markdown_table(["work", "ACME", "plain h5py"], lines)
 
 
+def forms_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
+    """Return the table of the microseconds of a call, by the form of its arguments."""
+    (runs,) = (each["runs"] for row, each in measured.items() if row.work == "forms")
+    lines = []
+    for figure in runs["acme"][0]:
+        if figure.startswith("us "):
+            told = spreads(runs, figure)
+            lines.append([figure[3:], *(f"{told[who].median:.2f}" for who in ("acme", "joblib"))])
+    return markdown_table(["form", "ACME", "joblib"], lines)
+
+
 def memory_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
     """Return the table of the megabytes that everybody needed."""
     figures = {"client_mb": "client", "workers_mb": "both workers"}
     lines = []
     for row, each in measured.items():
-        if row.name not in ("trivial-1m", "shared", "distinct", "distinct-on-disk"):
+        if row.name not in ("trivial-1m", "guide-1m", "shared", "distinct", "distinct-on-disk"):
             continue
         for figure, where in figures.items():
             needed = spreads(each["runs"], figure)
@@ -162,6 +173,8 @@ def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
         "Memory at its highest, MB above what it was before, medians:",
         memory_table(measured),
     ]
+    if any(row.work == "forms" for row in measured):
+        parts += ["Microseconds a call by the form of the arguments:", forms_table(measured)]
     if any(row.work == "startup" for row in measured):
         parts += ["A first run, results on disk, nothing started before:", start_table(measured)]
     return "\n\n".join(part.strip() for part in parts)
