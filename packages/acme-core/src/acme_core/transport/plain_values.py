@@ -167,7 +167,8 @@ def flat_copier(value: Any) -> Callable[[Any], Any] | None:
         flat = leaves.issuperset(map(type, value)) and leaves.issuperset(map(type, value.values()))
         return dict.copy if flat else None
     if kind in loaded_types("numpy", "ndarray") and not value.dtype.hasobject:
-        if not value.flags.writeable:  # a pickle keeps that, a copy does not
+        # A pickle keeps arrays read-only and restores the strides of empty ones; a copy does not.
+        if not value.flags.writeable or not value.size:
             return None
         # Unlike the method `copy`, this keeps the memory order.
         copier: Callable[[Any], Any] = kind.__copy__
