@@ -90,7 +90,7 @@ def seconds_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
     """Return the table of run times."""
     lines = []
     for row, each in measured.items():
-        if row.work in (*FILES, "startup"):
+        if row.work in (*FILES, "forms", "startup"):
             continue
         seconds = spreads(each["runs"], "seconds")
         cells = [_seconds(seconds.get(who), who in each["scaled"]) for who in EVERYBODY]
@@ -112,12 +112,23 @@ def files_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
     return markdown_table(["workload", "ACME", "plain h5py"], lines)
 
 
+def forms_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
+    """Return the table of the microseconds of a call, by the form of its arguments."""
+    (runs,) = (each["runs"] for row, each in measured.items() if row.work == "forms")
+    lines = []
+    for figure in runs["acme"][0]:
+        if figure.startswith("us "):
+            told = spreads(runs, figure)
+            lines.append([figure[3:], *(f"{told[who].median:.2f}" for who in ("acme", "joblib"))])
+    return markdown_table(["form", "ACME", "joblib"], lines)
+
+
 def memory_table(measured: Mapping[Row, Mapping[str, Any]]) -> str:
     """Return the table of peak memory in megabytes."""
     figures = {"client_mb": "client", "workers_mb": "both workers"}
     lines = []
     for row, each in measured.items():
-        if row.name not in ("trivial-1m", "shared", "distinct", "distinct-on-disk"):
+        if row.name not in ("trivial-1m", "guide-1m", "shared", "distinct", "distinct-on-disk"):
             continue
         for figure, where in figures.items():
             needed = spreads(each["runs"], figure)
@@ -163,6 +174,8 @@ def tables(measured: Mapping[Row, Mapping[str, Any]], versions: str) -> str:
         "Median peak memory, MB above the level before the run:",
         memory_table(measured),
     ]
+    if any(row.work == "forms" for row in measured):
+        parts += ["Microseconds a call by the form of the arguments:", forms_table(measured)]
     if any(row.work == "startup" for row in measured):
         parts += ["First run of a process, results on disk:", start_table(measured)]
     return "\n\n".join(part.strip() for part in parts)

@@ -75,6 +75,27 @@ def ratio(ours: str, peer: str, figure: str = "seconds") -> Callable[[Runs], Spr
     return value
 
 
+def slowest_form(runs: Runs) -> Spread:
+    """Microseconds a call of the form that takes longest; the range is that of its runs."""
+    return max(_of_forms(runs["acme"]).values(), key=lambda spread: spread.median)
+
+
+def slowest_form_over(peer: str) -> Callable[[Runs], Spread]:
+    """Ratio to a peer of the form whose ratio is worst; the range is that of all forms."""
+
+    def value(runs: Runs) -> Spread:
+        ours, theirs = _of_forms(runs["acme"]), _of_forms(runs[peer])
+        ratios = [ours[form].median / theirs[form].median for form in ours]
+        return Spread(max(ratios), min(ratios), max(ratios), len(ratios))
+
+    return value
+
+
+def _of_forms(each: Sequence[Figures]) -> dict[str, Spread]:
+    forms = [name for name in each[0] if name.startswith("us ")]
+    return {form: Spread.of(figures[form] for figures in each) for form in forms}
+
+
 def of_each(formula: Callable[[Figures], float], name: str = "acme") -> Callable[[Runs], Spread]:
     """Return median and range of a formula over the runs of one contender."""
     return lambda runs: Spread.of(map(formula, runs[name]))

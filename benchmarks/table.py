@@ -24,6 +24,8 @@ from rows import (
     of_each,
     over_ideal,
     ratio,
+    slowest_form,
+    slowest_form_over,
 )
 
 ROWS = (
@@ -68,6 +70,34 @@ ROWS = (
             ),
         ),
         quick=lambda row: replace(row, rounds=1, entries=entries("acme", "joblib")),
+    ),
+    Row(
+        name="guide-1m",
+        title="`f(list, 4)` of the user guide, {calls} calls",
+        work="guide",
+        calls=1_000_000,
+        rounds=5,
+        entries=entries("acme", "joblib"),
+        limits=(
+            Limit("time / joblib", ratio("acme", "joblib"), 0.4),
+            Limit(
+                "client's memory above its results, MB", of_each(memory_over_results), 100, None, 0
+            ),
+        ),
+        quick=fewer(1),
+    ),
+    Row(
+        name="forms",
+        title="{calls} trivial calls of each form",
+        work="forms",
+        calls=1_000_000,
+        rounds=3,
+        entries=entries("acme", "joblib"),
+        limits=(
+            Limit("microseconds a call, the slowest form", slowest_form, 1.6),
+            Limit("time / joblib, the worst form", slowest_form_over("joblib"), 0.5),
+        ),
+        quick=lambda row: replace(row, rounds=1, calls=200_000),
     ),
     Row(
         name="sleeping",

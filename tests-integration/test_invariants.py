@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from acme import ParallelMap, each, shared
 from acme_core.arguments.distribution import distribute
 from acme_core.transport.protocol import RunContext
-from acme_core.worker.evaluation import BatchEvaluation, generator_for
+from acme_core.worker.call_arguments import generator_for
+from acme_core.worker.evaluation import BatchEvaluation
 
 MB = 1_000_000
 

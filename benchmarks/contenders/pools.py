@@ -7,8 +7,10 @@ environment that has it.
 from __future__ import annotations
 
 import contextlib
+import inspect
+import itertools
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 WORKERS = 2
@@ -37,6 +39,18 @@ class SharingPool(Pool, Protocol):
         ...
 
 
+@runtime_checkable
+class FormPool(Protocol):
+    """Workers that take calls of all forms."""
+
+    def map_form(self, func: Callable[..., Any], n: int, *args: Any, **kwargs: Any) -> list[Any]:
+        """Call ``func`` n times; sequences of length n hold one item per call, others are shared.
+
+        A parameter ``taskID`` gets the number of the call.
+        """
+        ...
+
+
 class Acme:
     """ACME, with results in memory, and a progress bar on a terminal."""
 
@@ -58,6 +72,12 @@ class Acme:
         from acme import shared as whole
 
         with ParallelMap(func, each(items), whole(shared), **self.options) as pmap:
+            return list(pmap.compute() or ())
+
+    def map_form(self, func: Callable[..., Any], n: int, *args: Any, **kwargs: Any) -> list[Any]:
+        from acme import ParallelMap
+
+        with ParallelMap(func, *args, n_inputs=n, **kwargs, **self.options) as pmap:
             return list(pmap.compute() or ())
 
     def close(self) -> None:
@@ -123,6 +143,20 @@ class Joblib:
         from joblib import delayed
 
         return list(self._parallel(delayed(func)(item, shared) for item in items))
+
+    def map_form(self, func: Callable[..., Any], n: int, *args: Any, **kwargs: Any) -> list[Any]:
+        from joblib import delayed
+
+        if "taskID" in inspect.signature(func).parameters:
+            kwargs["taskID"] = range(n)
+        call, names = delayed(func), tuple(kwargs)
+        positional = zip(*(_column(arg, n) for arg in args), strict=True)
+        if not names:
+            return list(self._parallel(call(*row) for row in positional))
+        by_name = zip(*(_column(arg, n) for arg in kwargs.values()), strict=True)
+        rows = zip(positional if args else itertools.repeat(()), by_name, strict=False)
+        calls = (call(*row, **dict(zip(names, more, strict=True))) for row, more in rows)
+        return list(self._parallel(calls))
 
     def close(self) -> None:
         self._parallel.__exit__(None, None, None)
@@ -245,6 +279,15 @@ def _write_one_file(func: Callable[..., Any], items: Sequence[Any], folder: str)
         for number, item in enumerate(items):
             file[f"comp_{number}/result_0"] = func(item)
     return f"{folder}/all.h5"
+
+
+def _column(argument: Any, n: int) -> Iterable[Any]:
+    """Return the items of an argument for n calls."""
+    distributed = getattr(argument, "ndim", 1) == 1 and not isinstance(argument, str | dict)
+    if distributed and hasattr(argument, "__len__") and len(argument) == n:
+        items: Iterable[Any] = argument
+        return items
+    return itertools.repeat(argument, n)
 
 
 def _chunk(items: Sequence[Any]) -> int:

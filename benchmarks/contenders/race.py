@@ -6,6 +6,7 @@ running and have completed some calls before the clock starts.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import os
 import random
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from memory import MB, forget_high_water, high_water, proportional, resident
-from pools import POOLS, WORKERS, Pool, SharingPool
+from pools import POOLS, WORKERS, FormPool, Pool, SharingPool
 from stopwatch import figure
 
 # -- functions -------------------------------------------------------------------------------
@@ -26,6 +27,37 @@ from stopwatch import figure
 def same(x: Any) -> Any:
     """Return the argument."""
     return x
+
+
+def f(x: Any, y: Any, z: Any = 3) -> Any:
+    """Do what the first example of the user guide does."""
+    return (x + y) * z
+
+
+def first_of(x: Any, y: Any) -> Any:
+    """Take two arguments."""
+    return x
+
+
+def pair(x: Any) -> tuple[Any, Any]:
+    """Return two values."""
+    return x, x
+
+
+def numbered(x: Any, taskID: int) -> int:  # the name that gets the number
+    """Return the number of the call."""
+    return taskID
+
+
+class Adder:
+    """A class with a method."""
+
+    def __init__(self, y: Any) -> None:
+        self.y = y
+
+    def add(self, x: Any) -> Any:
+        """Return the sum."""
+        return x + self.y
 
 
 def nap(seconds: float) -> float:
@@ -71,6 +103,47 @@ def trivial(pool: Pool, n: int) -> None:
     items = range(n)
     results = clocked(lambda: pool.map(same, items))
     assert results == list(items)
+
+
+def guide(pool: Pool, n: int) -> None:
+    """Call the user guide's function as it does there: a list, and a number for all calls."""
+    assert isinstance(pool, FormPool)
+    items = list(range(n))
+    results = clocked(lambda: pool.map_form(f, n, items, 4))
+    assert results == [(x + 4) * 3 for x in items]
+
+
+def forms(pool: Pool, n: int) -> None:
+    """Call trivial functions in all ways; note microseconds a call for each way."""
+    assert isinstance(pool, FormPool)
+    x = list(range(n))
+    y = [float(i) for i in range(n)]
+    options = {"window": 5, "name": "hann"}
+    calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = {
+        "`f(list, 4)`": (f, (x, 4), {}),
+        "`f(4, list)`": (f, (4, x), {}),
+        "`f(list, y=4, z=5)`": (f, (x,), {"y": 4, "z": 5}),
+        "`f(x=list, y=list)`": (f, (), {"x": x, "y": y}),
+        "two lists": (f, (x, y), {}),
+        "range": (same, (range(n),), {}),
+        "tuple": (same, (tuple(x),), {}),
+        "array": (same, (np.arange(n),), {}),
+        "NumPy numbers": (same, (list(np.arange(n) / 2),), {}),
+        "text": (same, ([f"subject {i}" for i in x],), {}),
+        "tuples": (same, (list(zip(x, y, strict=True)),), {}),
+        "shared dict": (first_of, (x, options), {}),
+        "shared dict of lists": (first_of, (x,), {"y": {"bands": [1, 2, 3], "on": True}}),
+        "shared array": (first_of, (x, np.zeros((2, 3))), {}),
+        "`taskID`": (numbered, (x,), {}),
+        "method": (Adder(1).add, (x,), {}),
+        "partial": (functools.partial(f, 4), (x,), {}),
+        "tuple result": (pair, (x,), {}),
+    }
+    for form, (func, args, kwargs) in calls.items():
+        start = time.perf_counter()
+        results = pool.map_form(func, n, *args, **kwargs)
+        figure(f"us {form}", 1e6 * (time.perf_counter() - start) / n)
+        assert len(results) == n
 
 
 def second(pool: Pool, n: int) -> None:
@@ -142,7 +215,7 @@ def _timed_files(run: Callable[[], list[Any]]) -> None:
 
 WORKS: dict[str, Callable[[Pool, int], None]] = {
     work.__name__: work
-    for work in (trivial, second, sleeping, uneven, shared, distinct, floats, arrays)
+    for work in (trivial, guide, forms, second, sleeping, uneven, shared, distinct, floats, arrays)
 }
 
 

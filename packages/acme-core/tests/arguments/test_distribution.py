@@ -13,7 +13,7 @@ from acme_core import each, shared
 from acme_core.arguments.distribution import distribute
 from acme_core.arguments.markers import memory_size
 from acme_core.transport.protocol import RunContext
-from acme_core.worker.evaluation import CallArguments
+from acme_core.worker.call_arguments import CallArguments
 
 
 def f(x, y, z=3):
@@ -24,9 +24,7 @@ def calls(func, *args, n_inputs="auto", **kwargs):
     """Return positional and keyword arguments of all calls."""
     plan = distribute(func, args, kwargs, n_inputs)
     maker = CallArguments(RunContext(func, plan.template, plan.template.shared, seed=1))
-    columns = plan.columns(0, plan.n_calls)
-    rows = zip(*columns, strict=True) if columns else iter([()] * plan.n_calls)
-    made = (maker.for_call(i, row) for i, row in enumerate(rows))
+    made = maker.for_calls(0, plan.n_calls, plan.columns(0, plan.n_calls))
     return [(list(args), kwargs) for args, kwargs in made]
 
 

@@ -227,7 +227,7 @@ def test_folders_in_memory_of_killed_processes_are_removed():
         (range(1000), 0),
         ([b"x" * 10_000] * 10, 100_000),
         (["x" * 10_000] * 10, 100_000),
-        ([(1, b"x" * 10_000)] * 10, 100_000),
+        ([(i, bytes([i]) * 10_000) for i in range(10)], 100_000),
         ([{"a": np.zeros(1250)}] * 10, 100_000),
         ([np.zeros(1250)] * 10, 100_000),
         (np.zeros((10, 1250)), 100_000),

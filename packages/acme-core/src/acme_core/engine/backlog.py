@@ -20,9 +20,8 @@ from acme_core.engine.batches import PendingBatch
 from acme_core.errors import WorkerDiedError
 from acme_core.transport import serialization
 from acme_core.transport.large_objects import LargeObjects
-from acme_core.transport.mapped_arrays import MappedArray
 from acme_core.transport.protocol import BatchOutcome
-from acme_core.worker.evaluation import UnreadableArguments, rows_of
+from acme_core.worker.call_arguments import first_items
 from acme_core.worker.failures import describe
 
 __all__ = ["Backlog"]
@@ -142,7 +141,7 @@ class Backlog:
                 place, place + 1, attempt=batch.attempt + 1, suspect=False, deaths=0
             )
             self._again.append(once_more)
-        self._release(batch.part(0, outcome.n_calls), again)
+        self._release(batch, outcome.n_calls, again)
         return again
 
     def split_lost(self, batch: PendingBatch, error: BaseException) -> BatchOutcome | None:
@@ -158,7 +157,7 @@ class Backlog:
         deaths = batch.deaths + 1 if alone else 0
         if deaths >= MOST_DEATHS:
             outcome = self._failure(batch, error)
-            self._release(batch, set())
+            self._release(batch, 1, set())
             return outcome
         step = -(-batch.n_calls // PIECES_OF_A_LOST_BATCH)
         for start in range(0, batch.n_calls, step):
@@ -183,11 +182,9 @@ class Backlog:
             f"dask says: {dask_says.rstrip('.')}."
         )
         # The worker can no longer report the arguments; the client still has them.
-        (row,) = rows_of(batch.columns, 1)
+        items = first_items(batch.columns)
         names = self._distribution.template.distributed_names
-        arguments = (
-            {} if isinstance(row, UnreadableArguments) else dict(zip(names, row, strict=True))
-        )
+        arguments = {} if items is None else dict(zip(names, items, strict=True))
         return BatchOutcome(
             first=batch.first,
             n_calls=1,
@@ -198,10 +195,10 @@ class Backlog:
             values=[None],
         )
 
-    def _release(self, batch: PendingBatch, again: set[int]) -> None:
-        """Remove the files of large arguments, except those of calls to run again."""
+    def _release(self, batch: PendingBatch, n_calls: int, again: set[int]) -> None:
+        """Remove the files of large arguments of the first calls, but those to run again."""
         for column in batch.columns:
             if isinstance(column, serialization.FrozenColumn):
-                for call, item in enumerate(column.packed, batch.first):
-                    if isinstance(item, MappedArray) and call not in again:
-                        self._large_objects.release(item.path)
+                for index, path in column.paths:
+                    if index < n_calls and batch.first + index not in again:
+                        self._large_objects.release(path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acme_core.transport.protocol import BatchOutcome, CallFailure
-from acme_core.transport.serialization import Frozen
+from acme_core.transport.serialization import unpacked
 from acme_core.worker.failures import exception_of
 from acme_io.backend import DONE, FAILED, MISSING, PICKLED, CallTable, Failure
 
@@ -95,9 +95,9 @@ class CallStates:
         else:
             table.status[part] = DONE
         if self._values is not None and outcome.values is not None:
-            self._values[part] = [
-                value.thaw() if type(value) is Frozen else value for value in outcome.values
-            ]
+            self._values[part] = outcome.values
+            for call, item in outcome.frozen.items():
+                self._values[call] = unpacked(item)
         table.started[part] = outcome.started
         table.seconds[part] = outcome.seconds
         table.peak_memory[part] = outcome.peak_memory

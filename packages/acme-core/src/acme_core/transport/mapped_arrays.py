@@ -12,10 +12,11 @@ kernel counts, so the page map is read only after calls with page faults.
 
 from __future__ import annotations
 
+import itertools
 import math
 import mmap
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from acme_core.arguments.lazy_types import loaded_types
@@ -88,6 +89,10 @@ class MappedArray:
         self._faults = _page_faults()
         typed: np.ndarray[Any, Any] = self._map.view(self._dtype)
         return typed.reshape(self._shape, order=self._order)
+
+    def copies(self) -> Iterator[np.ndarray[Any, Any]]:
+        """Return an endless iterator of the array as it was given, each for one call."""
+        return map(MappedArray.thaw, itertools.repeat(self))
 
 
 def _page_faults() -> int:

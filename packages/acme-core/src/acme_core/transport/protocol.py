@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from acme_core.arguments.distribution import ArgumentKey, CallTemplate
     from acme_core.transport.large_objects import Parcel
+    from acme_core.transport.serialization import Packed
     from acme_io import Slots
     from acme_io.backend import BatchReceipt, Failure, Sink
 
@@ -108,8 +109,10 @@ class BatchOutcome:
         Wall time of the whole batch on the worker, storing included.
     failures : dict
         The failed calls.
-    values : list or None
-        Return values, if they are sent back; `None` for failed calls.
+    values : list, numpy.ndarray or None
+        Return values, if they are sent back; `None` for failed calls and those in ``frozen``.
+    frozen : dict
+        Pickled return values by call.
     receipt : BatchReceipt or None
         The sink's report on its files.
     worker_failure : CallFailure or None
@@ -125,6 +128,7 @@ class BatchOutcome:
     worker: str = ""
     wall_seconds: float = 0.0
     failures: dict[int, CallFailure] = field(default_factory=dict)
-    values: list[Any] | None = None
+    values: Sequence[Any] | None = None
+    frozen: dict[int, Packed] = field(default_factory=dict)
     receipt: BatchReceipt | None = None
     worker_failure: CallFailure | None = None

@@ -7,87 +7,30 @@ which every call gets a new object; immutable values are passed directly.
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import fractions
 import functools
 import io
+import itertools
 import os
-import pathlib
 import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
-from typing import IO, Any, NamedTuple, NoReturn
+from typing import IO, Any, NoReturn
 
 import cloudpickle
 
-from acme_core.arguments.lazy_types import is_array, is_h5py, loaded_types
+from acme_core.arguments.lazy_types import is_array, is_h5py
 from acme_core.arguments.markers import unreadable_h5
 from acme_core.transport.mapped_arrays import MappedArray, Save, is_mappable
-
-# Immutable types, with their subclasses. Functions, classes and modules can be changed in
-# principle; calls on one worker share them, as they do in any program.
-_PLAIN = (
-    bool,
-    int,
-    float,
-    complex,
-    str,
-    bytes,
-    range,
-    type(None),
-    type(...),
-    datetime.date,
-    datetime.time,
-    datetime.timedelta,
-    datetime.tzinfo,
-    decimal.Decimal,
-    fractions.Fraction,
-    pathlib.PurePath,
-    type,
-    types.ModuleType,
-    types.FunctionType,
-    types.BuiltinFunctionType,
+from acme_core.transport.plain_values import (
+    are_plain,
+    flat_copier,
+    immutable_types,
+    is_immutable,
+    numpy_scalar_type,
 )
-# The types that most arguments have. Their subclasses may add attributes, which can be changed.
-_SCALARS = (bool, int, float, complex, str, bytes, type(None))
-
-
-class _Immutable(NamedTuple):
-    """Immutable types: those that count exactly, and those that count with their subclasses."""
-
-    exact: frozenset[type]
-    kinds: tuple[type, ...]
-
-
-# Cached for both states, because NumPy may be imported after the first question.
-@functools.cache
-def _immutable(numpy_loaded: bool) -> _Immutable:
-    if not numpy_loaded:
-        return _Immutable(frozenset(_SCALARS), _PLAIN)
-    numpy = loaded_types("numpy", "generic", "dtype", "ufunc")
-    return _Immutable(
-        frozenset(_SCALARS + loaded_types("numpy", "float64", "int64")), _PLAIN + numpy
-    )
-
-
-def immutable_types() -> frozenset[type]:
-    """Return the immutable types that most values have; testing for them is fastest."""
-    return _immutable("numpy" in sys.modules).exact
-
-
-def is_immutable(value: Any) -> bool:
-    """Whether no call can change the value for another call."""
-    types_ = _immutable("numpy" in sys.modules)
-    if type(value) in types_.exact:
-        return True
-    if isinstance(value, types_.kinds):
-        # Fields of `numpy.void`, a record, can be assigned; all other NumPy scalars are immutable.
-        return not isinstance(value, loaded_types("numpy", "void"))
-    return type(value) in (tuple, frozenset) and all(map(is_immutable, value))
 
 
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc] # it has no types
@@ -221,6 +164,12 @@ def _view_of_array(array: Any, readonly: bool) -> memoryview:
     return view.toreadonly() if readonly else view
 
 
+# Bytes up to which a worker keeps one object of a frozen value to copy it for each call.
+_LARGEST_ORIGINAL = 64 * 1024
+# Bytes from which a pickle is left out of band, which saves a copy and costs a microsecond or two.
+_OUT_OF_BAND_FROM = 64 * 1024
+
+
 @dataclass(frozen=True)
 class Frozen:
     """A mutable value as a pickle, from which every call gets a new object."""
@@ -240,38 +189,111 @@ class Frozen:
         """Return a new object."""
         return loads(self.pickled)
 
+    def as_item(self) -> bytes | Frozen:
+        """Return the form that travels fastest: the pickle itself unless it is large."""
+        if self.nbytes < _OUT_OF_BAND_FROM and isinstance(self.pickled, bytes):
+            return self.pickled
+        return self
+
+    def copies(self) -> Iterator[Any]:
+        """Return an endless iterator of new objects, each made when it is asked for."""
+        if self._copier is not None:
+            return map(self._copier, itertools.repeat(self._original))
+        return map(loads, itertools.repeat(self.pickled))
+
+    @functools.cached_property
+    def _original(self) -> Any:
+        return self.thaw() if self.nbytes <= _LARGEST_ORIGINAL else None
+
+    @functools.cached_property
+    def _copier(self) -> Callable[[Any], Any] | None:
+        return flat_copier(self._original)
+
+
+Packed = bytes | Frozen | MappedArray
+"""An item: its pickle, if that is large in a `Frozen`, or an array in a file."""
+
+
+def unpacked(item: Packed) -> Any:
+    """Return a new object from a packed item."""
+    return loads(item) if isinstance(item, bytes) else item.thaw()
+
 
 @dataclass(frozen=True)
 class FrozenColumn:
     """Items of one distributed argument, each one packed separately."""
 
-    packed: tuple[Frozen | MappedArray, ...]
+    packed: tuple[Packed, ...]
 
     def __len__(self) -> int:
         return len(self.packed)
 
     def __iter__(self) -> Iterator[Any]:
-        return (item.thaw() for item in self.packed)
+        return map(unpacked, self.packed)
 
     def __getitem__(self, part: slice) -> FrozenColumn:
         return FrozenColumn(self.packed[part])
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all items in bytes."""
+        return sum(len(i) if isinstance(i, bytes) else i.nbytes for i in self.packed)
+
+    @property
+    def paths(self) -> Iterator[tuple[int, str]]:
+        """Index and file of each item that has its own file."""
+        for index, item in enumerate(self.packed):
+            if isinstance(item, MappedArray):
+                yield index, item.path
+
+
+class PlainColumn:
+    """Plain items of one distributed argument, in a single pickle.
+
+    A pickle from the start, because the items are to arrive as they are now: what the batch of a
+    retry would pickle later may have changed.
+    """
+
+    def __init__(self, items: list[Any]) -> None:
+        self._pickled = pickle.dumps(items, pickle.HIGHEST_PROTOCOL)
+        self._length = len(items)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(loads(self._pickled))
+
+    def __getitem__(self, part: slice) -> PlainColumn:
+        return PlainColumn(loads(self._pickled)[part])
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the pickle in bytes."""
+        return len(self._pickled)
 
 
 def freeze(value: Any) -> Any:
     """Return an immutable value or an HDF5 object unchanged, anything else as `Frozen`."""
     if is_immutable(value) or is_h5py(value, "File", "Group", "Dataset"):
         return value
+    if are_plain((value,)):
+        return Frozen(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
     return Frozen(dumps(value))
 
 
 def freeze_result(call: int, value: Any) -> Any:
     """Pack the return value of a call in its present state.
 
+    A list, a dict or a set of immutable items is copied, which takes less time than a pickle.
+
     Raises
     ------
     TypeError
         If the value cannot be pickled.
     """
+    if type(value) in (list, dict, set) and (copier := flat_copier(value)) is not None:
+        return copier(value)
     try:
         return freeze(value)
     except Exception as error:
@@ -284,8 +306,9 @@ def freeze_result(call: int, value: Any) -> Any:
 def freeze_column(items: Any, save: Save) -> Any:
     """Pack the items of one distributed argument for a batch of calls.
 
-    Plain numbers, text and numeric arrays stay unchanged. All other items are packed one by one,
-    large arrays in files and the rest as pickles: calls that get the same object do not share it.
+    Numbers, text and numeric arrays stay unchanged, and plain items go into one pickle. All others
+    are packed one by one, large arrays in files and the rest as pickles: calls that get the same
+    object do not share it.
 
     Parameters
     ----------
@@ -299,25 +322,38 @@ def freeze_column(items: Any, save: Save) -> Any:
     if is_array(items) and not items.dtype.hasobject:
         # Its rows are views of the copy that the batch unpickles; no other call sees them.
         return items
-    # The set of types first: for a million items it takes 20 ms, a test of each one takes a second.
-    if set(map(type, items)) <= immutable_types() or all(map(is_immutable, items)):
-        return list(items)
+    items = list(items)
+    if set(map(type, items)) <= immutable_types():
+        return as_array(items)
+    if are_plain(items):
+        return PlainColumn(items)
+    if all(map(is_immutable, items)):
+        return items
     return FrozenColumn(tuple(_packed_item(item, save) for item in items))
+
+
+def as_array(values: list[Any]) -> Any:
+    """Return NumPy scalars of one type as an array of that type, all other values unchanged."""
+    kind = numpy_scalar_type(values)
+    if kind is None:
+        return values
+    import numpy as np
+
+    return np.array(values, kind)
 
 
 def column_nbytes(column: Any) -> int:
     """Return the approximate size of a column from `freeze_column` as a message, in bytes."""
     if isinstance(column, range):
         return 0
-    if is_array(column):
+    if is_array(column) or isinstance(column, FrozenColumn | PlainColumn):
         nbytes: int = column.nbytes
         return nbytes
-    if isinstance(column, FrozenColumn):
-        return sum(item.nbytes for item in column.packed)
+    kinds = set(map(type, column))
     # A number takes about 8 bytes, pickled as in a list. Text is counted item by item.
-    if set(map(type, column)) <= immutable_types() - {str, bytes}:
+    if kinds <= immutable_types() - {str, bytes}:
         return sys.getsizeof(column)
-    return sum(map(_size, column))
+    return sum(map(sys.getsizeof if kinds <= immutable_types() else _size, column))
 
 
 def _size(item: Any) -> int:
@@ -326,14 +362,14 @@ def _size(item: Any) -> int:
     return sys.getsizeof(item)
 
 
-def _packed_item(item: Any, save: Save) -> Frozen | MappedArray:
+def _packed_item(item: Any, save: Save) -> Packed:
     """Pack one item; one that cannot be pickled becomes the failure of its call."""
     if is_mappable(item):
         return MappedArray(item, save)
     try:
-        return Frozen(dumps(item))
+        return Frozen(dumps(item)).as_item()
     except Exception as error:
-        return Frozen(pickle.dumps(_Unsendable(f"{type(item).__name__}: {error}")))
+        return Frozen(pickle.dumps(_Unsendable(f"{type(item).__name__}: {error}"))).as_item()
 
 
 class _Unsendable:

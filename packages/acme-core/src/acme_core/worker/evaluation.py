@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import itertools
 import time
+from array import array
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from acme_core.transport.mapped_arrays import MappedArray
+from acme_core.transport.plain_values import immutable_types
 from acme_core.transport.protocol import BatchOutcome, CallFailure, RunContext
-from acme_core.transport.serialization import Frozen, FrozenColumn, freeze_result, immutable_types
+from acme_core.transport.serialization import Frozen, as_array, freeze_result
+from acme_core.worker.call_arguments import CallArguments, first_items
 from acme_core.worker.failures import describe
 from acme_core.worker.peak_memory import PeakMemory
 from acme_io.backend import CallReport
 
 if TYPE_CHECKING:
-    from acme_core.arguments.distribution import ArgumentKey
     from acme_io.backend import BatchReceipt
 
 BATCH_SECONDS = 0.5
@@ -36,114 +37,15 @@ It bounds the cost of a wrong estimate of run times, and the time until a run th
 can end.
 """
 
-# Looked up once: it is tested after every call.
+# Looked up once: they are tested after every call.
 _IMMUTABLE = immutable_types()
+_NONE: frozenset[type] = frozenset()
 
 
-def generator_for(seed: int, call: int) -> np.random.Generator:
-    """Return the random generator of a call, which depends only on the seed and its number.
+class _Raised(NamedTuple):
+    """Takes the place of the value of a call that raised an exception."""
 
-    Parameters
-    ----------
-    seed : int
-        Seed of the run.
-    call : int
-        Number of the call.
-
-    Returns
-    -------
-    numpy.random.Generator
-        Seeded by child ``call`` of ``numpy.random.SeedSequence(seed)``, as ``spawn`` makes it.
-    """
-    # `spawn` makes children in order; the key gives any of them directly.
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(call,)))
-
-
-class CallArguments:
-    """Makes the arguments of each call of a run, from its context and the items of the call."""
-
-    def __init__(self, context: RunContext) -> None:
-        template = context.template
-        self._context = context
-        self._template = template
-        self._distributed_names = template.distributed_names
-        # Distributed arguments are None here, until a call puts its items in their places.
-        self._positional = [context.shared.get(i) for i in range(template.n_positional)]
-        self._keywords = {p: v for p, v in context.shared.items() if isinstance(p, str)}
-        self._frozen = {
-            p: v for p, v in context.shared.items() if isinstance(v, Frozen | MappedArray)
-        }
-        # The usual case, made fast: the distributed arguments come first, and all others are
-        # immutable and the same for every call.
-        n_first = len(template.places)
-        self._rest = tuple(self._positional[n_first:])
-        self._plain = (
-            template.places == tuple(range(n_first))
-            and not self._frozen
-            and template.rng is None
-            and not isinstance(template.task_id, int)
-        )
-
-    def for_call(self, call: int, items: Sequence[Any]) -> tuple[Sequence[Any], dict[str, Any]]:
-        """Return positional and keyword arguments of one call, with new mutable objects."""
-        template = self._template
-        if self._plain:
-            args = (*items, *self._rest) if self._rest else items
-            if template.task_id is None:
-                return args, self._keywords
-            return args, {**self._keywords, str(template.task_id): call}
-        args, kwargs = self._positional.copy(), self._keywords.copy()
-        for place, value in zip(template.places, items, strict=True):
-            _put(args, kwargs, place, value)
-        for place, frozen in self._frozen.items():
-            _put(args, kwargs, place, frozen.thaw())
-        if template.task_id is not None:
-            _put(args, kwargs, template.task_id, call)
-        if template.rng is not None:
-            kwargs[template.rng] = generator_for(self._context.seed, call)
-        return args, kwargs
-
-    def on_record(self, items: Sequence[Any]) -> dict[str, Any]:
-        """Return the distributed arguments of one call by parameter name."""
-        return dict(zip(self._distributed_names, items, strict=True))
-
-
-def _put(args: list[Any], kwargs: dict[str, Any], place: ArgumentKey, value: Any) -> None:
-    if isinstance(place, int):
-        args[place] = value
-    else:
-        kwargs[place] = value
-
-
-class UnreadableArguments:
-    """Takes the place of a call's items if one of them cannot be unpickled."""
-
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-
-
-def rows_of(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
-    """Iterate over the calls of a batch: the items of each one, or `UnreadableArguments`."""
-    no_items: tuple[Any, ...] = ()
-    if not columns:  # the same call n times
-        return itertools.repeat(no_items, n_calls)
-    if any(isinstance(column, FrozenColumn) for column in columns):
-        return _read_rows(columns, n_calls)
-    return zip(*columns, strict=True)
-
-
-def _read_rows(columns: Sequence[Any], n_calls: int) -> Iterator[Any]:
-    iterators = [iter(column) for column in columns]
-    # By hand: an exception in `zip` would end the iteration for all later calls.
-    for _ in range(n_calls):
-        row: list[Any] = []
-        unreadable = None
-        for iterator in iterators:
-            try:
-                row.append(next(iterator))
-            except Exception as error:
-                unreadable = UnreadableArguments(error)
-        yield unreadable or row
+    error: BaseException
 
 
 class BatchEvaluation:
@@ -181,13 +83,18 @@ class BatchEvaluation:
         self._began = time.perf_counter()
         self._writer = context.sink.open(range(first, first + n_calls)) if context.sink else None
         self.outcome = BatchOutcome(first=first, worker=worker)
-        if self._writer is None:
-            self.outcome.values = []
+        self._started, self._ended = array("d"), array("d")
+        self._values: list[Any] = []
+        # One offset per batch: calls are timed by the monotonic clock, which nobody can set back.
+        self._to_wall_clock = time.time() - time.perf_counter()
+        self._memory = PeakMemory()
+        # Whether a call is being recorded. Other errors between two calls come from arguments.
+        self._recording = False
 
     def run(self, columns: Sequence[Any]) -> BatchOutcome:
         """Evaluate the calls until all are done or the time of a batch is over."""
         try:
-            self.evaluate(rows_of(columns, self._n_calls))
+            self._evaluate_columns(columns)
             return self.close(columns)
         # Also at Ctrl-C in this process, which leaves no unfinished file.
         except BaseException:
@@ -201,37 +108,62 @@ class BatchEvaluation:
         ``columns`` are the arguments, for the record of calls whose results cannot be stored.
         """
         outcome = self.outcome
-        facts: list[Any] = [outcome.seconds, outcome.started, outcome.peak_memory]
-        if outcome.values is not None:
-            facts.append(outcome.values)
+        facts: list[Any] = [self._started, self._ended]
+        if self._writer is None:
+            facts.append(self._values)
         # An interrupt (Ctrl-C in this process) may come between two appends: a call without all
         # facts did not finish.
-        outcome.n_calls = min(map(len, facts))
-        for fact in facts:
-            del fact[outcome.n_calls :]
-        if self._writer is not None:
+        outcome.n_calls = n_calls = min(map(len, facts))
+        started, ended = np.array(self._started[:n_calls]), np.array(self._ended[:n_calls])
+        outcome.seconds = array("d", (ended - started).tobytes())
+        outcome.started = array("d", (started + self._to_wall_clock).tobytes())
+        self._fill_peaks(n_calls)
+        if self._writer is None:
+            outcome.values = as_array(self._values[:n_calls])
+        else:
             self._take_receipt(self._writer.close(), columns)
         outcome.wall_seconds = time.perf_counter() - self._began
         return outcome
 
     def evaluate(self, rows: Iterator[Any]) -> None:
         """Evaluate calls, given the items of each one, until the time of a batch is over."""
-        # One offset per batch: calls are timed by the monotonic clock, which nobody can set back.
-        self._evaluate(rows, self._began, time.time() - time.perf_counter())
+        one_by_one = (
+            self._arguments.for_calls(call, 1, [(item,) for item in row])
+            for call, row in enumerate(rows, self.outcome.first)
+        )
+        self._evaluate(itertools.chain.from_iterable(one_by_one))
 
-    def _evaluate(self, rows: Iterator[Any], began: float, to_wall_clock: float) -> None:
+    def _evaluate_columns(self, columns: Sequence[Any]) -> None:
+        """Evaluate calls, given all their items; one that cannot be unpickled fails its call."""
+        done, ends = 0, False
+        while done < self._n_calls and not ends:
+            rest = [column[done:] for column in columns] if done else columns
+            first, n_calls = self.outcome.first + done, self._n_calls - done
+            try:
+                ends = self._evaluate(self._arguments.for_calls(first, n_calls, rest))
+                unread: Exception = RuntimeError("unpickling an argument raised StopIteration")
+            except Exception as error:
+                if self._reraise or self._recording:
+                    raise
+                unread = error
+            done = len(self._started)
+            if done < self._n_calls and not ends:
+                ends = self._fail_unread(unread)
+                done += 1
+
+    def _evaluate(self, calls: Iterator[tuple[Sequence[Any], dict[str, Any]]]) -> bool:
+        """Evaluate calls, given their arguments; return whether the batch ends before the last."""
         # 50 000 calls of a microsecond may go through this loop: every attribute lookup counts.
-        outcome, func, arguments = self.outcome, self._context.func, self._arguments
-        clock, memory = time.perf_counter, PeakMemory()
-        for call, row in enumerate(rows, outcome.first):
-            value, error = None, None
+        func, clock, wake = self._context.func, time.perf_counter, self._memory.next_reading
+        started, ended, keep = self._started.append, self._ended.append, self._values.append
+        deadline = self._began + BATCH_SECONDS
+        # Values to keep as they are: no later call can change them.
+        in_memory = self._writer is None and self._context.slots is None
+        unchanging, tuples = (_IMMUTABLE, tuple) if in_memory else (_NONE, None)
+        none_changes = unchanging.issuperset
+        for args, kwargs in calls:
             start = clock()
             try:
-                if type(row) is UnreadableArguments:
-                    raise row.error
-                args, kwargs = arguments.for_call(call, row)
-                # Again: the time to unpickle arguments is not the user's.
-                start = clock()
                 value = func(*args, **kwargs)
             # sys.exit() in the user's function must not end the worker. KeyboardInterrupt can only
             # come from the function: for a signal, Python raises it in the main thread, and dask
@@ -239,33 +171,72 @@ class BatchEvaluation:
             except (Exception, SystemExit, KeyboardInterrupt) as raised:
                 if self._reraise:
                     raise
-                error = raised
+                value = _Raised(raised)
             end = clock()
-            outcome.seconds.append(end - start)
-            outcome.started.append(start + to_wall_clock)
-            outcome.peak_memory.append(memory.after_call(end - start, end))
-            if error is None:
-                error = self._keep(call, row, value)
-            if error is not None:
-                self._fail(call, row, error)
-            if end - began > BATCH_SECONDS or (error is not None and self._context.stop_at_failure):
-                break
+            started(start)
+            ended(end)
+            if end >= wake:
+                wake = self._read_memory(end - start, end)
+            kind = type(value)
+            if kind in unchanging or (kind is tuples and none_changes(map(type, value))):
+                keep(value)
+            elif self._record(value, args, kwargs):
+                return True
+            if end > deadline:
+                return True
+        return False
 
-    def _keep(self, call: int, row: Any, value: Any) -> Exception | None:
+    def _fail_unread(self, error: Exception) -> bool:
+        """Fail a call whose arguments cannot be unpickled; return whether the batch ends."""
+        now = time.perf_counter()
+        self._started.append(now)
+        self._ended.append(now)
+        ends = self._record(_Raised(error), None, {})
+        return ends or now > self._began + BATCH_SECONDS
+
+    def _read_memory(self, seconds: float, now: float) -> float:
+        """Read the peak memory after a call; return the time of the next reading."""
+        self._fill_peaks(len(self._ended) - 1)
+        self.outcome.peak_memory.append(self._memory.after_call(seconds, now))
+        return self._memory.next_reading
+
+    def _fill_peaks(self, n_calls: int) -> None:
+        """Give the calls without a reading the latest one."""
+        peaks = self.outcome.peak_memory
+        peaks.extend(array("q", [self._memory.reading]) * (n_calls - len(peaks)))
+        del peaks[n_calls:]
+
+    def _record(self, value: Any, args: Sequence[Any] | None, kwargs: dict[str, Any]) -> bool:
+        """Record how the last call ended; return whether its failure ends the batch.
+
+        ``args`` is `None` if the arguments could not be unpickled.
+        """
+        self._recording = True
+        call = self.outcome.first + len(self._started) - 1
+        items = None if args is None else self._arguments.items(args, kwargs)
+        error = value.error if type(value) is _Raised else self._keep(call, items, value)
+        if error is not None:
+            self._fail(call, items, error)
+        self._recording = False
+        return error is not None and self._context.stop_at_failure
+
+    def _keep(self, call: int, items: Sequence[Any] | None, value: Any) -> Exception | None:
         """Pass the value on; return the reason if it cannot be stored or sent."""
         if self._writer is not None:
-            self._writer.put(self._report(call, row), value)
+            self._writer.put(self._report(call, items), value)
             return None
         try:
             if self._context.slots is not None:
                 first, others = self._context.slots.split(value)
                 value = self._context.slots.fit(first), others
             # Pickled now: the next call may change the object, for instance a global array.
-            packed = value if type(value) in _IMMUTABLE else freeze_result(call, value)
+            packed = freeze_result(call, value)
         except (TypeError, ValueError) as misfit:
             return misfit
-        if self.outcome.values is not None:
-            self.outcome.values.append(packed)
+        if type(packed) is Frozen:
+            self.outcome.frozen[call] = packed.as_item()
+            packed = None
+        self._values.append(packed)
         return None
 
     def _take_receipt(self, receipt: BatchReceipt, columns: Sequence[Any]) -> None:
@@ -275,36 +246,36 @@ class BatchEvaluation:
             if self._reraise:
                 raise error
             at = call - self.outcome.first
-            (row,) = rows_of([column[at : at + 1] for column in columns], 1)
-            self.outcome.failures[call] = self._failure(row, error)
+            items = first_items([column[at : at + 1] for column in columns])
+            self.outcome.failures[call] = self._failure(items, error)
         # The failures carry them from here on; exceptions may not even be picklable.
         receipt.errors = {}
 
-    def _fail(self, call: int, row: Any, error: BaseException) -> None:
-        failure = self._failure(row, error)
+    def _fail(self, call: int, items: Sequence[Any] | None, error: BaseException) -> None:
+        failure = self._failure(items, error)
         self.outcome.failures[call] = failure
         if self._writer is not None:
-            self._writer.fail(self._report(call, row), failure.record)
-        elif self.outcome.values is not None:
-            self.outcome.values.append(None)
+            self._writer.fail(self._report(call, items), failure.record)
+        else:
+            self._values.append(None)
 
-    def _failure(self, row: Any, error: BaseException) -> CallFailure:
+    def _failure(self, items: Sequence[Any] | None, error: BaseException) -> CallFailure:
         # One exception object per batch is enough: only one becomes the cause of `ComputeError`.
         keep_exception = not self.outcome.failures
-        return describe(error, self._on_record(row), keep_exception=keep_exception)
+        return describe(error, self._on_record(items), keep_exception=keep_exception)
 
-    def _on_record(self, row: Any) -> dict[str, Any]:
+    def _on_record(self, items: Sequence[Any] | None) -> dict[str, Any]:
         """Return the distributed arguments of a call by name; none if they cannot be read."""
-        return {} if isinstance(row, UnreadableArguments) else self._arguments.on_record(row)
+        return {} if items is None else self._arguments.on_record(items)
 
-    def _report(self, call: int, row: Any) -> CallReport:
-        outcome = self.outcome
+    def _report(self, call: int, items: Sequence[Any] | None) -> CallReport:
+        outcome, start, end = self.outcome, self._started[-1], self._ended[-1]
         return CallReport(
             call=call,
-            started=outcome.started[-1],
-            seconds=outcome.seconds[-1],
-            peak_memory=outcome.peak_memory[-1],
+            started=start + self._to_wall_clock,
+            seconds=end - start,
+            peak_memory=self._memory.reading,
             worker=outcome.worker,
             attempt=self._attempt,
-            arguments=self._on_record(row),
+            arguments=self._on_record(items),
         )

@@ -14,12 +14,21 @@ OWN_READING_FROM = 0.1
 
 
 class PeakMemory:
-    """Peaks of the resident memory of this process, in bytes."""
+    """Peaks of the resident memory of this process, in bytes.
+
+    Attributes
+    ----------
+    reading : int
+        The latest peak, which holds for all calls until the next one.
+    next_reading : float
+        Time from which on a call needs another reading. A call of `OWN_READING_FROM` always ends
+        after it.
+    """
 
     def __init__(self) -> None:
-        self._reading = 0
+        self.reading = 0
         # The first call gets a reading, however short it is.
-        self._next = float("-inf")
+        self.next_reading = float("-inf")
         self.reset()
 
     def reset(self) -> None:
@@ -51,13 +60,13 @@ class PeakMemory:
             Time at which it ended, by any clock.
         """
         if seconds >= OWN_READING_FROM:
-            self._reading = self.read()
+            self.reading = self.read()
             self.reset()
-            self._next = now + OWN_READING_FROM
-        elif now >= self._next:
-            self._reading = self.read()
-            self._next = now + OWN_READING_FROM
-        return self._reading
+            self.next_reading = now + OWN_READING_FROM
+        elif now >= self.next_reading:
+            self.reading = self.read()
+            self.next_reading = now + OWN_READING_FROM
+        return self.reading
 
 
 def largest_child_peak() -> int:
