@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acme_core.transport.plain_values import are_plain, flat_copier, numpy_scalar_type
-from acme_core.transport.serialization import as_array
+from acme_core.transport.plain_values import are_plain, as_array, flat_copier, numpy_scalar_type
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 arrays = st.lists(st.integers(-9, 9), max_size=5).map(np.array)

@@ -47,6 +47,15 @@ def test_thawed_values_are_equal_but_new(value):
         assert packed is value
 
 
+@given(st.lists(st.lists(st.integers()), max_size=9), st.integers(0, 9), st.integers(0, 9))
+def test_parts_of_columns_travel_alone(items, start, stop):
+    part = serialization.freeze_column([*items, [0]], no_file)[start:stop][:4]
+    there = pickle.loads(pickle.dumps(part))
+    assert list(part) == list(there) == [*items, [0]][start:stop][:4]
+    assert len(part) == len(there)
+    assert len(pickle.dumps(there)) <= 300 + len(pickle.dumps(list(there)))
+
+
 def test_calls_given_the_same_object_do_not_share_it():
     one = [1]
     first, second = serialization.freeze_column([one, one], no_file)

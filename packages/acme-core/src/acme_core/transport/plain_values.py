@@ -108,6 +108,16 @@ def numpy_scalar_type(values: Iterable[Any]) -> type | None:
     return found.pop()
 
 
+def as_array(values: list[Any]) -> Any:
+    """Return NumPy scalars of one type as an array of that type, all other values unchanged."""
+    kind = numpy_scalar_type(values)
+    if kind is None:
+        return values
+    import numpy as np
+
+    return np.array(values, kind)
+
+
 def are_plain(values: Collection[Any]) -> bool:
     """Whether all values are plain, and no mutable object occurs in them twice.
 

@@ -15,7 +15,7 @@ import pickle
 import sys
 import types
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.machinery import ModuleSpec
 from typing import IO, Any, NoReturn
 
@@ -26,10 +26,10 @@ from acme_core.arguments.markers import unreadable_h5
 from acme_core.transport.mapped_arrays import MappedArray, Save, is_mappable
 from acme_core.transport.plain_values import (
     are_plain,
+    as_array,
     flat_copier,
     immutable_types,
     is_immutable,
-    numpy_scalar_type,
 )
 
 
@@ -247,30 +247,43 @@ class FrozenColumn:
                 yield index, item.path
 
 
+@dataclass(frozen=True)
 class PlainColumn:
-    """Plain items of one distributed argument, in a single pickle.
+    """Plain items of one distributed argument: a part of those in one pickle.
 
     A pickle from the start, because the items are to arrive as they are now: what the batch of a
     retry would pickle later may have changed.
     """
 
-    def __init__(self, items: list[Any]) -> None:
-        self._pickled = pickle.dumps(items, pickle.HIGHEST_PROTOCOL)
-        self._length = len(items)
+    pickled: bytes
+    n_pickled: int
+    part: range
+
+    @classmethod
+    def of(cls, items: list[Any]) -> PlainColumn:
+        """Return a column of these items."""
+        pickled = pickle.dumps(items, pickle.HIGHEST_PROTOCOL)
+        return cls(pickled, len(items), range(len(items)))
 
     def __len__(self) -> int:
-        return self._length
+        return len(self.part)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(loads(self._pickled))
+        return iter(loads(self.pickled)[self.part.start : self.part.stop])
 
     def __getitem__(self, part: slice) -> PlainColumn:
-        return PlainColumn(loads(self._pickled)[part])
+        # The items are cut when the part is sent: most parts of a batch never are.
+        return replace(self, part=self.part[part])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if len(self.part) == self.n_pickled:
+            return PlainColumn, (self.pickled, self.n_pickled, self.part)
+        return PlainColumn.of, (list(self),)
 
     @property
     def nbytes(self) -> int:
-        """Size of the pickle in bytes."""
-        return len(self._pickled)
+        """Approximate size of these items in bytes."""
+        return len(self.pickled) * len(self.part) // max(1, self.n_pickled)
 
 
 def freeze(value: Any) -> Any:
@@ -326,20 +339,10 @@ def freeze_column(items: Any, save: Save) -> Any:
     if set(map(type, items)) <= immutable_types():
         return as_array(items)
     if are_plain(items):
-        return PlainColumn(items)
+        return PlainColumn.of(items)
     if all(map(is_immutable, items)):
         return items
     return FrozenColumn(tuple(_packed_item(item, save) for item in items))
-
-
-def as_array(values: list[Any]) -> Any:
-    """Return NumPy scalars of one type as an array of that type, all other values unchanged."""
-    kind = numpy_scalar_type(values)
-    if kind is None:
-        return values
-    import numpy as np
-
-    return np.array(values, kind)
 
 
 def column_nbytes(column: Any) -> int:

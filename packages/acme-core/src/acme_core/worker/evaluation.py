@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from acme_core.transport.plain_values import immutable_types
+from acme_core.transport.plain_values import as_array, immutable_types
 from acme_core.transport.protocol import BatchOutcome, CallFailure, RunContext
-from acme_core.transport.serialization import Frozen, as_array, freeze_result
+from acme_core.transport.serialization import Frozen, freeze_result
 from acme_core.worker.call_arguments import CallArguments, first_items
 from acme_core.worker.failures import describe
 from acme_core.worker.peak_memory import PeakMemory
