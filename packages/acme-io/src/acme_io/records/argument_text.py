@@ -15,7 +15,7 @@ from typing import Any
 from acme_io.records.serialization import dumps
 from acme_io.records.summaries import LONGEST_TEXT, describe
 
-__all__ = ["argument_texts", "recorded_text", "same_arguments", "text_digest"]
+__all__ = ["argument_texts", "recorded_arguments", "recorded_text", "same_arguments", "text_digest"]
 
 _KEY = ',"arguments":'
 # Integers beyond this are summarised (`describe`).
@@ -28,6 +28,14 @@ def recorded_text(line: str) -> str:
     # finished call it is the last one; without the key the call has no distributed arguments.
     at = line.find(_KEY)
     return "{}" if at < 0 else line[at + len(_KEY) : -1]
+
+
+def recorded_arguments(lines: Iterable[str]) -> list[dict[str, Any]]:
+    """Parse the arguments in the records of finished calls."""
+    # One parse for all: a call of the parser takes longer than the arguments of most calls.
+    texts = [line[at + len(_KEY) : -1] if (at := line.find(_KEY)) >= 0 else "{}" for line in lines]
+    found: list[dict[str, Any]] = json.loads(f"[{','.join(texts)}]")
+    return found
 
 
 def argument_texts(names: Sequence[str], columns: Sequence[Sequence[Any]], count: int) -> list[str]:

@@ -1,6 +1,8 @@
 """Read stacked results: rows in batch files, in part files or in the container itself."""
 
 import bisect
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,10 @@ import numpy as np
 
 from acme_io import layout
 from acme_io.errors import AcmeIOError, DamagedFileError, MissingCallError
-from acme_io.files.checksum import fits
+from acme_io.files.checksum import as_bytes, checksum, fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.objects import Field
+from acme_io.records.argument_text import recorded_arguments
 from acme_io.records.call_record import DONE, MISSING, PICKLED, STATUS_NAMES
 from acme_io.records.call_table import CallTable
 from acme_io.records.serialization import call_from_json
@@ -111,9 +114,34 @@ class StackedSource(Source):
 
     def load_record(self, call: int) -> dict[str, Any]:
         """Read the record of one call."""
+    def _held_with(self, call: int) -> range:
+        """Return the consecutive calls, this one among them, that are in one file."""
+        return self.sources[bisect.bisect_right(self._starts, call) - 1][1]
+
         if self.table.status[call] == PICKLED:
             return self.pickle_record(call)
-        source = self._source_of(call)
+        return call_from_json(self._line(call))
+
+    def _line(self, call: int) -> str:
+        """Return the record of one call as text."""
+        return next(self._lines([call]))
+
+    def _lines(self, calls: Sequence[int]) -> Iterator[str]:
+        """Yield the records of calls in increasing order, as text."""
+        at = 0
+        while at < len(calls):
+            source = self._source_of(calls[at])
+            end = bisect.bisect_left(calls, self._held_with(calls[at]).stop, at)
+            records = self._records_in(source)
+            if isinstance(records, ContainerRecords):
+                yield from map(records.line, calls[at:end])
+            else:
+                first = source.calls.start
+                yield from [records[call - first] for call in calls[at:end]]
+            at = end
+
+    def _records_in(self, source: StackedFile) -> list[str] | ContainerRecords:
+        """Read the records in a file, or find them among those of the last few files."""
         key = source.path.name
         if key not in self._records:
             # Enough to read in order, or to go back and forth a little; the records of many files
@@ -122,10 +150,17 @@ class StackedSource(Source):
                 self._records.clear()
             own = source.path == self.path
             self._records[key] = ContainerRecords(source.checked) if own else records_of(source)
-        records = self._records[key]
-        if isinstance(records, ContainerRecords):
-            return records[call]
-        return call_from_json(records[call - source.calls.start])
+        return self._records[key]
+
+    def arguments(self, calls: Sequence[int]) -> list[dict[str, Any]]:
+        """Read the arguments of calls, those in the files with their rows all at once."""
+        pickled = (self.table.status[calls] == PICKLED).tolist()
+        here = [call for call, other in zip(calls, pickled, strict=True) if not other]
+        found = iter(recorded_arguments(self._lines(here)))
+        return [
+            self.pickle_record(call).get("arguments", {}) if other else next(found)
+            for call, other in zip(calls, pickled, strict=True)
+        ]
 
     def load(self, call: int) -> StoredCall:
         """Read one call with status `DONE`: its row, then its further return values."""
