@@ -33,6 +33,8 @@ __all__ = ["StackedSource"]
 Array = np.ndarray[Any, Any]
 
 _RECORDS = 8  # files whose records stay in memory
+# Bytes of rows in memory at a time while they are verified.
+_PIECE = 16 << 20
 
 
 class StackedSource(Source):
@@ -112,12 +114,12 @@ class StackedSource(Source):
             raise MissingCallError(f"No file of {self.path} has the result of call {call}.")
         return self.opened(self.sources[at][0])
 
-    def load_record(self, call: int) -> dict[str, Any]:
-        """Read the record of one call."""
     def _held_with(self, call: int) -> range:
         """Return the consecutive calls, this one among them, that are in one file."""
         return self.sources[bisect.bisect_right(self._starts, call) - 1][1]
 
+    def load_record(self, call: int) -> dict[str, Any]:
+        """Read the record of one call."""
         if self.table.status[call] == PICKLED:
             return self.pickle_record(call)
         return call_from_json(self._line(call))
@@ -246,13 +248,43 @@ class StackedSource(Source):
                 if path != self.path:
                     read_header(path, check="all")
             except (AcmeIOError, OSError) as error:
-                rows = [call for call in done if not self._row_is_intact(call)]
+                rows = self._changed_rows(file, done)
                 problems.append(Problem(rows or done, str(error)))
                 continue
-            rows = [call for call in done if not self._row_is_intact(call)]
+            rows = self._changed_rows(file, done)
             if rows:
                 problems.append(Problem(rows, f"Rows in {path} have changed."))
         return problems
+
+    def _changed_rows(self, file: str, done: list[int]) -> list[int]:
+        """Return the calls whose rows in a file differ from their checksums."""
+        doubtful = done
+        if done and self.slots.varying_axis is None:
+            with contextlib.suppress(AcmeIOError, OSError):
+                doubtful = self._doubtful(self.opened(file), done)
+        return [call for call in doubtful if not self._row_is_intact(call)]
+
+    def _doubtful(self, source: StackedFile, done: list[int]) -> list[int]:
+        """Return the calls that need a closer look than a checksum of their row.
+
+        Loading a call takes 40 µs; the checksum of a short row less than one.
+        """
+        found: list[int] = []
+        axis = self.slots.stacking_axis
+        row_bytes = int(np.prod(self.slots.full_shape(1, 0))) * self.slots.dtype.itemsize
+        step = max(_PIECE // max(row_bytes, 1), 1)
+        for start in range(done[0], done[-1] + 1, step):
+            calls = range(start, min(start + step, done[-1] + 1))
+            content = as_bytes(np.moveaxis(source.rows(calls), axis, 0))
+            size = len(content) // len(calls)
+            own = np.array(
+                [checksum(content[at * size : (at + 1) * size]) for at in range(len(calls))], "<u8"
+            )
+            known = self.table.checksum[calls.start : calls.stop]
+            # The high bits belong to further return values.
+            other = (own != known) & (self.table.status[calls.start : calls.stop] == DONE)
+            found += (np.flatnonzero(other) + calls.start).tolist()
+        return sorted(set(found).intersection(done)) if found else found
 
     def _row_is_intact(self, call: int) -> bool:
         try:
