@@ -20,6 +20,7 @@ def test_names_are_pinned() -> None:
         "CallReport",
         "CallTable",
         "Failure",
+        "Finished",
         "RunInfo",
         "RunStore",
         "Sink",

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from acme_io.records.call_table import CallTable
     from acme_io.records.run_record import RunInfo
     from acme_io.records.summaries import describe
+    from acme_io.runs.finished import Finished, finished_calls
     from acme_io.runs.output_dir import check_output_dir
-    from acme_io.runs.scan import finished_calls
     from acme_io.runs.store import RunStore
     from acme_io.storage.sink import BatchReceipt, Sink
     from acme_io.tools.folder_check import examine
@@ -41,6 +41,7 @@ __all__ = [
     "CallReport",
     "CallTable",
     "Failure",
+    "Finished",
     "RunInfo",
     "RunStore",
     "Sink",
@@ -74,6 +75,7 @@ _HOMES = {
     "CallReport": "records.call_record",
     "CallTable": "records.call_table",
     "Failure": "records.call_record",
+    "Finished": "runs.finished",
     "RunInfo": "records.run_record",
     "RunStore": "runs.store",
     "Sink": "storage.sink",
@@ -81,7 +83,7 @@ _HOMES = {
     "clean_name": "layout",
     "describe": "records.summaries",
     "examine": "tools.folder_check",
-    "finished_calls": "runs.scan",
+    "finished_calls": "runs.finished",
     "main": "cli",
 }
 

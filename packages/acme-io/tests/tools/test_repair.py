@@ -10,7 +10,7 @@ import pytest
 import acme_io
 from acme_io import Slots, StorageOptions
 from acme_io.errors import ResultsExistError, UnknownFileError
-from acme_io.runs.scan import finished_calls
+from acme_io.runs.finished import finished_calls
 from acme_io.runs.store import RunStore
 from acme_io.tools.merge import merge
 from acme_io.tools.rebuild import rebuild
@@ -108,8 +108,13 @@ def test_resuming_keeps_what_is_finished(tmp_path: Path, tools, kind: str, finis
         killed(tmp_path, tools, options)
     found = finished_calls(tmp_path, "f")
     assert found.options == options
-    assert sorted(found.records) == [0, 1, 2, 3, 5]
-    assert found.records[5]["arguments"] == {"x": 5}
+    assert found.calls.tolist() == [0, 1, 2, 3, 5]
+    assert found.matching(["x"], lambda start, stop: [[*range(start, 5), 55, 6, 7]]).tolist() == [
+        0,
+        1,
+        2,
+        3,
+    ]
     keep = [0, 1, 2, 3]  # as if call 5 had other arguments now
     store = RunStore.resume(tmp_path, "f", options, found.run, keep)
     assert store.table.status.tolist()[:4] == [1, 1, 1, 1 if kind == "pickles" else 3]

@@ -12,11 +12,16 @@ import json
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from acme_core.arguments.distribution import Distribution
 from acme_io import StorageOptions
-from acme_io.backend import RunInfo, describe, finished_calls
+from acme_io.backend import RunInfo, finished_calls
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from acme_io.backend import Finished
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +34,12 @@ class Resumption:
     ----------
     info : RunInfo
         The record of the earlier run, with its id and seed.
-    done : list of int
-        Calls with a matching result.
+    done : numpy.ndarray of int
+        Calls with a matching result, in order.
     """
 
     info: RunInfo
-    done: list[int]
+    done: NDArray[Any]
 
 
 def find_resumption(
@@ -84,7 +89,7 @@ def find_resumption(
             f"<ParallelMap> cannot resume in {output_dir}: the results there differ in "
             f"{', '.join(differences)}. Compute as before, or set another output_dir."
         )
-    done = _matching_calls(found.records, distribution)
+    done = _matching_calls(found, distribution)
     # Id and seed stay those of the earlier run; host, process and user are those that write now.
     earlier = replace(found.run, host=info.host, pid=info.pid, user=info.user)
     return Resumption(earlier, done)
@@ -113,17 +118,9 @@ def _differences(earlier: RunInfo, now: RunInfo, *, seed_given: bool) -> list[st
     return differences
 
 
-def _matching_calls(records: dict[int, dict[str, Any]], distribution: Distribution) -> list[int]:
-    names = distribution.template.distributed_names
-    done, changed = [], 0
-    for call, record in sorted(records.items()):
-        items = [column[0] for column in distribution.columns(call, call + 1)]
-        now = _plain({name: describe(item) for name, item in zip(names, items, strict=True)})
-        if record.get("arguments", {}) == now:
-            done.append(call)
-        else:
-            changed += 1
-    if changed:
+def _matching_calls(found: Finished, distribution: Distribution) -> NDArray[Any]:
+    done = found.matching(distribution.template.distributed_names, distribution.columns)
+    if changed := len(found.calls) - len(done):
         logger.warning(
             f"<ParallelMap> WARNING: {changed} calls had other arguments in the earlier run; "
             "they run again."

@@ -241,10 +241,13 @@ class Results(Sequence[Call]):
     def arguments(self) -> list[dict[str, Any]]:
         """The distributed arguments of every call; empty for calls without a record."""
         # The record of a call lies in its file, which a missing call does not have.
-        return [
-            {} if code == MISSING else self._record(call).get("arguments", {})
-            for call, code in enumerate(self._status)
-        ]
+        found: list[dict[str, Any]] = [{} for _ in range(len(self))]
+        stored = np.flatnonzero(np.isin(self._status, (DONE, PICKLED))).tolist()
+        for call, arguments in zip(stored, self._source.arguments(stored), strict=True):
+            found[call] = arguments
+        for call in self.failed:
+            found[call] = self._record(call).get("arguments", {})
+        return found
 
     def stack(self, index: int = 0, *, missing: str = "raise") -> Array:
         """Stack the results of all calls into one array.

@@ -78,6 +78,7 @@ class RunStore:
         self._index = CallIndex(CallTable(run.n_calls))
         self._finisher: Finisher | None = None
         self._recovered: RecoveredResults | None = None
+        self._complete = False
         self._made: list[Path] = []
         self._claim: RunLock | None = None
 
@@ -131,7 +132,7 @@ class RunStore:
         ----------
         output_dir, name, options, run
             As for `create`; the run has the id of the earlier one, as returned by
-            `acme_io.runs.scan.finished_calls`.
+            `acme_io.runs.finished.finished_calls`.
         keep : iterable of int
             Calls whose results are kept. All others have to run again.
 
@@ -144,16 +145,17 @@ class RunStore:
         ValueError
             The results belong to another run, or are stored in another way.
         """
-        # Both modules import h5py, which a new run does not need yet.
+        # These modules import h5py, which a new run does not need yet.
+        from acme_io.runs.finished import scan_to_resume
         from acme_io.runs.recovery import RecoveredResults
-        from acme_io.runs.scan import keep_only, scan
+        from acme_io.runs.scan import keep_only
 
         store = cls(Path(output_dir).absolute(), name, options, run)
         check_output_dir(store.output_dir, name, resume=True)
         try:
             store._make_folders(resume=True)
             remove_temporary_files(store.output_dir, name)
-            found = scan(store.output_dir, name)
+            found = scan_to_resume(store.output_dir, name)
             if found.run.run_id != run.run_id or found.options != options:
                 raise ValueError(
                     f"{store.output_dir} holds results of run {found.run.run_id}, stored as "
@@ -162,10 +164,13 @@ class RunStore:
             keep_only(found, keep)
             # Files of dropped calls stay until they are replaced; `adopt` must not take them back.
             store._recovered = RecoveredResults(store.output_dir, name)
-            store._recovered.leave_out_earlier()
             store._index = found.index
-            kept = [call for call, file in enumerate(found.index.files) if file is not None]
-            store._finish_with().taken(kept)
+            # Nothing to compute and nothing to write: the container stays as it is.
+            store._complete = found.complete
+            if not found.complete:
+                store._recovered.leave_out_earlier()
+                kept = [call for call, file in enumerate(found.index.files) if file is not None]
+                store._finish_with().taken(kept)
         except BaseException:
             store.close()  # without discarding: the results are the earlier run's
             raise
@@ -214,7 +219,11 @@ class RunStore:
 
     def accept(self, receipt: BatchReceipt) -> None:
         """Accept the receipt of a batch; a later one for the same call replaces the earlier one."""
-        self._finish_with().taken(self._index.accept(receipt))
+        changed = self._index.accept(receipt)
+        if self._complete:  # a call of a complete run was repeated: the container changes after all
+            self._complete = False
+            changed = list(range(self.run.n_calls))
+        self._finish_with().taken(changed)
 
     def adopt(self) -> list[int]:
         """Add results that workers wrote but whose receipts were lost when the run ended early.
@@ -254,6 +263,9 @@ class RunStore:
         OSError
             The container cannot be written; the payloads are kept.
         """
+        if self._complete:
+            self._remove_made()
+            return
         try:
             self._finish_with().finish()
         except AcmeIOError:
@@ -282,8 +294,10 @@ class RunStore:
             One path per call, None for calls without a result. With stacked results, the files of
             batches; with a single file, the container.
         """
+        # Text instead of `layout.local`, which makes a `Path` of each: 10 µs a call.
+        base = f"{self.output_dir}{os.sep}"
         return [
-            None if file is None else str(layout.local(self.output_dir, file))
+            None if file is None else base + file.replace("/", os.sep)
             for file in self._finish_with().payload_files()
         ]
 

@@ -38,6 +38,8 @@ class CallIndex:
         Length of each row along the varying axis.
     extras : bytearray
         1 for calls with further return values beside their row of the stacked dataset.
+    arguments : numpy.ndarray of uint64, shape (n_calls,)
+        Digest of each call's arguments where it has a file of its own; 0 if unknown.
     longest : dict of str to int
         Longest row of each file with rows of different lengths.
     superseded : set of str
@@ -52,6 +54,7 @@ class CallIndex:
         # takes 8 bytes per pointer and 28 per object.
         self.lengths = array("q", bytes(8 * n_calls))
         self.extras = bytearray(n_calls)
+        self.arguments = np.zeros(n_calls, "<u8")
         self.longest: dict[str, int] = {}
         self.superseded: set[str] = set()
         # Receipts accepted per call; `move` compares two counts to detect a retry in between.
@@ -78,6 +81,8 @@ class CallIndex:
         at = np.asarray(changed) - receipt.calls.start
         self.table.status[changed] = status[at]
         self.table.checksum[changed] = np.array(receipt.checksums, "<u8")[at]
+        if receipt.arguments is not None:
+            self.arguments[changed] = np.array(receipt.arguments, "<u8")[at]
         self._n_accepted[changed] += 1
         for position, call in zip(at.tolist(), changed, strict=True):
             file = receipt.files if isinstance(receipt.files, str) else receipt.files[position]
@@ -124,12 +129,14 @@ class CallIndex:
             if file is not None:
                 self.longest[file] = max(self.longest.get(file, 0), other.longest.get(file, 0))
             self.lengths[call], self.extras[call] = other.lengths[call], other.extras[call]
+            self.arguments[call] = other.arguments[call]
             self._n_accepted[call] += 1
             self._replace(call, file)
 
     def forget(self, calls: Iterable[int]) -> None:
         """Reset calls that will run again, including their rows of the table."""
         self.table.clear(calls := list(calls))
+        self.arguments[calls] = 0
         for call in calls:
             self.files[call], self.extras[call], self.lengths[call] = None, 0, 0
 

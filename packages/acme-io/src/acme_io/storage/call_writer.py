@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from acme_io import layout
 from acme_io.errors import NotStorableError, ResultDtypeError, ResultShapeError
+from acme_io.records.argument_text import recorded_text, text_digest
 from acme_io.records.call_record import FAILED, MISSING, CallReport, Failure
 from acme_io.records.run_record import RunFiles
 from acme_io.records.serialization import call_to_json
@@ -47,6 +48,8 @@ class CallWriter:
         self._status = bytearray([MISSING]) * n
         self._files: list[str | None] = [None] * n
         self._checksums, self._attempts = [0] * n, [0] * n
+        # Only for results in a file each: elsewhere one file has the records of many calls.
+        self._digests: list[int] | None = None
         # Most calls have neither error nor note: dictionaries, not columns.
         self._errors: dict[int, Exception] = {}
         self._notes: dict[int, str] = {}
@@ -81,6 +84,7 @@ class CallWriter:
             self._errors,
             self._notes,
             self._attempts,
+            arguments=self._digests,
         )
 
     def abort(self) -> None:
@@ -93,12 +97,17 @@ class CallWriter:
         self._status[call - self.calls.start] = FAILED
         self._errors[call] = error
 
+    def _note_arguments(self, at: int, record: str) -> None:
+        if self._digests is not None:
+            self._digests[at] = text_digest(recorded_text(record))
+
     def _pickle(self, report: CallReport, value: object, at: int, folder: str, status: int) -> None:
         # Imported on first use, like everything that only some writers need.
         from acme_io.files.pickle_file import write_pickle
 
         name = layout.pickle_name(self.run.name, report.call)
         record = call_to_json(report, status, None)
+        self._note_arguments(at, record)
         path = os.path.join(self._base + folder, name)
         self._checksums[at] = write_pickle(path, value, report.call, record, self.run.stamp)
         self._files[at] = layout.relative(folder, name)

@@ -1,6 +1,7 @@
 """What a container records about its run and its calls, apart from the results."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -115,6 +116,17 @@ class ContainerRecords:
         # Records are ASCII (JSON with escapes), so byte positions are character positions.
         start = int(self._ends[call - 1]) if call else 0
         return self._text[start : int(self._ends[call])].strip()
+
+    def alike(self, calls: Sequence[int]) -> bool:
+        """Whether these calls, all done, returned values of the same form, judged by the text."""
+        # The form stands between status and start; the checksum of the call may follow it.
+        forms = set()
+        for line in map(self.line, calls):
+            form = line[line.find(',"status":') : line.find(',"started":')]
+            forms.add(form.rpartition(',"checksum":')[0] or form)
+            if len(forms) > 1:
+                return False
+        return True
 
     def __getitem__(self, call: int) -> dict[str, Any]:
         """Return the record of a call."""

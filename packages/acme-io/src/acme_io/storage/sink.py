@@ -44,6 +44,8 @@ class BatchReceipt:
         Length of each row along the varying axis.
     extras : bytes
         1 for calls with further return values beside their row of the stacked dataset.
+    arguments : list of int, optional
+        Digest of each call's arguments (`acme_io.records.argument_text`), 0 where none was stored.
     """
 
     # Bytes and plain lists: a receipt is pickled on the worker for every batch, and the scheduler
@@ -57,6 +59,7 @@ class BatchReceipt:
     attempts: list[int] = field(default_factory=list)
     lengths: list[int] | None = None
     extras: bytes = b""
+    arguments: list[int] | None = None
 
 
 class Writer(Protocol):

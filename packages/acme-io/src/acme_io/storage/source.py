@@ -7,6 +7,7 @@ them into Python values.
 import functools
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,6 +108,10 @@ class Source(ABC):
     @abstractmethod
     def load_record(self, call: int) -> dict[str, Any]:
         """Read the record of one call with status `DONE` or `PICKLED`."""
+
+    def arguments(self, calls: Sequence[int]) -> list[dict[str, Any]]:
+        """Read the arguments of calls with status `DONE` or `PICKLED`."""
+        return [self.load_record(call).get("arguments", {}) for call in calls]
 
     def present(self) -> Array:
         """Return the status of every call, `MISSING` for results whose files no longer exist."""

@@ -21,4 +21,5 @@ class PerCallFinisher(BaseFinisher):
             for call, file in enumerate(self.index.files)
             if file is not None and status[call] == DONE
         )
-        write_container(self.container, "container", self._description(), external_links(links))
+        about = self._description(columns={"arguments": self.index.arguments})
+        write_container(self.container, "container", about, external_links(links))

@@ -22,6 +22,10 @@ class PerCallSink(RunSink):
 
 
 class _PerCallWriter(CallWriter):
+    def __init__(self, sink: RunSink, calls: range) -> None:
+        super().__init__(sink, calls)
+        self._digests = [0] * len(calls)
+
     def _store(self, report: CallReport, value: object, at: int) -> int:
         # Imported here and below: the client sends sinks before it has loaded h5py, and a worker
         # whose results are all pickled never needs it.
@@ -35,6 +39,8 @@ class _PerCallWriter(CallWriter):
         from acme_io.hdf5.run_file import write_file
 
         call = report.call
+        record = call_to_json(report, DONE, form)
+        self._note_arguments(at, record)
         calls = range(call, call + 1)
         name = layout.payload_name(self.run.name, calls)
         self._checksums[at] = write_file(
@@ -42,7 +48,7 @@ class _PerCallWriter(CallWriter):
             "payload",
             self.run.stamp,
             calls,
-            call_to_json(report, DONE, form),
+            record,
             [Field.of(layout.result_name(i), one) for i, one in enumerate(encoded)],
             [one.array for one in encoded],
         )

@@ -24,7 +24,8 @@ class PickleFinisher(BaseFinisher):
     def finish(self) -> None:
         """Write the record."""
         path = self.run.output_dir / layout.record_name(self.run.name)
-        write_container(path, "record", self._description())
+        about = self._description(columns={"arguments": self.index.arguments})
+        write_container(path, "record", about)
 
 
 class PickleSource(Source):

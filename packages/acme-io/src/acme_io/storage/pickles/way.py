@@ -73,6 +73,10 @@ class PickleSink(RunSink):
 
 
 class _PickleWriter(CallWriter):
+    def __init__(self, sink: RunSink, calls: range) -> None:
+        super().__init__(sink, calls)
+        self._digests = [0] * len(calls)
+
     def _store(self, report: CallReport, value: object, at: int) -> int:
         # `DONE`, not `PICKLED`: that status marks pickles that stand in for HDF5 files.
         self._pickle(report, value, at, "", DONE)

@@ -1,5 +1,6 @@
 """Read results from a single-file container."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,18 @@ from acme_io.errors import AcmeIOError, DamagedFileError
 from acme_io.files.checksum import fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.checked_file import CheckedFile
+from acme_io.hdf5.many_datasets import read_alike
+from acme_io.records.argument_text import recorded_arguments
 from acme_io.records.call_record import DONE, PICKLED
 from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
 from acme_io.storage.source import Problem, Source, StoredCall, read_values
 
-__all__ = ["SingleFileSource"]
+__all__ = ["SCALARS", "SingleFileSource"]
+
+Array = np.ndarray[Any, Any]
+
+# Forms of values that are one number (`acme_io.values.encoding`).
+SCALARS = ("bool", "int", "float", "complex", "scalar")
 
 
 class SingleFileSource(Source):
@@ -66,6 +74,46 @@ class SingleFileSource(Source):
         if self.table.status[call] == PICKLED:
             return self.pickle_record(call)
         return self._open()[1][call]
+
+    def stack(self, index: int, calls: range, missing: str) -> Array | None:
+        """Read one return value of several calls as one array; see `Source.stack`.
+
+        None unless all are numbers or arrays of one shape and dtype.
+        """
+        status = self.table.status[calls.start : calls.stop]
+        done = (np.flatnonzero(status == DONE) + calls.start).tolist()
+        if not done or (missing == "raise" and len(done) < len(calls)) or PICKLED in status:
+            return None
+        checked, records = self._open()
+        forms = records[done[0]].get("values", [])
+        form = forms[index] if 0 <= index < len(forms) else None
+        if form not in (*SCALARS, "array") or not records.alike(done):
+            return None
+        paths = [f"{layout.call_group(call)}/{layout.result_name(index)}" for call in done]
+        try:
+            rows = read_alike(checked.fid, paths, numbers=form in ("bool", "float", "complex"))
+        except (KeyError, ValueError, RuntimeError, OSError):
+            return None  # read call by call, the one that is damaged is named
+        if rows is None or (form in SCALARS and rows.size != len(done)):
+            return None
+        rows = rows.reshape(len(done)) if form in SCALARS else rows
+        if missing == "raise":
+            return rows
+        stacked = np.zeros((len(calls), *rows.shape[1:]), rows.dtype)
+        stacked[status == DONE] = rows
+        mask = np.zeros(stacked.shape, bool)
+        mask[status != DONE] = True
+        return np.ma.MaskedArray(stacked, mask)
+
+    def arguments(self, calls: Sequence[int]) -> list[dict[str, Any]]:
+        """Read the arguments of calls, those in the container all at once."""
+        pickled = (self.table.status[calls] == PICKLED).tolist()
+        here = [call for call, other in zip(calls, pickled, strict=True) if not other]
+        found = iter(recorded_arguments(map(self._open()[1].line, here)) if here else ())
+        return [
+            self.pickle_record(call).get("arguments", {}) if other else next(found)
+            for call, other in zip(calls, pickled, strict=True)
+        ]
 
     def _problems_with_results(self) -> list[Problem]:
         problems = []

@@ -13,13 +13,10 @@ from acme_io.hdf5.objects import Field, open_dataset, plain_offset, read_text
 from acme_io.hdf5.slabs import read_slab
 from acme_io.records.call_record import DONE
 from acme_io.storage.container_facts import ContainerFacts
-from acme_io.storage.single_file.source import SingleFileSource
+from acme_io.storage.single_file.source import SCALARS, SingleFileSource
 from acme_io.storage.source import StoredCall, data_changed
 
 Array = np.ndarray[Any, Any]
-
-# Forms of values whose row is the value itself, without axes (`acme_io.values.encoding`).
-SCALARS = ("bool", "int", "float", "complex", "scalar")
 
 
 class UniformSource(SingleFileSource):
