@@ -6,12 +6,16 @@
                          │                 │                          │
                          └── an exception at any point is the failure of that call
 
+The thread of the calls holds a lock at all times except within the user's function: while a long
+call runs, another thread may report the calls before it (`reported_batch`).
+
 ``compute(debug=True)`` runs its calls through the same code, in the client's process.
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,10 +34,9 @@ if TYPE_CHECKING:
     from acme_io.backend import BatchReceipt
 
 BATCH_SECONDS = 0.5
-"""Seconds after which a batch ends with its current call; the other calls are sent again.
+"""Seconds after which a batch ends with its current call, unless its request says otherwise.
 
-It bounds the cost of a wrong estimate of run times, and the time until a run that is interrupted
-can end.
+The other calls are sent again. It bounds the cost of a wrong estimate of run times.
 """
 
 # Looked up once: it is tested after every call.
@@ -175,31 +178,40 @@ class BatchEvaluation:
     ) -> None:
         self._context = context
         self._reraise = reraise
-        self._n_calls = n_calls
+        self._calls = range(first, first + n_calls)
         self._attempt = attempt
+        self._worker = worker
         self._arguments = CallArguments(context)
+        self._columns: Sequence[Any] = ()
+        self._lock = threading.Lock()
+        self._evaluating = False
+        self._begin_part(first)
+        # Asked after each call whether the batch goes on once this time is reached.
+        self._due = self._began + BATCH_SECONDS
+
+    def _begin_part(self, first: int) -> None:
+        """Begin the outcome, and the files, of the calls from ``first`` on."""
         self._began = time.perf_counter()
-        self._writer = context.sink.open(range(first, first + n_calls)) if context.sink else None
-        self.outcome = BatchOutcome(first=first, worker=worker)
+        sink = self._context.sink
+        self._writer = sink.open(range(first, self._calls.stop)) if sink else None
+        self.outcome = BatchOutcome(first=first, worker=self._worker)
         if self._writer is None:
             self.outcome.values = []
 
     def run(self, columns: Sequence[Any]) -> BatchOutcome:
         """Evaluate the calls until all are done or the time of a batch is over."""
+        self._columns = columns
         try:
-            self.evaluate(rows_of(columns, self._n_calls))
-            return self.close(columns)
+            self.evaluate(rows_of(columns, len(self._calls)))
+            return self.close()
         # Also at Ctrl-C in this process, which leaves no unfinished file.
         except BaseException:
             if self._writer is not None:
                 self._writer.abort()
             raise
 
-    def close(self, columns: Sequence[Any] = ()) -> BatchOutcome:
-        """Finish the files of the batch and return the outcome of the calls evaluated so far.
-
-        ``columns`` are the arguments, for the record of calls whose results cannot be stored.
-        """
+    def close(self) -> BatchOutcome:
+        """Finish the files and return the outcome of the calls evaluated since the last report."""
         outcome = self.outcome
         facts: list[Any] = [outcome.seconds, outcome.started, outcome.peak_memory]
         if outcome.values is not None:
@@ -210,20 +222,30 @@ class BatchEvaluation:
         for fact in facts:
             del fact[outcome.n_calls :]
         if self._writer is not None:
-            self._take_receipt(self._writer.close(), columns)
+            self._take_receipt(self._writer.close())
         outcome.wall_seconds = time.perf_counter() - self._began
         return outcome
 
     def evaluate(self, rows: Iterator[Any]) -> None:
         """Evaluate calls, given the items of each one, until the time of a batch is over."""
-        # One offset per batch: calls are timed by the monotonic clock, which nobody can set back.
-        self._evaluate(rows, self._began, time.time() - time.perf_counter())
+        self._lock.acquire()
+        self._evaluating = True
+        try:
+            # One offset per batch: calls are timed by the monotonic clock, which nobody can set
+            # back.
+            self._evaluate(rows, time.time() - time.perf_counter())
+        finally:
+            self._evaluating = False
+            # Ctrl-C in this process may have come while the lock was free.
+            if self._lock.locked():
+                self._lock.release()
 
-    def _evaluate(self, rows: Iterator[Any], began: float, to_wall_clock: float) -> None:
+    def _evaluate(self, rows: Iterator[Any], to_wall_clock: float) -> None:
         # 50 000 calls of a microsecond may go through this loop: every attribute lookup counts.
-        outcome, func, arguments = self.outcome, self._context.func, self._arguments
+        func, arguments = self._context.func, self._arguments
         clock, memory = time.perf_counter, PeakMemory()
-        for call, row in enumerate(rows, outcome.first):
+        unlock, lock = self._lock.release, self._lock.acquire
+        for call, row in enumerate(rows, self.outcome.first):
             value, error = None, None
             start = clock()
             try:
@@ -232,7 +254,12 @@ class BatchEvaluation:
                 args, kwargs = arguments.for_call(call, row)
                 # Again: the time to unpickle arguments is not the user's.
                 start = clock()
-                value = func(*args, **kwargs)
+                # 70 ns a call: meanwhile another thread may report finished calls.
+                unlock()
+                try:
+                    value = func(*args, **kwargs)
+                finally:
+                    lock()
             # sys.exit() in the user's function must not end the worker. KeyboardInterrupt can only
             # come from the function: for a signal, Python raises it in the main thread, and dask
             # runs tasks in another one.
@@ -241,6 +268,7 @@ class BatchEvaluation:
                     raise
                 error = raised
             end = clock()
+            outcome = self.outcome
             outcome.seconds.append(end - start)
             outcome.started.append(start + to_wall_clock)
             outcome.peak_memory.append(memory.after_call(end - start, end))
@@ -248,8 +276,14 @@ class BatchEvaluation:
                 error = self._keep(call, row, value)
             if error is not None:
                 self._fail(call, row, error)
-            if end - began > BATCH_SECONDS or (error is not None and self._context.stop_at_failure):
+            if end > self._due and not self._goes_on(call + 1, end):
                 break
+            if error is not None and self._context.stop_at_failure:
+                break
+
+    def _goes_on(self, following: int, now: float) -> bool:
+        """Return whether the call ``following`` is evaluated although the time is over."""
+        return False
 
     def _keep(self, call: int, row: Any, value: Any) -> Exception | None:
         """Pass the value on; return the reason if it cannot be stored or sent."""
@@ -268,14 +302,14 @@ class BatchEvaluation:
             self.outcome.values.append(packed)
         return None
 
-    def _take_receipt(self, receipt: BatchReceipt, columns: Sequence[Any]) -> None:
+    def _take_receipt(self, receipt: BatchReceipt) -> None:
         """Turn results that could not be stored into failures of their calls."""
         self.outcome.receipt = receipt
         for call, error in receipt.errors.items():
             if self._reraise:
                 raise error
-            at = call - self.outcome.first
-            (row,) = rows_of([column[at : at + 1] for column in columns], 1)
+            at = call - self._calls.start
+            (row,) = rows_of([column[at : at + 1] for column in self._columns], 1)
             self.outcome.failures[call] = self._failure(row, error)
         # The failures carry them from here on; exceptions may not even be picklable.
         receipt.errors = {}
