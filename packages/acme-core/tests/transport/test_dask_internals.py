@@ -211,7 +211,6 @@ def test_run_on_worker(workers, tmp_path):
     worker = next(iter(workers.nthreads()))
     (future,) = dask_internals.submit(workers, work, [str(tmp_path)], [key], {key: worker})
     wait_until((tmp_path / "begun").exists)
-    dask_internals.run_on_worker(workers, "tls://127.0.0.1:1", tell, str(tmp_path))
     dask_internals.run_on_worker(workers, worker, tell, str(tmp_path))
     assert future.result(timeout=20) == worker
     wait_until(lambda: (tmp_path / "told").read_text() == worker)
