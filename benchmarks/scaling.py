@@ -1,7 +1,10 @@
-"""Measure the constants that limit scaling, and extrapolate them to large clusters.
+"""Measure how many workers one client keeps busy, and the constants that limit scaling.
 
-Measures the cost of a batch, a call, a file and a worker (`contenders/limits.py`), and extrapolates
-to clusters and numbers of calls too large for this machine. `--write` writes both tables to
+With `--workers`, runs calls on simulated workers (`contenders/simulation.py`) and prints the fraction
+of worker time spent in calls, compared with plain `Client.map` on the same workers.
+
+Otherwise measures the cost of a batch, a call, a file and a worker (`contenders/limits.py`), and
+extrapolates to clusters and numbers of calls too large for this machine. `--write` writes either to
 docs/explanation/scaling.md; `--kept` recalculates from the last measurement.
 """
 
@@ -10,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from contest import (
@@ -23,12 +26,13 @@ from contest import (
     machine,
     markdown_table,
     put_between_markers,
+    spreads,
     today,
     version,
 )
 from distributed.scheduler import heartbeat_interval
 
-from acme_core.engine.batch_sizing import LONGEST_SECONDS
+from acme_core.engine.batch_sizing import BATCHES_PER_SECOND
 
 KEPT = HERE / "results" / "scaling.json"
 PAGE = HERE.parent / "docs" / "explanation" / "scaling.md"
@@ -81,22 +85,17 @@ def constants_table(measured: dict[str, Spread]) -> str:
 
 def extrapolation(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]:
     """Yield questions, their calculations, and the answers."""
-    batches = 1000 / constants["ms_per_batch"]
+    cost = BATCHES_PER_SECOND * constants["ms_per_batch"] / 1000
     yield (
-        "batches per second that one client can handle",
-        "1000 / ms_per_batch",
-        f"{batches:.0f}",
-    )
-    yield (
-        f"workers that short calls keep busy (batches of at most {LONGEST_SECONDS} s)",
-        f"{LONGEST_SECONDS} s × batches per second",
-        f"{LONGEST_SECONDS * batches:.0f}",
+        f"CPU of client and scheduler for {BATCHES_PER_SECOND} batches per second",
+        f"{BATCHES_PER_SECOND} × ms_per_batch",
+        f"{100 * cost:.0f} % of a core",
     )
     for workers in (1000, 10_000):
         yield (
-            f"{_spaced(workers)} workers: minimum duration of a call",
-            "workers / batches per second",
-            _duration(workers / batches),
+            f"{_spaced(workers)} workers: duration of a batch",
+            f"workers / {BATCHES_PER_SECOND}",
+            _duration(workers / BATCHES_PER_SECOND),
         )
     for workers in (1000, 10_000):
         descriptors = workers * constants["descriptors_per_worker"]
@@ -133,21 +132,61 @@ def extrapolation(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]
             f"{n * constants[way + '_bytes'] / 1e9:.0f} GB, "
             f"{n * constants[way + '_memory'] / 1e9:.0f} GB",
         )
-    yield (
-        "10⁸ calls of 1 s on 1 000 workers",
-        "calls × 1 s / workers (limited by batches per second)",
-        _duration(n / min(1000, batches)),
-    )
-    yield (
-        "10⁸ calls of 1 s on 10 000 workers, one client",
-        "calls / batches per second, which is the limit here",
-        _duration(n / min(10_000, batches)),
-    )
-    yield (
-        "the same as an array of 100 jobs, each a client with 100 workers",
-        "calls × 1 s / workers",
-        _duration(n / 10_000),
-    )
+    for workers in (1000, 10_000):
+        yield (
+            f"10⁸ calls of 1 s on {_spaced(workers)} workers",
+            "calls × 1 s / workers",
+            _duration(n / workers),
+        )
+
+
+# -- simulation ------------------------------------------------------------------------------
+
+# Run time of a call in seconds, and about how long a run takes: many times the longest batch.
+CALLS = {0.01: 20.0, 0.05: 25.0, 2.0: 36.0}
+# `Client.map` does far fewer calls a second; runs of as many calls would take minutes.
+MOST_CALLS_OF_MAP = 10_000
+
+
+def simulate(workers: Sequence[int], seconds: Sequence[float], rounds: int) -> str:
+    """Run calls on simulated workers; return the table of the shares of time in calls."""
+    rows = []
+    for each in seconds:
+        for n_workers in workers:
+            n = n_workers * max(1, round(CALLS.get(each, 25.0) / each))
+            contenders = [
+                _simulated("acme", n_workers, each, n),
+                _simulated("map", n_workers, each, min(n, MOST_CALLS_OF_MAP)),
+            ]
+            runs = compete(contenders, rounds, warm_up=False, timeout=900)
+            shares, speeds = spreads(runs, "share"), spreads(runs, "calls_per_second")
+            client = spreads(runs, "client_cores")["acme"]
+            factor = speeds["acme"].median / speeds["map"].median
+            rows.append(
+                [
+                    _duration(each) if each >= 1 else f"{1000 * each:.0f} ms",
+                    _spaced(n_workers),
+                    shares["acme"].text(),
+                    shares["map"].text(),
+                    f"{factor:.1f}",
+                    client.text(),
+                ]
+            )
+            print(" ".join(rows[-1]), flush=True)
+    header = [
+        "calls of",
+        "workers",
+        "fraction of time in calls",
+        "`Client.map`",
+        "calls per second, times `Client.map`",
+        "cores of client and scheduler",
+    ]
+    return f"Simulated {today()} on {machine()}.\n\n{markdown_table(header, rows)}"
+
+
+def _simulated(who: str, n_workers: int, seconds: float, n: int) -> Contender:
+    script = (CONTENDERS / "simulation.py").read_text()
+    return Contender(who, Path(sys.executable), script, (who, *map(str, (n_workers, seconds, n))))
 
 
 def _spaced(number: int) -> str:
@@ -178,11 +217,21 @@ def text(measured: dict[str, Spread], date: str) -> str:
 def main() -> None:
     """Parse the command line, measure, print, write the page."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--workers", type=int, nargs="+", help="simulate so many workers")
+    options.add_argument(
+        "--seconds", type=float, nargs="+", default=list(CALLS), help="run time of simulated calls"
+    )
     options.add_argument("--rounds", type=int, default=3, help="runs of each measurement")
     options.add_argument("--kept", action="store_true", help="reuse the last measurement")
     options.add_argument("--write", action="store_true", help="write the page")
     chosen = options.parse_args()
 
+    if chosen.workers:
+        simulated = simulate(chosen.workers, chosen.seconds, chosen.rounds)
+        print(simulated)
+        if chosen.write:
+            put_between_markers(PAGE, "simulation", simulated)
+        return
     if chosen.kept:
         loaded = json.loads(KEPT.read_text())
         date = loaded.pop("date")

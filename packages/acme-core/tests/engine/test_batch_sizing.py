@@ -2,11 +2,17 @@
 
 import heapq
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acme_core.engine.batch_sizing import GROWTH, LARGEST, TARGET_SECONDS, BatchSizer
-from acme_core.worker.evaluation import BATCH_SECONDS
+from acme_core.engine.batch_sizing import (
+    BATCHES_PER_SECOND,
+    GROWTH,
+    LARGEST,
+    TARGET_SECONDS,
+    BatchSizer,
+)
 
 
 def test_first_batches_are_small_and_grow_in_steps():
@@ -28,15 +34,37 @@ def test_batches_are_longer_with_many_workers():
     sizer = BatchSizer()
     sizer.observe(1, 0.05)
     assert sizer.next_size(10**6, 2) == 4
-    assert sizer.next_size(10**6, 32) == 6
-    assert sizer.next_size(10**6, 1000) == 8
+    assert sizer.next_size(10**6, 50) == 10
+    assert sizer.next_size(10**6, 400) == 32  # in steps
+    sizer.observe(32, 1.6)
+    assert sizer.next_size(10**6, 400) == 80
+    assert sizer.next_size(10**6, 1000) == 200
 
 
-def test_long_calls_travel_alone():
+@pytest.mark.parametrize("slots", [20, 100, 400, 1000, 5000])
+@pytest.mark.parametrize("seconds", [0.001, 0.05, 2.0])
+def test_batches_a_second_are_bounded(slots, seconds):
+    sizer = BatchSizer()
+    for _ in range(6):
+        size = sizer.next_size(10**9, slots)
+        sizer.observe(size, size * seconds, [seconds] * size)
+    size = sizer.next_size(10**9, slots)
+    assert slots / (size * seconds) <= 2 * BATCHES_PER_SECOND
+    assert sizer.time_limit(slots) >= size * seconds or size == 1
+
+
+def test_first_batches_of_many_workers_last_until_the_second_ones_are_sent():
+    assert BatchSizer().next_size(10**6, 400) == 16
+    assert BatchSizer().next_size(400 * 20, 400) == 2
+
+
+def test_long_calls_travel_alone_unless_there_are_many_workers():
     sizer = BatchSizer()
     sizer.observe(1, 1.5)
     assert sizer.next_size(10**6, 2) == 1
-    assert sizer.long_calls
+    assert sizer.travels_alone(2)
+    assert sizer.next_size(10**6, 1000) == 7
+    assert not sizer.travels_alone(1000)
 
 
 def test_calls_are_even_if_their_times_differ_little():
@@ -51,15 +79,14 @@ def test_calls_are_even_if_their_times_differ_little():
     assert sizer.even
 
 
-def test_a_share_is_cut_into_equal_batches_of_at_most_half_a_second():
+def test_a_share_is_cut_into_equal_batches():
     sizer = BatchSizer()
     sizer.observe(3, 0.15)
-    assert sizer.even_size(25.3) == 8
-    assert sizer.even_size(8.9) == 8
-    assert sizer.even_size(0.2) == 1
-    assert [sizer.even_size(share) * 0.05 <= BATCH_SECONDS for share in range(1, 200)].count(
-        False
-    ) == 0
+    assert sizer.even_size(25.3, 20) == 8
+    assert sizer.even_size(8.9, 20) == 8
+    assert sizer.even_size(0.2, 20) == 1
+    assert sizer.even_size(100.0, 400) == 50
+    assert all(sizer.even_size(share, 20) * 0.05 <= 0.5 for share in range(1, 200))
 
 
 @given(

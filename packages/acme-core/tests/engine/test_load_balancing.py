@@ -70,7 +70,8 @@ def test_even_calls_need_few_batches(seconds, n_calls, workers):
             nonlocal left, batches
             worker = balancer.first_idle(sizer.seconds_per_call)
             if sizer.even:
-                size = sizer.even_size(balancer.fair_share(worker, left, sizer.seconds_per_call))
+                share = balancer.fair_share(worker, left, sizer.seconds_per_call)
+                size = sizer.even_size(share, workers)
             else:
                 size = sizer.next_size(left, workers)
             size = min(size, left)

@@ -45,11 +45,13 @@ def test_runs_on_chosen(workers):
     assert workers.gather(futures) == list(chosen.values())
 
 
-def test_runs_elsewhere(workers):
-    """If the chosen worker does not exist, another one takes the task."""
+def test_waits(workers):
+    """A task for a worker that does not exist stays with the scheduler, assigned to none."""
     (key,) = keys("elsewhere", 1)
     (future,) = dask_internals.submit(workers, abs, [-1], [key], {key: "tls://127.0.0.1:1"})
-    assert future.result(timeout=20) == 1
+    assert dask_internals.unassigned(workers, {0: future}) == {0}
+    assert future.status == "pending"
+    dask_internals.cancel(workers, [future])
 
 
 def test_current_worker(workers):
@@ -96,7 +98,7 @@ def test_event_order(workers):
     topic = dask_internals.event_topic(workers)
     futures = dask_internals.submit(
         workers,
-        lambda number: dask_internals.post(topic, {"number": number}),
+        lambda number: dask_internals.poster()(topic, {"number": number}),
         range(20),
         keys("event", 20),
         {},
@@ -211,10 +213,49 @@ def test_every_function_is_in_the_table(name):
     assert f"`{name}`" in dask_internals.__doc__
 
 
+def test_cancellation(workers, tmp_path):
+    """A running task learns that it is cancelled, and may end when it likes."""
+
+    def work(folder):
+        cancelled = dask_internals.cancellation()
+        Path(folder, "begun").write_text(str(cancelled()))
+        while not cancelled():
+            time.sleep(0.002)
+        Path(folder, "cancelled").touch()
+
+    (future,) = dask_internals.submit(workers, work, [str(tmp_path)], keys("cancellation", 1), {})
+    wait_until((tmp_path / "begun").exists)
+    dask_internals.cancel(workers, [future])
+    wait_until((tmp_path / "cancelled").exists)
+    assert (tmp_path / "begun").read_text() == "False"
+
+
+def test_run_on_worker(workers, tmp_path):
+    """A function runs on a worker while that evaluates a task."""
+
+    def work(folder):
+        Path(folder, "begun").touch()
+        while not Path(folder, "told").exists():
+            time.sleep(0.002)
+        return dask_internals.current_worker()[0]
+
+    def tell(folder, dask_worker):
+        Path(folder, "told").write_text(dask_worker.address)
+
+    (key,) = keys("beside", 1)
+    worker = next(iter(workers.nthreads()))
+    (future,) = dask_internals.submit(workers, work, [str(tmp_path)], [key], {key: worker})
+    wait_until((tmp_path / "begun").exists)
+    dask_internals.run_on_worker(workers, worker, tell, str(tmp_path))
+    assert future.result(timeout=20) == worker
+    wait_until(lambda: (tmp_path / "told").read_text() == worker)
+
+
 def test_no_other_module_relies_on_them():
     package = Path(acme_core.__file__).parent
     internal = re.compile(
-        r"get_worker|log_event|subscribe_topic|annotate\(|\.processing\b|KilledWorker"
+        r"get_worker|log_event|get_current_task|subscribe_topic|annotate\(|\.processing\b"
+        r"|KilledWorker"
         r"|client\.(id|status|cluster|map)\b|future\.key\b|\bclient\._|\.state\.nthreads"
     )
     users = {

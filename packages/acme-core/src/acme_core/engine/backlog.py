@@ -117,32 +117,56 @@ class Backlog:
 
     def put_back(self, batch: PendingBatch, *, as_next: bool = False) -> None:
         """Take back a batch to run it again, before all others if ``as_next``."""
+        if not batch.n_calls:
+            return
         if as_next:
             self._again.appendleft(batch)
         else:
             self._again.append(batch)
 
-    def settle(self, batch: PendingBatch, outcome: BatchOutcome) -> set[int]:
-        """Take back the calls that a batch did not reach, and failed calls to retry.
+    def settle(
+        self, batch: PendingBatch, outcome: BatchOutcome, *, ended: bool = True
+    ) -> tuple[PendingBatch, set[int]]:
+        """Take back failed calls to retry and, from a batch that has ended, what it did not reach.
+
+        Parameters
+        ----------
+        batch : PendingBatch
+            The calls that were not reported before.
+        outcome : BatchOutcome
+            The outcome of the first of them.
+        ended : bool
+            Whether the batch reports nothing more.
 
         Returns
         -------
-        set of int
+        rest : PendingBatch
+            The calls that are still to be reported.
+        again : set of int
             The failed calls to retry.
         """
-        # A batch ends with the call during which its time is over (`BATCH_SECONDS`).
-        if outcome.n_calls < batch.n_calls:
-            rest = batch.part(outcome.n_calls, batch.n_calls)
-            (self._suspects if batch.suspect else self._again).append(rest)
-        again = set(outcome.failures) if batch.attempt <= self._retries else set()
+        if outcome.first > batch.first:  # a report was lost with its connection, or its file
+            gap = min(outcome.first - batch.first, batch.n_calls)
+            self._again.append(batch.part(0, gap))
+            batch = batch.part(gap, batch.n_calls)
+        # Below 0 if dask repeats a batch whose worker is gone: its first calls are reported twice.
+        n_reported = outcome.first + outcome.n_calls - batch.first
+        n_reported = min(max(0, n_reported), batch.n_calls)
+        rest = batch.part(n_reported, batch.n_calls)
+        again = set[int]()
+        if batch.attempt <= self._retries:
+            again = {call for call in outcome.failures if 0 <= call - batch.first < n_reported}
         # Each retry is a separate batch, because `attempt` counts per batch.
         for place in sorted(call - batch.first for call in again):
             once_more = batch.part(
                 place, place + 1, attempt=batch.attempt + 1, suspect=False, deaths=0
             )
             self._again.append(once_more)
-        self._release(batch, outcome.n_calls, again)
-        return again
+        self._release(batch, n_reported, again)
+        # A batch ends with the call during which its time is over.
+        if ended and rest.n_calls:
+            (self._suspects if batch.suspect else self._again).append(rest)
+        return rest, again
 
     def split_lost(self, batch: PendingBatch, error: BaseException) -> BatchOutcome | None:
         """Take back the calls of a dead worker as suspects, in small pieces.
@@ -152,6 +176,8 @@ class Backlog:
         BatchOutcome or None
             The failure of the call, if it is not tried again.
         """
+        if not batch.n_calls:  # all were reported or taken back
+            return None
         # Deaths count only for a suspect by itself: no other batch was at its worker then.
         alone = batch.suspect and batch.n_calls == 1
         deaths = batch.deaths + 1 if alone else 0

@@ -2,8 +2,10 @@
 
 - The first batches hold one to four calls: enough to keep a worker busy until the client knows how
   long a call takes. If the first call takes long, the others come back without having run.
-- After that a batch aims at a fifth of a second, which makes the cost of a dask task negligible;
-  with many workers it is longer, because the client handles a limited number of batches a second.
+- After that a batch aims at a fifth of a second, which makes the cost of a dask task negligible.
+  Client and scheduler handle a limited number of batches a second, so batches of many workers are
+  longer: with a thousand workers they take ten seconds, and calls of seconds travel together.
+  What a batch has finished is reported while it runs, and what it has not begun can be taken back.
 - Sizes grow in steps, because a single quick call may mislead. The steps are large: each one costs
   a round trip, and the calls of a batch that is too long come back without having run.
 - Towards the end batches shrink, which lets all workers finish at about the same time. If all
@@ -18,10 +20,11 @@ from collections.abc import Sequence
 
 # Seconds per batch: a task costs dask one and a half to three milliseconds of processor time.
 TARGET_SECONDS = 0.2
-# Seconds per batch with many workers. Below `BATCH_SECONDS` (0.5), at which workers stop a batch.
-LONGEST_SECONDS = 0.4
-# Batches per second up to which `TARGET_SECONDS` holds: a third of the 293 that one client handles.
+# Batches per second that keep client and scheduler busy for half a core, reports included.
 BATCHES_PER_SECOND = 100
+# Seconds after which a batch ends, relative to those at which it aims, and at least.
+LIMIT_FACTOR = 2.5
+LEAST_LIMIT_SECONDS = 0.5
 # Largest size of a batch relative to the largest one that came back. A factor of 8 cost runs of
 # thousands of short calls more round trips.
 GROWTH = 32
@@ -31,14 +34,16 @@ LARGEST = 50_000
 # of 20 calls for 4 workers, none waits behind another one that may take an hour.
 FIRST = 4
 FIRST_SHARE = 8
+# Seconds of a call that the first batches of many workers are made for: with four calls each, a
+# thousand workers would be back before the client has sent the second batches.
+FIRST_SECONDS = 0.25
 # Seconds per batch below which nothing is gained by cutting it: a few times the cost of a task.
 SMALLEST_SECONDS = 0.008
 # Weight of the old estimate when a new one comes in: one outlier changes it by less than a third.
 MEMORY = 0.7
-# Seconds per call from which on a batch is a single call that does not queue at a worker.
+# Seconds per call from which on a batch of a single call does not queue at a worker.
 ALONE_FROM = 1.0
-# Seconds per batch of even calls. Tried from 0.2 to 1.5 s: 0.45 s was best, and it is below
-# `BATCH_SECONDS`.
+# Least seconds per batch of even calls. Tried from 0.2 to 1.5 s with 32 workers: 0.45 s was best.
 EVEN_SECONDS = 0.45
 # Largest mean deviation of even calls, relative to their mean run time.
 EVEN_WITHIN = 0.2
@@ -70,6 +75,18 @@ class BatchSizer:
     def long_calls(self) -> bool:
         """Whether calls take so long that queueing them at a worker gains nothing."""
         return (self._seconds_per_call or 0.0) >= ALONE_FROM
+
+    def travels_alone(self, slots: int) -> bool:
+        """Whether a batch is a single long call, which should not queue at a worker."""
+        return self.long_calls and self._aim(slots) <= (self._seconds_per_call or 0.0)
+
+    def time_limit(self, slots: int) -> float:
+        """Return the seconds after which a batch ends, whatever it was made for."""
+        return max(LEAST_LIMIT_SECONDS, LIMIT_FACTOR * self._aim(slots))
+
+    def _aim(self, slots: int) -> float:
+        """Return the seconds that a batch should take."""
+        return max(self._target, slots / BATCHES_PER_SECOND)
 
     @property
     def even(self) -> bool:
@@ -116,14 +133,15 @@ class BatchSizer:
             At least 1, at most ``remaining`` (or 1).
         """
         if self._seconds_per_call is None:
-            return max(1, min(FIRST, remaining // (FIRST_SHARE * max(slots, 1))))
-        target = min(max(self._target, slots / BATCHES_PER_SECOND), LONGEST_SECONDS)
-        size = min(target / self._seconds_per_call, self._largest_seen * GROWTH, LARGEST)
+            first = max(FIRST, int(slots / BATCHES_PER_SECOND / FIRST_SECONDS))
+            return max(1, min(first, remaining // (FIRST_SHARE * max(slots, 1))))
+        aim = self._aim(slots) / self._seconds_per_call
+        size = min(aim, self._largest_seen * GROWTH, LARGEST)
         share = math.ceil(remaining / max(slots, 1))
         smallest = SMALLEST_SECONDS / self._seconds_per_call
         return max(1, min(round(size), max(share, int(smallest)), remaining))
 
-    def even_size(self, share: float) -> int:
+    def even_size(self, share: float, slots: int) -> int:
         """Cut one worker's share of the remaining calls into batches of equal length.
 
         For `even` calls: the batches are fewer and longer than those of `next_size`, and do not
@@ -133,6 +151,8 @@ class BatchSizer:
         ----------
         share : float
             Number of calls that the worker should get.
+        slots : int
+            Number of calls that the workers can run at a time.
 
         Returns
         -------
@@ -142,5 +162,5 @@ class BatchSizer:
         """
         seconds = self._seconds_per_call or EVEN_SECONDS
         # 0.1: slightly longer batches are better than one more of them.
-        rounds = max(1, math.ceil(share * seconds / EVEN_SECONDS - 0.1))
+        rounds = max(1, math.ceil(share * seconds / max(EVEN_SECONDS, self._aim(slots)) - 0.1))
         return max(1, min(int(share / rounds), self._largest_seen * GROWTH, LARGEST))

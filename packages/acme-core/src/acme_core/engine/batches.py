@@ -57,16 +57,45 @@ class PendingBatch:
 
 
 class Assignment(NamedTuple):
-    """A batch to send, and the worker to run it; `None` leaves the choice to dask."""
+    """A batch to send, and the worker to run it; `None` leaves the choice to dask.
+
+    It ends with the call during which its ``seconds`` are over.
+    """
 
     batch: PendingBatch
     worker: str | None
+    seconds: float
 
 
-class BatchInFlight(NamedTuple):
-    """A batch that was sent: its dask future, its packed arguments, and the chosen worker."""
+@dataclass
+class BatchInFlight:
+    """A batch that was sent.
+
+    Attributes
+    ----------
+    future : distributed.Future
+        Its dask task.
+    batch : PendingBatch
+        Its calls that are neither reported nor taken back.
+    parcel : Parcel
+        Its packed arguments.
+    chosen : str or None
+        The worker that the engine chose for it, if any.
+    worker : str or None
+        The worker that it is at, as far as that is known.
+    heard : float
+        When it was sent or last reported, by the monotonic clock.
+    begun : bool
+        Whether it has reported anything.
+    taking_back : bool
+        Whether its worker was asked to give up the calls that are not begun.
+    """
 
     future: Future
     batch: PendingBatch
     parcel: Parcel
+    chosen: str | None
     worker: str | None
+    heard: float
+    begun: bool = False
+    taking_back: bool = False

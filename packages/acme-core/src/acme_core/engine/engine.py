@@ -17,7 +17,7 @@ is gone, dask runs the batch on another one.
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -26,13 +26,14 @@ from typing import TYPE_CHECKING, Any
 from acme_core.arguments.distribution import Distribution
 from acme_core.engine.backlog import Backlog
 from acme_core.engine.batch_sizing import BatchSizer
-from acme_core.engine.batches import Assignment, PendingBatch
+from acme_core.engine.batches import Assignment, BatchInFlight
 from acme_core.engine.in_flight import InFlightBatches
 from acme_core.engine.load_balancing import LoadBalancer
+from acme_core.engine.taking_back import Candidate, batches_to_ask_back
 from acme_core.engine.worker_pool import REFRESH_SECONDS, WorkerPool
 from acme_core.transport import dask_internals, large_objects
 from acme_core.transport.large_objects import LargeObjects
-from acme_core.transport.outcome_events import OutcomeInbox
+from acme_core.transport.outcome_events import OutcomeInbox, Report
 from acme_core.transport.protocol import BatchOutcome, RunTicket
 from acme_core.worker.evaluation import BATCH_SECONDS
 from acme_core.worker.failures import exception_of
@@ -54,9 +55,21 @@ _MANY_WORKERS = dask_internals.MANY_WORKERS
 # Seconds that many workers need to begin their first batches. Second batches follow after that:
 # sent together, both kept 32 workers on two cores waiting.
 _FIRST_BATCHES = 0.05
-# Seconds to wait for running batches when a run ends early: a batch of short calls ends within
-# `BATCH_SECONDS`, and storing its results gets the rest. 0.2 s was too little on slow disks.
-_LAST_BATCHES = BATCH_SECONDS + 0.5
+# With many workers, batches are sent in messages of many, because a message costs client and
+# scheduler 5 ms and each of its batches 0.6 ms more (measured with encryption). Seconds between two
+# messages, at most and in relation to the run time of the shortest batch of the last one.
+_LONGEST_PAUSE = 0.2
+_PAUSE_FACTOR = 0.2
+# Seconds in which the reports of many workers are collected: each wake-up makes the thread of the
+# run and dask's event loop wait for each other.
+_COLLECT_SECONDS = 0.01
+# Seconds to wait for running batches when a run ends early. Storing the results of short calls was
+# not over after 0.7 s on slow disks.
+_LAST_BATCHES = 1.0
+# The same if calls are too long to be waited for, and only finished ones are still reported.
+_LAST_REPORTS = 0.4
+# Seconds between two looks for idle workers at the end of a run.
+_LOOK_SECONDS = 0.1
 
 
 class Engine:
@@ -112,6 +125,7 @@ class Engine:
         self._stop_at_failure = stop_at_failure
         self._accept = accept
         self._next_wait = REFRESH_SECONDS
+        self._looked = self._next_message = 0.0
 
     def run(self, meanwhile: Callable[[], None] | None = None) -> None:
         """Run all calls; return when each has a result or has failed for good.
@@ -134,6 +148,7 @@ class Engine:
                 meanwhile()
             while self._backlog.n_calls or self._in_flight:
                 self._fill_window()
+                self._ask_back()
                 if not self._handle_arrivals():
                     self._finish_running_batches()
                     return
@@ -150,6 +165,10 @@ class Engine:
 
     def _fill_window(self) -> None:
         idle = not self._in_flight
+        wait = self._next_message - time.monotonic()
+        if wait > 0 and not idle:
+            self._next_wait = min(self._next_wait, wait)
+            return
         while (room := self._room()) > 0 and self._backlog.n_calls:
             assignments = [self._next_assignment()]
             # A suspect shrinks the window, which must be computed again before the next batch.
@@ -164,7 +183,7 @@ class Engine:
 
     def _room(self) -> int:
         """Return the number of batches to send now; many workers get one each at first."""
-        room = self._window() - len(self._in_flight)
+        room = self._window() - self._in_flight.n_with_calls
         return room if self._in_flight or room < _MANY_WORKERS else self._pool.slots
 
     def _window(self) -> int:
@@ -173,19 +192,21 @@ class Engine:
         if self._backlog.has_suspects or self._in_flight.has_suspects:
             return max(1, len(self._pool.threads))
         # Long calls do not queue at a worker: another one may get idle first, or join.
-        per_slot = 1 if self._sizer.long_calls else BATCHES_PER_WORKER
-        return max(1, self._pool.slots) * per_slot
+        slots = self._pool.slots
+        per_slot = 1 if self._sizer.travels_alone(slots) else BATCHES_PER_WORKER
+        return max(1, slots) * per_slot
 
     def _next_assignment(self) -> Assignment:
         """Choose the next batch and, with many workers, its worker."""
         if self._backlog.has_suspects:  # any worker: the one that it was at may be gone
-            return Assignment(self._backlog.next_suspect(), None)
+            return Assignment(self._backlog.next_suspect(), None, BATCH_SECONDS)
+        seconds = self._sizer.time_limit(self._pool.slots)
         if len(self._balancer) < _MANY_WORKERS:
-            return Assignment(self._backlog.next_batch(self._next_size(None)), None)
+            return Assignment(self._backlog.next_batch(self._next_size(None)), None, seconds)
         worker = self._balancer.first_idle(self._sizer.seconds_per_call)
         batch = self._backlog.next_batch(self._next_size(worker))
         self._balancer.assign(worker, batch.n_calls)
-        return Assignment(batch, worker)
+        return Assignment(batch, worker, seconds)
 
     def _next_size(self, worker: str | None) -> int:
         """Return the number of calls for the next batch, which may be for a certain worker."""
@@ -193,9 +214,16 @@ class Engine:
         if worker is None or seconds is None or not self._sizer.even:
             return self._sizer.next_size(remaining, self._pool.slots)
         share = self._balancer.fair_share(worker, remaining, seconds)
-        return min(self._sizer.even_size(share), remaining)
+        return min(self._sizer.even_size(share, self._pool.slots), remaining)
 
     def _submit(self, assignments: list[Assignment]) -> None:
+        if len(self._balancer) >= _MANY_WORKERS:
+            # Each worker has another batch in its queue, so this one may come a bit later.
+            seconds = min(a.batch.n_calls for a in assignments) * (
+                self._sizer.seconds_per_call or 0.0
+            )
+            pause = min(_LONGEST_PAUSE, _PAUSE_FACTOR * seconds)
+            self._next_message = time.monotonic() + pause
         # In two messages at most: an annotation of workers holds for all tasks of a message.
         chosen = [assignment for assignment in assignments if assignment.worker is not None]
         others = [assignment for assignment in assignments if assignment.worker is None]
@@ -203,15 +231,48 @@ class Engine:
             if part:
                 self._in_flight.send(part)
 
+    # -- taking back calls -------------------------------------------------------------------
+
+    def _ask_back(self) -> None:
+        """At the end of a run, ask busy workers for calls if others have nothing to do."""
+        if self._backlog.n_calls or self._in_flight.has_suspects:
+            return
+        self._next_wait = min(self._next_wait, _LOOK_SECONDS)
+        now = time.monotonic()
+        if now - self._looked < _LOOK_SECONDS:
+            return
+        self._looked = now
+        batches = [
+            Candidate(n, f.worker, f.batch.n_calls, now - f.heard, f.taking_back)
+            for n, f in self._in_flight.items()
+            if f.batch.n_calls
+        ]
+        seconds = self._sizer.seconds_per_call or 0.0
+        chosen = batches_to_ask_back(batches, self._pool.threads, seconds)
+        self._in_flight.ask_back(chosen)
+
+    def _take_back(self, number: int, call: int) -> None:
+        """Take back the calls from ``call`` on, which the worker of a batch has given up."""
+        batch = self._in_flight.take_calls(number, call)
+        chosen = self._in_flight[number].chosen
+        if chosen is not None:
+            self._balancer.take_away(chosen, batch.n_calls)
+        self._backlog.put_back(batch, as_next=True)
+
     # -- receiving -------------------------------------------------------------------------
 
     def _handle_arrivals(self) -> bool:
         """Wait for outcomes and handle them; return whether the run continues."""
         wait, self._next_wait = self._next_wait, REFRESH_SECONDS
-        posted, done = self._in_flight.next_arrivals(wait, linger=not self._backlog.n_calls)
+        collect = _COLLECT_SECONDS if len(self._balancer) >= _MANY_WORKERS else 0.0
+        reports, done = self._in_flight.next_arrivals(
+            wait, linger=not self._backlog.n_calls, collect=collect
+        )
         continues = True
-        for number, pickled in itertools.chain(posted.items(), self._in_flight.fetch(done)):
-            continues &= self._handle(number, pickled)
+        for report in reports:
+            continues &= self._handle_report(report)
+        for number, pickled in self._in_flight.fetch(done):
+            continues &= self._handle_end(number, pickled)
         if continues:
             for number, future in done.items():
                 if number in self._in_flight:
@@ -220,44 +281,59 @@ class Engine:
             self._refresh_workers()
         return continues
 
-    def _take(self, number: int) -> PendingBatch:
-        """Remove a batch from those in flight and from the load of its worker."""
-        flight = self._in_flight.take(number)
-        if flight.worker is not None:
-            self._balancer.unassign(flight.worker, flight.batch.n_calls)
-        return flight.batch
+    def _handle_report(self, report: Report) -> bool:
+        """Handle what a worker posted about a batch; return whether the run continues."""
+        if report.number not in self._in_flight:
+            return True
+        if report.kept_until is not None:
+            self._take_back(report.number, report.kept_until)
+            return True
+        assert report.outcome is not None
+        if report.more:
+            return self._handle_part(self._in_flight[report.number], report.outcome)
+        return self._handle_end(report.number, report.outcome)
 
-    def _handle(self, number: int, pickled: bytes) -> bool:
-        """Take back a batch and record its outcome; return whether the run continues."""
-        batch, outcome = self._unpack(number, pickled)
+    def _handle_part(self, flight: BatchInFlight, pickled: bytes) -> bool:
+        """Record what a running batch has finished; return whether the run continues."""
+        outcome = _unpacked(pickled)
+        if outcome is None:  # the next outcome of the batch leaves a gap
+            return True
+        flight.begun, flight.heard, flight.worker = True, time.monotonic(), outcome.worker
+        return self._record(flight, outcome, ended=False)
+
+    def _handle_end(self, number: int, pickled: bytes) -> bool:
+        """Take back a batch and record its last outcome; return whether the run continues."""
+        flight = self._take(number)
+        outcome = _unpacked(pickled)
         if outcome is None:
+            self._backlog.put_back(flight.batch)
             return True
         if outcome.worker_failure is not None:
-            self._backlog.put_back(batch)
+            self._backlog.put_back(flight.batch)
             raise exception_of(outcome.worker_failure)
-        return self._record(batch, outcome)
+        return self._record(flight, outcome, ended=True)
 
-    def _unpack(self, number: int, pickled: bytes) -> tuple[PendingBatch, BatchOutcome | None]:
-        """Take back a batch with its outcome; without one, its calls run again."""
-        batch = self._take(number)
-        try:
-            return batch, large_objects.unpack_outcome(pickled)
-        except OSError as error:
-            # systemd-logind clears /dev/shm when its user logs out (RemoveIPC=yes).
-            logger.debug(f"<ParallelMap> DEBUG: an outcome is gone; its calls run again ({error})")
-            self._backlog.put_back(batch)
-            return batch, None
-
-    def _record(self, batch: PendingBatch, outcome: BatchOutcome) -> bool:
+    def _record(self, flight: BatchInFlight, outcome: BatchOutcome, *, ended: bool) -> bool:
         """Record an outcome; return whether the run continues."""
         self._sizer.observe(outcome.n_calls, outcome.wall_seconds, outcome.seconds)
-        again = self._backlog.settle(batch, outcome)
-        self._accept(outcome, again)
+        n_before = flight.batch.n_calls
+        flight.batch, again = self._backlog.settle(flight.batch, outcome, ended=ended)
+        if not ended and flight.chosen is not None and n_before > flight.batch.n_calls:
+            self._balancer.unassign(flight.chosen, n_before - flight.batch.n_calls)
+        if outcome.n_calls:
+            self._accept(outcome, again)
         return not (self._stop_at_failure and outcome.failures.keys() - again)
+
+    def _take(self, number: int) -> BatchInFlight:
+        """Remove a batch from those in flight and from the load of its worker."""
+        flight = self._in_flight.take(number)
+        if flight.chosen is not None:
+            self._balancer.unassign(flight.chosen, flight.batch.n_calls)
+        return flight
 
     def _handle_without_outcome(self, number: int, future: Future) -> None:
         """Handle a batch whose task ended without an outcome, because a worker or dask failed."""
-        batch = self._take(number)
+        batch = self._take(number).batch
         if dask_internals.is_data_lost(future):
             # The worker died after it finished the batch. dask repeats the task by itself, under
             # the old key; the engine cancels that and sends the batch again under a new one.
@@ -283,27 +359,38 @@ class Engine:
             return
         self._balancer.update_workers(self._pool.threads)
         for flight in self._in_flight.take_stranded(self._pool.threads):
-            assert flight.worker is not None
-            self._balancer.unassign(flight.worker, flight.batch.n_calls)
+            assert flight.chosen is not None
+            self._balancer.unassign(flight.chosen, flight.batch.n_calls)
             self._backlog.put_back(flight.batch, as_next=True)
 
     # -- ending early ----------------------------------------------------------------------
 
     def _finish_running_batches(self) -> None:
-        """Cancel queued batches and accept the outcomes of running ones.
+        """Cancel all batches and accept what those that run have finished.
 
-        Running batches of short calls end within `BATCH_SECONDS`. A batch of long calls holds a
-        single call, which is not waited for.
+        Workers notice within a tenth of a second, report the calls that are finished, and end the
+        batch with its current call. A long call is not waited for.
         """
         self._in_flight.cancel()
-        end = time.monotonic() + (0 if self._sizer.long_calls else _LAST_BATCHES)
+        end = time.monotonic() + (_LAST_REPORTS if self._sizer.long_calls else _LAST_BATCHES)
         n_running = min(self._pool.slots, len(self._in_flight))
         n_cancelled = len(self._in_flight) - n_running
         while len(self._in_flight) > n_cancelled:
-            posted, _ = self._in_flight.next_arrivals(max(0.0, end - time.monotonic()))
-            for number, pickled in posted.items():
-                batch, outcome = self._unpack(number, pickled)
-                if outcome is not None and outcome.worker_failure is None:
-                    self._record(batch, outcome)
+            reports, _ = self._in_flight.next_arrivals(max(0.0, end - time.monotonic()))
+            for report in reports:
+                # That a worker cannot work on this run does not matter any more.
+                with contextlib.suppress(Exception):
+                    self._handle_report(report)
             if time.monotonic() >= end:
                 return
+
+
+def _unpacked(pickled: bytes) -> BatchOutcome | None:
+    """Unpickle an outcome; without one, its calls run again."""
+    try:
+        outcome: BatchOutcome = large_objects.unpack_outcome(pickled)
+        return outcome
+    except OSError as error:
+        # systemd-logind clears /dev/shm when its user logs out (RemoveIPC=yes).
+        logger.debug(f"<ParallelMap> DEBUG: an outcome is gone; its calls run again ({error})")
+        return None

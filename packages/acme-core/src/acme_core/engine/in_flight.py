@@ -2,12 +2,12 @@
 
 ::
 
-    send ──▶ dask task ──▶ worker ──event with the outcome──▶ receive ─┐
-                             └─ the future is done ────────────────────┴─▶ next_arrivals
+    send ──▶ dask task ──▶ worker ──events with outcomes──▶ receive ─┐
+                             └─ the future is done ──────────────────┴─▶ next_arrivals
                                   └─ fetch, for outcomes that were not posted
 
-Two reports come back for a batch, in any order: the event and its future. The first one with the
-outcome counts.
+The last outcome of a batch comes back twice, in any order: by an event and by its future. The first
+one counts.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ import itertools
 import logging
 import pickle
 import queue
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acme_core.engine.batches import Assignment, BatchInFlight, PendingBatch
 from acme_core.transport import dask_internals, serialization
 from acme_core.transport.large_objects import LargeObjects
+from acme_core.transport.outcome_events import Report
 from acme_core.transport.protocol import BatchRequest, RunTicket
-from acme_core.worker.task import run_batch
+from acme_core.worker.task import run_batch, take_back
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -68,9 +71,12 @@ class InFlightBatches:
         # to a future makes the scheduler cancel its task, here while the worker is ending it.
         self._ending: dict[int, Future] = {}
         # Filled by two of dask's threads (event loop, callbacks), emptied by the thread of the run.
-        self._arrivals: queue.SimpleQueue[Future | tuple[int, bytes]] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[Future | Report] = queue.SimpleQueue()
         self._numbers = itertools.count()
         self._unassigned: set[int] = set()
+        # Counted as batches come and go: there may be thousands.
+        self._suspects: set[int] = set()
+        self._emptied: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -79,9 +85,14 @@ class InFlightBatches:
         return number in self._batches
 
     @property
+    def n_with_calls(self) -> int:
+        """Number of batches without those whose calls were all taken back."""
+        return len(self._batches) - len(self._emptied)
+
+    @property
     def has_suspects(self) -> bool:
         """Whether a batch was at a worker when that died."""
-        return any(flight.batch.suspect for flight in self._batches.values())
+        return bool(self._suspects)
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -92,28 +103,44 @@ class InFlightBatches:
         ]
         numbers = [next(self._numbers) for _ in assignments]
         requests = [
-            pickle.dumps(BatchRequest(self._ticket, number, b.first, b.n_calls, b.attempt, parcel))
-            for number, (b, _), parcel in zip(numbers, assignments, parcels, strict=True)
+            pickle.dumps(
+                BatchRequest(
+                    self._ticket,
+                    number,
+                    b.first,
+                    b.n_calls,
+                    b.attempt,
+                    seconds,
+                    announce=worker is None,
+                    columns=parcel,
+                )
+            )
+            for number, (b, worker, seconds), parcel in zip(
+                numbers, assignments, parcels, strict=True
+            )
         ]
         keys = [(f"acme-{self._ticket.run_id}", number) for number in numbers]
         workers = {key: a.worker for key, a in zip(keys, assignments, strict=True) if a.worker}
         futures = dask_internals.submit(self._client, run_batch, requests, keys, workers)
         sent = zip(numbers, futures, assignments, parcels, strict=True)
-        for number, future, (batch, worker), parcel in sent:
+        now = time.monotonic()
+        for number, future, (batch, worker, _), parcel in sent:
             # Recorded before the callback is set, which may run at once.
-            self._batches[number] = BatchInFlight(future, batch, parcel, worker)
+            self._batches[number] = BatchInFlight(future, batch, parcel, worker, worker, now)
+            if batch.suspect:
+                self._suspects.add(number)
             future.add_done_callback(self._arrivals.put)
 
     # -- receiving -------------------------------------------------------------------------
 
-    def receive(self, number: int, pickled: bytes) -> None:
-        """Accept an outcome that was posted as an event; called in dask's event loop thread."""
-        self._arrivals.put((number, pickled))
+    def receive(self, report: Report) -> None:
+        """Accept what a worker posts; called in dask's event loop thread."""
+        self._arrivals.put(report)
 
     def next_arrivals(
-        self, timeout: float, *, linger: bool = False
-    ) -> tuple[dict[int, bytes], dict[int, Future]]:
-        """Wait for outcomes that were posted and for futures that are done.
+        self, timeout: float, *, linger: bool = False, collect: float = 0.0
+    ) -> tuple[list[Report], dict[int, Future]]:
+        """Wait for reports that were posted and for futures that are done.
 
         Parameters
         ----------
@@ -121,29 +148,37 @@ class InFlightBatches:
             Longest time to wait for the first one, in seconds.
         linger : bool
             Whether to wait a moment for more futures, and fetch them together.
+        collect : float
+            Seconds to wait for others after the first one.
 
         Returns
         -------
-        posted, done : dict
-            Pickled outcomes and futures by number of the batch; both empty after the timeout.
+        reports : list of Report
+            In the order in which they came; empty after the timeout.
+        done : dict
+            Futures by number of the batch.
         """
-        posted: dict[int, bytes] = {}
+        reports: list[Report] = []
         done: dict[int, Future] = {}
+        ended: set[int] = set()
         with contextlib.suppress(queue.Empty):
             while True:
                 arrival = self._arrivals.get(block=timeout > 0, timeout=timeout)
-                if isinstance(arrival, tuple):
-                    posted[arrival[0]] = arrival[1]
-                else:
+                if collect and self._arrivals.empty() and not reports and not done:
+                    time.sleep(collect)
+                if not isinstance(arrival, Report):
                     done[dask_internals.batch_number(arrival)] = arrival
-                to_fetch = done.keys() & self._batches.keys() - posted.keys()
+                # Of a batch that ran twice, because its worker was lost, the first outcome counts.
+                elif arrival.number in self._batches and arrival.number not in ended:
+                    reports.append(arrival)
+                    if arrival.outcome is not None and not arrival.more:
+                        ended.add(arrival.number)
+                to_fetch = done.keys() & self._batches.keys() - ended
                 timeout = _LINGER if to_fetch and linger else 0
-        # A batch that ran twice, because its worker was lost, comes back twice.
-        posted = {n: content for n, content in posted.items() if n in self._batches}
-        self._ending |= {number: self._batches[number].future for number in posted}
+        self._ending |= {number: self._batches[number].future for number in ended}
         for number in done:
             self._ending.pop(number, None)
-        return posted, done
+        return reports, done
 
     def fetch(self, done: Mapping[int, Future]) -> Iterator[tuple[int, bytes]]:
         """Fetch the pickled outcomes of finished tasks that are still in flight."""
@@ -164,11 +199,45 @@ class InFlightBatches:
                 if future.exception() is None:
                     yield number, future.result()
 
+    def __getitem__(self, number: int) -> BatchInFlight:
+        return self._batches[number]
+
+    def items(self) -> ItemsView[int, BatchInFlight]:
+        """Return the batches with their numbers, in the order in which they were sent."""
+        return self._batches.items()
+
     def take(self, number: int) -> BatchInFlight:
         """Remove a batch, and the file with its arguments."""
         flight = self._batches.pop(number)
+        self._suspects.discard(number)
+        self._emptied.discard(number)
         self._large_objects.release(flight.parcel)
         return flight
+
+    # -- taking back calls -------------------------------------------------------------------
+
+    def ask_back(self, numbers: Iterable[int]) -> None:
+        """Ask workers for the calls of batches that are not begun; they answer by reports."""
+        by_worker: dict[str, list[int]] = defaultdict(list)
+        for number in numbers:
+            flight = self._batches[number]
+            assert flight.worker is not None
+            flight.taking_back = True
+            by_worker[flight.worker].append(number)
+        for worker, asked in by_worker.items():
+            dask_internals.run_on_worker(
+                self._client, worker, take_back, self._ticket.topic, self._ticket.run_id, asked
+            )
+
+    def take_calls(self, number: int, call: int) -> PendingBatch:
+        """Remove and return the calls from ``call`` on, which a worker has given up."""
+        flight = self._batches[number]
+        batch = flight.batch
+        n_kept = min(max(0, call - batch.first), batch.n_calls)
+        flight.batch = batch.part(0, n_kept)
+        if not n_kept:
+            self._emptied.add(number)
+        return batch.part(n_kept, batch.n_calls)
 
     # -- lost and cancelled batches --------------------------------------------------------
 
@@ -181,7 +250,7 @@ class InFlightBatches:
         gone = {
             number: flight.future
             for number, flight in self._batches.items()
-            if flight.worker not in (None, *workers)
+            if flight.chosen not in (None, *workers)
         }
         if not gone or not workers:
             self._unassigned = set()
@@ -206,7 +275,9 @@ class InFlightBatches:
     def clear(self) -> list[PendingBatch]:
         """Cancel and return everything in flight."""
         self.cancel()
-        batches = [flight.batch for flight in self._batches.values()]
+        batches = [flight.batch for flight in self._batches.values() if flight.batch.n_calls]
         self._batches.clear()
+        self._suspects.clear()
+        self._emptied.clear()
         self._ending.clear()
         return batches

@@ -41,6 +41,10 @@ class LoadBalancer:
         # Workers run their batches in order, so the next one began when this one ended.
         self._since[worker] = time.monotonic()
 
+    def take_away(self, worker: str, n_calls: int) -> None:
+        """Record calls that a worker has given up without beginning them."""
+        self._given[worker] -= n_calls
+
     def clear(self) -> None:
         """Forget all calls given to workers."""
         self._given.clear()
@@ -57,8 +61,13 @@ class LoadBalancer:
         seconds_per_call : float or None
             Estimated run time of a call; `None` if it is not known yet.
         """
-        now = time.monotonic()
-        return min(self._threads, key=lambda worker: self._ahead(worker, seconds_per_call, now))
+        now, given = time.monotonic(), self._given
+
+        # Of two workers that should be idle by now, not the one that is still at a long call.
+        def key(worker: str) -> tuple[float, int]:
+            return self._ahead(worker, seconds_per_call, now), given[worker]
+
+        return min(self._threads, key=key)
 
     def fair_share(self, worker: str, remaining: int, seconds_per_call: float) -> float:
         """Return the number of further calls for a worker that lets all workers end together.

@@ -59,7 +59,7 @@ class CallStates:
     @property
     def n_done(self) -> int:
         """Number of calls with a result."""
-        return int(np.isin(self.table.status, (DONE, PICKLED)).sum())
+        return _n_with_result(self.table.status)
 
     def pending(self) -> list[range]:
         """Return the calls without a result, as ranges in order."""
@@ -84,11 +84,14 @@ class CallStates:
         Returns
         -------
         done, failed : int
-            Number of its calls with a result, and number of failed calls.
+            Number of its calls with a new result, and number of failed calls.
         """
         # Slices of columns, not a loop over calls: a batch may hold 50 000.
         first, n_calls, table = outcome.first, outcome.n_calls, self.table
         part = slice(first, first + n_calls)
+        # dask repeats a batch whose worker is gone (elsewhere than on ACME's clusters), also the
+        # calls that were reported before.
+        n_before = _n_with_result(table.status[part])
         if outcome.receipt is not None and self._store is not None:
             self._store.accept(outcome.receipt)
             self._log_notes(outcome.receipt.notes)
@@ -110,7 +113,7 @@ class CallStates:
         for call, failure in outcome.failures.items():
             table.status[call] = FAILED
             self._record_failure(call, failure)
-        return n_calls - len(outcome.failures), len(outcome.failures)
+        return n_calls - len(outcome.failures) - n_before, len(outcome.failures)
 
     def recover_results(self) -> None:
         """Record results on disk whose outcomes never arrived.
@@ -157,3 +160,7 @@ class CallStates:
         others = [[] if value is None else list(value[1]) for value in self._values]
         stacked = self._slots.stack(rows)[0]
         return [stacked, *others] if any(others) else [stacked]
+
+
+def _n_with_result(status: np.ndarray[Any, Any]) -> int:
+    return int(np.count_nonzero((status == DONE) | (status == PICKLED)))

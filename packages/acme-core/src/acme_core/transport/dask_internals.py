@@ -9,7 +9,7 @@ function                relies on                                           test
 ======================  ==================================================  =======================
 `submit`                `Client.map` keeps tuple keys and merges            ``test_key_comes_back``,
                         `dask.annotate`; ``workers`` may map keys to        ``test_runs_on_chosen``,
-                        workers, and is unpickled by the scheduler          ``test_runs_elsewhere``
+                        workers, and is unpickled by the scheduler          ``test_waits``
 `batch_number`          `Future.key` is the key as submitted                ``test_key_comes_back``
 `is_data_lost`          `Future.status` goes from "finished" to "lost" or   ``test_lost_result``
                         "pending" when the only worker with it dies
@@ -21,10 +21,15 @@ function                relies on                                           test
                         closed                                              ``test_cancel_closed``
 `forget_keys`           `dask.utils.key_split` caches every key             ``test_keys_forgotten``
 `event_topic`           `Client.id` is unique                               ``test_topics_differ``
-`subscribe`, `post`     an event that a task posts arrives before the       ``test_event_order``
+`subscribe`, `poster`   an event that a task posts arrives before the       ``test_event_order``
                         client learns that the task is done;
+                        `Worker.log_event` may be called by any thread;
                         `Scheduler._broker` keeps the events of a topic     ``test_no_event_kept``
 `current_worker`        `Worker.address`; `Worker.state.nthreads`           ``test_current_worker``
+`cancellation`          a running task that its client cancels stays in     ``test_cancellation``
+                        `Worker.state.tasks`, in the state "cancelled"
+`run_on_worker`         `Client.run` is a coroutine in the client's loop;   ``test_run_on_worker``
+                        workers run it while they evaluate a task
 `started_by_acme`       `Client.cluster` is the object it was made with,    ``test_started_by_acme``
                         `None` for an address
 `MANY_WORKERS`          the limit in `decide_worker_non_rootish` of         ``test_many_workers``
@@ -34,6 +39,7 @@ function                relies on                                           test
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -49,12 +55,14 @@ __all__ = [
     "MANY_WORKERS",
     "batch_number",
     "cancel",
+    "cancellation",
     "current_worker",
     "event_topic",
     "forget_keys",
     "is_data_lost",
     "is_worker_death",
-    "post",
+    "poster",
+    "run_on_worker",
     "started_by_acme",
     "submit",
     "subscribe",
@@ -91,8 +99,9 @@ def submit(
     # `Client.map(workers=...)` takes one list for all tasks; only an annotation can be a callable
     # of the key. A method of a builtin class: the scheduler unpickles it without this package.
     chosen = {key: [worker] for key, worker in workers.items()}.get
-    # Without `allow_other_workers`, tasks for a worker that is gone would wait forever.
-    with annotate(workers=chosen, allow_other_workers=True):
+    # Not `allow_other_workers`: dask would move tasks between workers, where the engine could
+    # neither find them nor take them back. Those for a worker that is gone are `unassigned`.
+    with annotate(workers=chosen):
         futures = send(func, list(arguments), key=list(keys), pure=False)
     return futures
 
@@ -181,13 +190,51 @@ def _keep_no_events(client: Client) -> None:
         logger.debug(f"<ParallelMap> DEBUG: the scheduler keeps events of runs ({error!r})")
 
 
-def post(topic: str, message: Mapping[str, Any]) -> None:
-    """Post an event from a worker; the message must be serializable by msgpack."""
+def poster(worker: Any = None) -> Callable[[str, Mapping[str, Any]], None]:
+    """Return a function that posts an event from a worker, in any of its threads.
+
+    Its arguments are a topic and a message that msgpack can serialize. Without ``worker``, it is
+    the one whose task runs in this thread.
+    """
+    from distributed import get_worker
+
+    worker = worker or get_worker()
+    # The message that the task is done follows on the same stream, so the event arrives first.
+    post: Callable[[str, Mapping[str, Any]], None] = worker.log_event
+    return post
+
+
+def cancellation() -> Callable[[], bool]:
+    """Return a function that tells whether the task that runs in this thread is cancelled.
+
+    dask lets a running task end, and drops its result. The function may be called in any thread.
+    """
     from distributed import get_worker
 
     worker: Any = get_worker()
-    # The message that the task is done follows on the same stream, so the event arrives first.
-    worker.log_event(topic, message)
+    key, tasks = worker.get_current_task(), worker.state.tasks
+
+    def cancelled() -> bool:
+        task = tasks.get(key)
+        return task is not None and task.state == "cancelled"
+
+    return cancelled
+
+
+def run_on_worker(client: Client, worker: str, func: Callable[..., Any], *args: Any) -> None:
+    """Run a function on a worker, beside its task, without waiting for it; errors are ignored.
+
+    The function is pickled by reference and gets the worker as ``dask_worker`` if it wants it.
+    """
+    run: Any = client.run
+    loop: Any = client.loop
+
+    async def send() -> None:
+        # The worker may be gone, and its batches are taken back then.
+        with contextlib.suppress(Exception):
+            await run(func, *args, workers=[worker], on_error="ignore")
+
+    loop.add_callback(send)
 
 
 # -- workers -------------------------------------------------------------------------------

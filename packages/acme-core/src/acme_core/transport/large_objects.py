@@ -184,7 +184,9 @@ class StoredOutcome:
         return pickle.loads(parts[0], buffers=parts[1:])
 
 
-def pack_outcome(outcome: Any, outcome_folder: str | None) -> bytes:
+def pack_outcome(
+    outcome: Any, outcome_folder: str | None, inline_limit: float = INLINE_LIMIT
+) -> bytes:
     """Pickle an outcome on a worker for `unpack_outcome`; a large one goes to a file if possible.
 
     Parameters
@@ -193,6 +195,8 @@ def pack_outcome(outcome: Any, outcome_folder: str | None) -> bytes:
         The outcome.
     outcome_folder : str or None
         The folder from `LargeObjects.outcome_folder`.
+    inline_limit : float
+        Size in bytes up to which it never goes to a file.
     """
     # Out-of-band buffers (pickle protocol 5) are written without a copy of the arrays.
     buffers: list[pickle.PickleBuffer] = []
@@ -201,7 +205,7 @@ def pack_outcome(outcome: Any, outcome_folder: str | None) -> bytes:
     lengths = tuple(part.nbytes for part in parts)
     if (
         outcome_folder is not None
-        and sum(lengths) > INLINE_LIMIT
+        and sum(lengths) > inline_limit
         and _has_room(outcome_folder, sum(lengths))
     ):
         path = os.path.join(outcome_folder, uuid.uuid4().hex)

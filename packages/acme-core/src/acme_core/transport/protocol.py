@@ -72,13 +72,19 @@ class RunTicket(NamedTuple):
 
 
 class BatchRequest(NamedTuple):
-    """The calls ``first`` to ``first + n_calls - 1``, as batch ``number`` of the run."""
+    """The calls ``first`` to ``first + n_calls - 1``, as batch ``number`` of the run.
+
+    The batch ends with the call during which its ``seconds`` are over. With ``announce`` it says
+    which worker it is at, even before a call is finished.
+    """
 
     ticket: RunTicket
     number: int
     first: int
     n_calls: int
     attempt: int
+    seconds: float
+    announce: bool
     columns: Parcel
 
 
@@ -91,7 +97,7 @@ class CallFailure(NamedTuple):
 
 @dataclass
 class BatchOutcome:
-    """The outcome of a batch, without the calls that it did not reach.
+    """The outcome of a batch, or of a part of it, without the calls that it did not reach.
 
     Attributes
     ----------

@@ -6,12 +6,16 @@
                          │                 │                          │
                          └── an exception at any point is the failure of that call
 
+The thread of the calls holds a lock at all times except within the user's function: while a long
+call runs, another thread may report the calls before it (`reported_batch`).
+
 ``compute(debug=True)`` runs its calls through the same code, in the client's process.
 """
 
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from array import array
 from collections.abc import Iterator, Sequence
@@ -31,10 +35,9 @@ if TYPE_CHECKING:
     from acme_io.backend import BatchReceipt
 
 BATCH_SECONDS = 0.5
-"""Seconds after which a batch ends with its current call; the other calls are sent again.
+"""Seconds after which a batch ends with its current call, unless its request says otherwise.
 
-It bounds the cost of a wrong estimate of run times, and the time until a run that is interrupted
-can end.
+The other calls are sent again. It bounds the cost of a wrong estimate of run times.
 """
 
 # Looked up once: they are tested after every call.
@@ -77,36 +80,48 @@ class BatchEvaluation:
     ) -> None:
         self._context = context
         self._reraise = reraise
-        self._n_calls = n_calls
+        self._calls = range(first, first + n_calls)
         self._attempt = attempt
+        self._worker = worker
         self._arguments = CallArguments(context)
-        self._began = time.perf_counter()
-        self._writer = context.sink.open(range(first, first + n_calls)) if context.sink else None
-        self.outcome = BatchOutcome(first=first, worker=worker)
+        self._columns: Sequence[Any] = ()
+        self._lock = threading.Lock()
+        self._evaluating = False
+        # Of the calls since the last report. Emptied then, not replaced: the loop holds on to them.
         self._started, self._ended = array("d"), array("d")
         self._values: list[Any] = []
         # One offset per batch: calls are timed by the monotonic clock, which nobody can set back.
         self._to_wall_clock = time.time() - time.perf_counter()
         self._memory = PeakMemory()
-        # Whether a call is being recorded. Other errors between two calls come from arguments.
+        # Whether calls are being recorded or reported. Other errors between two calls come from arguments.
         self._recording = False
+        self._begin_part(first)
+        # Asked after each call whether the batch goes on once this time is reached.
+        self._due = self._began + BATCH_SECONDS
+
+    def _begin_part(self, first: int) -> None:
+        """Begin the outcome, and the files, of the calls from ``first`` on."""
+        self._began = time.perf_counter()
+        sink = self._context.sink
+        self._writer = sink.open(range(first, self._calls.stop)) if sink else None
+        self.outcome = BatchOutcome(first=first, worker=self._worker)
+        for facts in (self._started, self._ended, self._values):
+            del facts[:]
 
     def run(self, columns: Sequence[Any]) -> BatchOutcome:
         """Evaluate the calls until all are done or the time of a batch is over."""
+        self._columns = columns
         try:
             self._evaluate_columns(columns)
-            return self.close(columns)
+            return self.close()
         # Also at Ctrl-C in this process, which leaves no unfinished file.
         except BaseException:
             if self._writer is not None:
                 self._writer.abort()
             raise
 
-    def close(self, columns: Sequence[Any] = ()) -> BatchOutcome:
-        """Finish the files of the batch and return the outcome of the calls evaluated so far.
-
-        ``columns`` are the arguments, for the record of calls whose results cannot be stored.
-        """
+    def close(self) -> BatchOutcome:
+        """Finish the files and return the outcome of the calls evaluated since the last report."""
         outcome = self.outcome
         facts: list[Any] = [self._started, self._ended]
         if self._writer is None:
@@ -121,7 +136,7 @@ class BatchEvaluation:
         if self._writer is None:
             outcome.values = as_array(self._values[:n_calls])
         else:
-            self._take_receipt(self._writer.close(), columns)
+            self._take_receipt(self._writer.close())
         outcome.wall_seconds = time.perf_counter() - self._began
         return outcome
 
@@ -136,27 +151,43 @@ class BatchEvaluation:
     def _evaluate_columns(self, columns: Sequence[Any]) -> None:
         """Evaluate calls, given all their items; one that cannot be unpickled fails its call."""
         done, ends = 0, False
-        while done < self._n_calls and not ends:
+        while done < len(self._calls) and not ends:
             rest = [column[done:] for column in columns] if done else columns
-            first, n_calls = self.outcome.first + done, self._n_calls - done
+            calls = self._calls[done:]
             try:
-                ends = self._evaluate(self._arguments.for_calls(first, n_calls, rest))
+                ends = self._evaluate(self._arguments.for_calls(calls.start, len(calls), rest))
                 unread: Exception = RuntimeError("unpickling an argument raised StopIteration")
             except Exception as error:
                 if self._reraise or self._recording:
                     raise
                 unread = error
-            done = len(self._started)
-            if done < self._n_calls and not ends:
+            done = self._following - self._calls.start
+            if done < len(self._calls) and not ends:
                 ends = self._fail_unread(unread)
                 done += 1
 
+    @property
+    def _following(self) -> int:
+        """The call after the last one that was evaluated."""
+        return self.outcome.first + len(self._started)
+
     def _evaluate(self, calls: Iterator[tuple[Sequence[Any], dict[str, Any]]]) -> bool:
         """Evaluate calls, given their arguments; return whether the batch ends before the last."""
+        self._lock.acquire()
+        self._evaluating = True
+        try:
+            return self._evaluate_each(calls)
+        finally:
+            self._evaluating = False
+            # Ctrl-C in this process may have come while the lock was free.
+            if self._lock.locked():
+                self._lock.release()
+
+    def _evaluate_each(self, calls: Iterator[tuple[Sequence[Any], dict[str, Any]]]) -> bool:
         # 50 000 calls of a microsecond may go through this loop: every attribute lookup counts.
         func, clock, wake = self._context.func, time.perf_counter, self._memory.next_reading
         started, ended, keep = self._started.append, self._ended.append, self._values.append
-        deadline = self._began + BATCH_SECONDS
+        unlock, lock = self._lock.release, self._lock.acquire
         # Values to keep as they are: no later call can change them.
         in_memory = self._writer is None and self._context.slots is None
         unchanging, tuples = (_IMMUTABLE, tuple) if in_memory else (_NONE, None)
@@ -164,7 +195,12 @@ class BatchEvaluation:
         for args, kwargs in calls:
             start = clock()
             try:
-                value = func(*args, **kwargs)
+                # 70 ns a call: meanwhile another thread may report finished calls.
+                unlock()
+                try:
+                    value = func(*args, **kwargs)
+                finally:
+                    lock()
             # sys.exit() in the user's function must not end the worker. KeyboardInterrupt can only
             # come from the function: for a signal, Python raises it in the main thread, and dask
             # runs tasks in another one.
@@ -182,8 +218,19 @@ class BatchEvaluation:
                 keep(value)
             elif self._record(value, args, kwargs):
                 return True
-            if end > deadline:
+            if end > self._due and self._is_over(end):
                 return True
+        return False
+
+    def _is_over(self, now: float) -> bool:
+        """Return whether the batch ends, when its time or that of its next report is reached."""
+        self._recording = True
+        over = not self._goes_on(self._following, now)
+        self._recording = False
+        return over
+
+    def _goes_on(self, following: int, now: float) -> bool:
+        """Return whether the call ``following`` is evaluated although the time is over."""
         return False
 
     def _fail_unread(self, error: Exception) -> bool:
@@ -192,7 +239,7 @@ class BatchEvaluation:
         self._started.append(now)
         self._ended.append(now)
         ends = self._record(_Raised(error), None, {})
-        return ends or now > self._began + BATCH_SECONDS
+        return ends or (now > self._due and self._is_over(now))
 
     def _read_memory(self, seconds: float, now: float) -> float:
         """Read the peak memory after a call; return the time of the next reading."""
@@ -212,7 +259,7 @@ class BatchEvaluation:
         ``args`` is `None` if the arguments could not be unpickled.
         """
         self._recording = True
-        call = self.outcome.first + len(self._started) - 1
+        call = self._following - 1
         items = None if args is None else self._arguments.items(args, kwargs)
         error = value.error if type(value) is _Raised else self._keep(call, items, value)
         if error is not None:
@@ -239,14 +286,14 @@ class BatchEvaluation:
         self._values.append(packed)
         return None
 
-    def _take_receipt(self, receipt: BatchReceipt, columns: Sequence[Any]) -> None:
+    def _take_receipt(self, receipt: BatchReceipt) -> None:
         """Turn results that could not be stored into failures of their calls."""
         self.outcome.receipt = receipt
         for call, error in receipt.errors.items():
             if self._reraise:
                 raise error
-            at = call - self.outcome.first
-            items = first_items([column[at : at + 1] for column in columns])
+            at = call - self._calls.start
+            items = first_items([column[at : at + 1] for column in self._columns])
             self.outcome.failures[call] = self._failure(items, error)
         # The failures carry them from here on; exceptions may not even be picklable.
         receipt.errors = {}
