@@ -6,8 +6,7 @@
                          │                 │                          │
                          └── an exception at any point is the failure of that call
 
-The thread of the calls holds a lock at all times except within the user's function: while a long
-call runs, another thread may report the calls before it (`reported_batch`).
+While a long call runs, another thread may report the calls before it (`reported_batch`).
 
 ``compute(debug=True)`` runs its calls through the same code, in the client's process.
 """
@@ -183,8 +182,11 @@ class BatchEvaluation:
         self._worker = worker
         self._arguments = CallArguments(context)
         self._columns: Sequence[Any] = ()
+        # Another thread may change the outcome if it holds the lock, has set `_wanted`, and then
+        # finds `_calling`: the thread of the calls looks at them in the opposite order. Two
+        # attributes take 30 ns a call, a lock that is held except within calls 100 ns.
         self._lock = threading.Lock()
-        self._evaluating = False
+        self._wanted = self._calling = False
         self._begin_part(first)
         # Asked after each call whether the batch goes on once this time is reached.
         self._due = self._began + BATCH_SECONDS
@@ -228,23 +230,24 @@ class BatchEvaluation:
 
     def evaluate(self, rows: Iterator[Any]) -> None:
         """Evaluate calls, given the items of each one, until the time of a batch is over."""
-        self._lock.acquire()
-        self._evaluating = True
         try:
             # One offset per batch: calls are timed by the monotonic clock, which nobody can set
             # back.
             self._evaluate(rows, time.time() - time.perf_counter())
         finally:
-            self._evaluating = False
-            # Ctrl-C in this process may have come while the lock was free.
-            if self._lock.locked():
-                self._lock.release()
+            self._calling = False
+            if self._wanted:
+                self._wait()
+
+    def _wait(self) -> None:
+        """Wait for another thread that works on the outcome."""
+        with self._lock:
+            pass
 
     def _evaluate(self, rows: Iterator[Any], to_wall_clock: float) -> None:
         # 50 000 calls of a microsecond may go through this loop: every attribute lookup counts.
         func, arguments = self._context.func, self._arguments
         clock, memory = time.perf_counter, PeakMemory()
-        unlock, lock = self._lock.release, self._lock.acquire
         for call, row in enumerate(rows, self.outcome.first):
             value, error = None, None
             start = clock()
@@ -254,12 +257,8 @@ class BatchEvaluation:
                 args, kwargs = arguments.for_call(call, row)
                 # Again: the time to unpickle arguments is not the user's.
                 start = clock()
-                # 70 ns a call: meanwhile another thread may report finished calls.
-                unlock()
-                try:
-                    value = func(*args, **kwargs)
-                finally:
-                    lock()
+                self._calling = True
+                value = func(*args, **kwargs)
             # sys.exit() in the user's function must not end the worker. KeyboardInterrupt can only
             # come from the function: for a signal, Python raises it in the main thread, and dask
             # runs tasks in another one.
@@ -268,6 +267,9 @@ class BatchEvaluation:
                     raise
                 error = raised
             end = clock()
+            self._calling = False
+            if self._wanted:
+                self._wait()
             outcome = self.outcome
             outcome.seconds.append(end - start)
             outcome.started.append(start + to_wall_clock)
