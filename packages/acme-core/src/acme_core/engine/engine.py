@@ -361,7 +361,9 @@ class Engine:
         for flight in self._in_flight.take_stranded(self._pool.threads):
             assert flight.chosen is not None
             self._balancer.unassign(flight.chosen, flight.batch.n_calls)
-            self._backlog.put_back(flight.batch, as_next=True)
+            # It may have been at the worker when that died: dask reports that only from the second
+            # or fourth time on, depending on `allowed-failures`. As a suspect it runs anywhere.
+            self._backlog.split_lost(flight.batch, ConnectionError("its worker is gone"))
 
     # -- ending early ----------------------------------------------------------------------
 
