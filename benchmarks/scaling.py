@@ -1,7 +1,7 @@
 """Measure how many workers one client keeps busy, and the constants that limit scaling.
 
-With `--workers`, runs calls on simulated workers (`contenders/simulation.py`) and prints the fraction
-of worker time spent in calls, compared with plain `Client.map` on the same workers.
+With `--workers`, runs calls on simulated workers (`contenders/simulation.py`) and prints the
+fraction of worker time spent in calls, compared with plain `Client.map` on the same workers.
 
 Otherwise measures the cost of a batch, a call, a file and a worker (`contenders/limits.py`), and
 extrapolates to clusters and numbers of calls too large for this machine. `--write` writes either to

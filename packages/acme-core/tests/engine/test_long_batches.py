@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster
 
 from acme_core import ComputeError, ParallelMap
 from acme_core.engine import engine
@@ -135,3 +136,22 @@ def test_results_are_complete_if_reports_are_lost(workers, monkeypatch):
     with ParallelMap(nap, range(100), write_worker_results=False, verbose=False) as pmap:
         assert pmap.compute() == list(range(100))
     assert lost
+
+
+def test_killer_ends_few_workers_where_dask_repeats_tasks(empty_folder, monkeypatch):
+    """On clusters that allow tasks to fail, dask keeps a batch for its worker, which is gone."""
+    monkeypatch.setattr(engine, "_MANY_WORKERS", 1)
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with cluster, Client(cluster) as client:
+        client.wait_for_workers(2)
+
+        def g(x):
+            time.sleep(0.01)
+            if x == 30:
+                os._exit(1)
+            return x
+
+        pmap = ParallelMap(g, range(60), write_worker_results=False, verbose=False)
+        with pmap, pytest.raises(ComputeError, match="WorkerDiedError") as caught:
+            pmap.compute()
+        assert caught.value.results == [None if x == 30 else x for x in range(60)]

@@ -87,8 +87,8 @@ class BatchInFlight:
         When it was sent or last reported, by the monotonic clock.
     begun : bool
         Whether it has reported anything.
-    taking_back : bool
-        Whether its worker was asked to give up the calls that are not begun.
+    asked : float
+        When its worker was last asked to give up the calls that are not begun, by that clock.
     """
 
     future: Future
@@ -98,4 +98,4 @@ class BatchInFlight:
     worker: str | None
     heard: float
     begun: bool = False
-    taking_back: bool = False
+    asked: float = float("-inf")

@@ -29,7 +29,7 @@ from acme_core.engine.batch_sizing import BatchSizer
 from acme_core.engine.batches import Assignment, BatchInFlight
 from acme_core.engine.in_flight import InFlightBatches
 from acme_core.engine.load_balancing import LoadBalancer
-from acme_core.engine.taking_back import Candidate, batches_to_ask_back
+from acme_core.engine.taking_back import ANSWER_SECONDS, Candidate, batches_to_ask_back
 from acme_core.engine.worker_pool import REFRESH_SECONDS, WorkerPool
 from acme_core.transport import dask_internals, large_objects
 from acme_core.transport.large_objects import LargeObjects
@@ -243,7 +243,7 @@ class Engine:
             return
         self._looked = now
         batches = [
-            Candidate(n, f.worker, f.batch.n_calls, now - f.heard, f.taking_back)
+            Candidate(n, f.worker, f.batch.n_calls, now - f.heard, now - f.asked < ANSWER_SECONDS)
             for n, f in self._in_flight.items()
             if f.batch.n_calls
         ]
@@ -361,7 +361,9 @@ class Engine:
         for flight in self._in_flight.take_stranded(self._pool.threads):
             assert flight.chosen is not None
             self._balancer.unassign(flight.chosen, flight.batch.n_calls)
-            self._backlog.put_back(flight.batch, as_next=True)
+            # It may have been at the worker when that died: dask reports that only from the second
+            # or fourth time on, depending on `allowed-failures`. As a suspect it runs anywhere.
+            self._backlog.split_lost(flight.batch, ConnectionError("its worker is gone"))
 
     # -- ending early ----------------------------------------------------------------------
 

@@ -222,7 +222,7 @@ class InFlightBatches:
         for number in numbers:
             flight = self._batches[number]
             assert flight.worker is not None
-            flight.taking_back = True
+            flight.asked = time.monotonic()
             by_worker[flight.worker].append(number)
         for worker, asked in by_worker.items():
             dask_internals.run_on_worker(

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-__all__ = ["MOST_REQUESTS", "Candidate", "batches_to_ask_back"]
+__all__ = ["ANSWER_SECONDS", "MOST_REQUESTS", "Candidate", "batches_to_ask_back"]
 
 # Seconds of work below which the calls stay where they are: a request takes some milliseconds of
 # the scheduler and of the worker, and the calls begin a round trip later.
@@ -17,6 +17,9 @@ _SILENT_SECONDS = 0.6
 _SILENT_CALLS = 2
 # Requests at a time. For each the scheduler opens a connection, some milliseconds if encrypted.
 MOST_REQUESTS = 8
+# Seconds after which a request may be repeated. The worker may be gone, between two calls, or at a
+# call that holds the interpreter lock.
+ANSWER_SECONDS = 2.0
 
 
 class Candidate(NamedTuple):
@@ -33,7 +36,7 @@ class Candidate(NamedTuple):
     silent : float
         Seconds since the worker last reported, or was last heard of.
     asked : bool
-        Whether it was asked for its calls before; some of its worker's answers may be in flight.
+        Whether it was asked for its calls within the last `ANSWER_SECONDS`.
     """
 
     number: int

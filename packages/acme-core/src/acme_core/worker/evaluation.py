@@ -6,8 +6,7 @@
                          │                 │                          │
                          └── an exception at any point is the failure of that call
 
-The thread of the calls holds a lock at all times except within the user's function: while a long
-call runs, another thread may report the calls before it (`reported_batch`).
+While a long call runs, another thread may report the calls before it (`reported_batch`).
 
 ``compute(debug=True)`` runs its calls through the same code, in the client's process.
 """
@@ -85,15 +84,19 @@ class BatchEvaluation:
         self._worker = worker
         self._arguments = CallArguments(context)
         self._columns: Sequence[Any] = ()
+        # Another thread may change the outcome if it holds the lock, has set `_wanted`, and then
+        # finds `_calling`: the thread of the calls looks at them in the opposite order. Two
+        # attributes take 30 ns a call, a lock that is held except within calls 100 ns.
         self._lock = threading.Lock()
-        self._evaluating = False
+        self._wanted = self._calling = False
         # Of the calls since the last report. Emptied then, not replaced: the loop holds on to them.
         self._started, self._ended = array("d"), array("d")
         self._values: list[Any] = []
         # One offset per batch: calls are timed by the monotonic clock, which nobody can set back.
         self._to_wall_clock = time.time() - time.perf_counter()
         self._memory = PeakMemory()
-        # Whether calls are being recorded or reported. Other errors between two calls come from arguments.
+        # Whether a call is being recorded or reported; other errors between two calls come from
+        # their arguments.
         self._recording = False
         self._begin_part(first)
         # Asked after each call whether the batch goes on once this time is reached.
@@ -173,21 +176,22 @@ class BatchEvaluation:
 
     def _evaluate(self, calls: Iterator[tuple[Sequence[Any], dict[str, Any]]]) -> bool:
         """Evaluate calls, given their arguments; return whether the batch ends before the last."""
-        self._lock.acquire()
-        self._evaluating = True
         try:
             return self._evaluate_each(calls)
         finally:
-            self._evaluating = False
-            # Ctrl-C in this process may have come while the lock was free.
-            if self._lock.locked():
-                self._lock.release()
+            self._calling = False
+            if self._wanted:
+                self._wait()
+
+    def _wait(self) -> None:
+        """Wait for another thread that works on the outcome."""
+        with self._lock:
+            pass
 
     def _evaluate_each(self, calls: Iterator[tuple[Sequence[Any], dict[str, Any]]]) -> bool:
         # 50 000 calls of a microsecond may go through this loop: every attribute lookup counts.
         func, clock, wake = self._context.func, time.perf_counter, self._memory.next_reading
         started, ended, keep = self._started.append, self._ended.append, self._values.append
-        unlock, lock = self._lock.release, self._lock.acquire
         # Values to keep as they are: no later call can change them.
         in_memory = self._writer is None and self._context.slots is None
         unchanging, tuples = (_IMMUTABLE, tuple) if in_memory else (_NONE, None)
@@ -195,12 +199,9 @@ class BatchEvaluation:
         for args, kwargs in calls:
             start = clock()
             try:
-                # 70 ns a call: meanwhile another thread may report finished calls.
-                unlock()
-                try:
-                    value = func(*args, **kwargs)
-                finally:
-                    lock()
+                # Meanwhile another thread may report finished calls.
+                self._calling = True
+                value = func(*args, **kwargs)
             # sys.exit() in the user's function must not end the worker. KeyboardInterrupt can only
             # come from the function: for a signal, Python raises it in the main thread, and dask
             # runs tasks in another one.
@@ -209,6 +210,9 @@ class BatchEvaluation:
                     raise
                 value = _Raised(raised)
             end = clock()
+            self._calling = False
+            if self._wanted:
+                self._wait()
             started(start)
             ended(end)
             if end >= wake:

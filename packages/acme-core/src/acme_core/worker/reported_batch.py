@@ -17,7 +17,8 @@ import math
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,8 +37,6 @@ REPORT_SECONDS = 0.45
 
 # Seconds between two looks of the watching thread at all batches of this process.
 _WATCH_SECONDS = 0.05
-# Seconds to wait for a batch that is closing its files, before the next one is looked at.
-_PATIENCE = 0.05
 # Ended batches to remember, and batches taken back before they began: two per worker are in flight.
 _REMEMBERED = 1000
 
@@ -121,10 +120,8 @@ class ReportedBatch(BatchEvaluation):
         unreported = len(self._ended) or not self._announced
         if not (cancelled or (overdue and unreported)):
             return
-        if not self._lock.acquire(timeout=_PATIENCE):
-            return
-        try:
-            if not self._evaluating:
+        with self._during_call() as possible:
+            if not possible:
                 return
             if cancelled:
                 self._end_with_this_call()
@@ -136,24 +133,31 @@ class ReportedBatch(BatchEvaluation):
                 self._end_with_this_call()
             if self._last_call:
                 self._due = -math.inf
-        finally:
-            self._lock.release()
 
     def take_back(self) -> int | None:
         """Give up the calls that are not begun; return the first of them.
 
-        `None` if there are none, or the batch is just being reported.
+        `None` if there are none, or no call is running just now.
         """
-        if not self._lock.acquire(timeout=_PATIENCE):
-            return None
-        try:
+        with self._during_call() as possible:
             following = self._following + 1
-            if not self._evaluating or self._last_call or following >= self._calls.stop:
+            if not possible or self._last_call or following >= self._calls.stop:
                 return None
             self._end_with_this_call()
             return following
-        finally:
-            self._lock.release()
+
+    @contextmanager
+    def _during_call(self) -> Iterator[bool]:
+        """Keep the thread of the calls from going on after its current call; yield whether it is.
+
+        That thread is somewhere else only for microseconds, or while it closes files.
+        """
+        with self._lock:
+            self._wanted = True
+            try:
+                yield self._calling
+            finally:
+                self._wanted = False
 
     def _end_with_this_call(self) -> None:
         self._last_call, self._due = True, -math.inf
