@@ -119,10 +119,14 @@ def test_no_event_kept(by_address):
         Client(cluster.scheduler_address if by_address else cluster, set_as_default=False) as one,
     ):
         received, topic = threading.Semaphore(0), dask_internals.event_topic(one)
+
+        def post(number):
+            dask_internals.poster()(topic, {"number": number})
+
         for _ in range(2):
             dask_internals.subscribe(one, lambda event: received.release())
         for number in range(3):
-            one.submit(dask_internals.post, topic, {"number": number}).result(timeout=20)
+            one.submit(post, number).result(timeout=20)
             assert received.acquire(timeout=20)
         one.log_event("another", "kept")
         assert not one.get_events(topic)
