@@ -43,21 +43,26 @@ def scan_from_container(output_dir: Path, name: str) -> Scan | None:
     Scan or None
         None if there is no container to rely on; then all payloads have to be read.
     """
-    for file in (layout.container_name(name), layout.record_name(name)):
+    for file, kind in (
+        (layout.container_name(name), "container"),
+        (layout.record_name(name), "record"),
+    ):
         try:
-            return _scan(output_dir, name, file)
+            return _scan(output_dir, name, file, kind)
         except FileNotFoundError:
             continue
-        # A damaged container, or that of another function `name_record`.
         except (OSError, UnknownFileError, KeyError, ValueError, TypeError):
             return None
     return None
 
 
-def _scan(output_dir: Path, name: str, file: str) -> Scan | None:
+def _scan(output_dir: Path, name: str, file: str, kind: str) -> Scan | None:
     path = output_dir / file
     modified = os.stat(path).st_mtime_ns
     with CheckedFile(path) as checked:
+        # `f_record.h5` is the record of `f`, or the container of a function `f_record`.
+        if checked.header.kind != kind:
+            return None
         facts = read_facts(checked)
         table = facts.table
         if not isinstance(table, StoredTable):
@@ -75,14 +80,14 @@ def _scan(output_dir: Path, name: str, file: str) -> Scan | None:
     for one in _listed(output_dir, name, file):
         if one.changed < written and one.path in expected:
             del expected[one.path]
-        elif (kind := parsed_kind(one.name, name, one.folder)) is not None:
-            to_read.append((one.path, kind))
+        elif (form := parsed_kind(one.name, name, one.folder)) is not None:
+            to_read.append((one.path, form))
     if expected or to_read:
         unchanged = False
         lost = (calls for found in expected.values() for calls in found)
         result.index.forget(call for calls in lost for call in calls)
-    for file_path, kind in to_read:
-        found = list(readable(output_dir, file_path, kind, result.damaged))
+    for file_path, form in to_read:
+        found = list(readable(output_dir, file_path, form, result.damaged))
         # Which of several runs counts is decided over all files.
         if any(two.header.run != result.run.run_id for two in found):
             return None
