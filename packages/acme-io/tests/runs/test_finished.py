@@ -5,6 +5,7 @@ import os
 import shutil
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,9 +15,10 @@ import acme_io
 from acme_io import Slots, StorageOptions
 from acme_io.backend import RunStore, finished_calls
 from acme_io.layout import parse_payload_name
-from acme_io.records.argument_text import argument_texts, recorded_text
+from acme_io.records.argument_text import argument_texts, recorded_text, text_digest
 from acme_io.records.serialization import dumps
 from acme_io.records.summaries import describe_all
+from acme_io.tools.rebuild import rebuild
 from acme_io.tools.verify import verify
 
 KINDS = {
@@ -148,6 +150,27 @@ def test_a_payload_changed_after_the_container_is_noticed(
     # counts; its one file is that of call 2.
     expected = {"exchanged": set(range(N_CALLS)), "other run": {2}}
     assert set(found.calls.tolist()) == expected.get(change, set(range(N_CALLS)) - {2})
+
+
+def test_functions_with_similar_names_are_told_apart(tmp_path: Path, tools) -> None:
+    store = RunStore.create(tmp_path, "f_record", StorageOptions(), tools.new_run(N_CALLS))
+    store.accept(receipt := tools.write_batch(store, value, range(N_CALLS)))
+    tools.finish(store, [receipt])
+    store.close()
+    assert finished_calls(tmp_path, "f") is None
+    assert len(finished_calls(tmp_path, "f_record").calls) == N_CALLS
+
+
+@pytest.mark.parametrize("kind", ["links", "pickles"])
+def test_a_rebuilt_container_compares_without_opening_payloads(
+    tmp_path: Path, tools, kind: str
+) -> None:
+    complete(tmp_path, tools, kind)
+    (tmp_path / ("f_record.h5" if kind == "pickles" else "f.h5")).unlink()
+    rebuild(tmp_path)
+    with h5py.File(tmp_path / ("f_record.h5" if kind == "pickles" else "f.h5")) as file:
+        digests = file.attrs["arguments"].tolist()
+    assert digests == [text_digest(f'{{"x":{call}}}') for call in range(N_CALLS)]
 
 
 def test_a_lost_batch_file_is_noticed(tmp_path: Path, tools) -> None:

@@ -43,21 +43,26 @@ def scan_from_container(output_dir: Path, name: str) -> Scan | None:
     Scan or None
         None if there is no container to rely on; then all payloads have to be read.
     """
-    for file in (layout.container_name(name), layout.record_name(name)):
+    for file, kind in (
+        (layout.container_name(name), "container"),
+        (layout.record_name(name), "record"),
+    ):
         try:
-            return _scan(output_dir, name, file)
+            return _scan(output_dir, name, file, kind)
         except FileNotFoundError:
             continue
-        # A damaged container, or that of another function `name_record`.
         except (OSError, UnknownFileError, KeyError, ValueError, TypeError):
             return None
     return None
 
 
-def _scan(output_dir: Path, name: str, file: str) -> Scan | None:
+def _scan(output_dir: Path, name: str, file: str, kind: str) -> Scan | None:
     path = output_dir / file
     modified = os.stat(path).st_mtime_ns
     with CheckedFile(path) as checked:
+        # `f_record.h5` is the record of `f`, or the container of a function `f_record`.
+        if checked.header.kind != kind:
+            return None
         facts = read_facts(checked)
         table = facts.table
         if not isinstance(table, StoredTable):
@@ -69,20 +74,20 @@ def _scan(output_dir: Path, name: str, file: str) -> Scan | None:
     # Both are looked at, because clocks of client and file server may differ, and a container that
     # was copied back from elsewhere is newer than its content.
     written = min(modified, int(table.finished * 1e9))
-    expected = _calls_by_file(result.index)
-    expected.pop(file, None)
+    # A set, not the calls of each file: there may be a file per call.
+    expected = set(result.index.files) - {file, None}
     to_read, unchanged = [], True
     for one in _listed(output_dir, name, file):
         if one.changed < written and one.path in expected:
-            del expected[one.path]
-        elif (kind := parsed_kind(one.name, name, one.folder)) is not None:
-            to_read.append((one.path, kind))
+            expected.remove(one.path)
+        elif (form := parsed_kind(one.name, name, one.folder)) is not None:
+            to_read.append((one.path, form))
     if expected or to_read:
         unchanged = False
-        lost = (calls for found in expected.values() for calls in found)
-        result.index.forget(call for calls in lost for call in calls)
-    for file_path, kind in to_read:
-        found = list(readable(output_dir, file_path, kind, result.damaged))
+        files = enumerate(result.index.files)
+        result.index.forget([call for call, held in files if held in expected])
+    for file_path, form in to_read:
+        found = list(readable(output_dir, file_path, form, result.damaged))
         # Which of several runs counts is decided over all files.
         if any(two.header.run != result.run.run_id for two in found):
             return None
@@ -138,21 +143,6 @@ def _mark_extras(index: CallIndex, root: Any) -> None:
         number = member.removeprefix(prefix)
         if number != member and number.isdigit():
             index.extras[int(number)] = 1
-
-
-def _calls_by_file(index: CallIndex) -> dict[str, tuple[range, ...]]:
-    """Return the calls of every file of the index."""
-    found: dict[str, tuple[range, ...]] = {}
-    files = index.files
-    start = 0
-    while start < len(files):
-        file, end = files[start], start + 1
-        while end < len(files) and files[end] is file:
-            end += 1
-        if file is not None:
-            found[file] = (*found.get(file, ()), range(start, end))
-        start = end
-    return found
 
 
 class _Listed(NamedTuple):
