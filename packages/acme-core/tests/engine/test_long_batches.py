@@ -141,7 +141,7 @@ def test_results_are_complete_if_reports_are_lost(workers, monkeypatch):
 def test_killer_ends_few_workers_where_dask_repeats_tasks(empty_folder, monkeypatch):
     """On clusters that allow tasks to fail, dask keeps a batch for its worker, which is gone."""
     monkeypatch.setattr(engine, "_MANY_WORKERS", 1)
-    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     with cluster, Client(cluster) as client:
         client.wait_for_workers(2)
 
