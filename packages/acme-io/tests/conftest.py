@@ -132,7 +132,9 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, (np.ndarray, np.generic)):
         if a.dtype != b.dtype or a.shape != b.shape:
             return False
-        if a.dtype.hasobject or a.dtype.names:
+        if a.dtype.names:  # gaps between fields do not count
+            return all(same(a[name], b[name]) for name in a.dtype.names)
+        if a.dtype.hasobject:
             return bool(np.all(a == b))
         if a.dtype.kind in "fc":
             return bool(np.array_equal(a, b, equal_nan=True))

@@ -25,6 +25,7 @@ SWITCH = "ACME_IO_TEMPLATES"
 OPTIONS = {"links": StorageOptions(), "single": StorageOptions(single_file=True)}
 Pair = collections.namedtuple("Pair", "mean spread")
 GRID = np.arange(6.0).reshape(2, 3)
+GAPS = np.array((0, np.nan), np.dtype([("a", "i1"), ("b", "f8")], align=True))
 
 # Strategies below make lists of values that share one structure: the second and later ones are
 # written from the template of the first, and read by its pattern.
@@ -166,6 +167,7 @@ def exact(value: object) -> object:
 @example(values=[GRID, GRID + 6, GRID.T, GRID.T + 6], way="links", batch=1)
 @example(values=[np.zeros((0, 3)), np.zeros((3, 0)), np.zeros((0, 3))], way="links", batch=1)
 @example(values=[(), (), None, None, "a", "b"], way="links", batch=1)
+@example(values=[GAPS, GAPS.copy(), GAPS.copy()], way="links", batch=1)
 def test_both_ways_write_and_read_the_same(
     tools, values: list[object], way: str, batch: int
 ) -> None:
