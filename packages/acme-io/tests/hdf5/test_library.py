@@ -9,7 +9,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from h5py import h5d, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
+from h5py import h5, h5d, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
 
 import acme_io.hdf5
 from acme_io.hdf5.attributes import column_ranges, find_attribute
@@ -211,8 +211,11 @@ def test_members_are_listed_in_order_of_creation(tmp_path: Path) -> None:
     for name in names:
         new.root.links.create_external(name.encode(), b"folder/g.h5", b"/")
     (tmp_path / "f.h5").write_bytes(bytes(512) + new.image())
-    with h5py.File(tmp_path / "f.h5", "r", track_order=True) as file:
-        assert list(file) == names
+    with h5py.File(tmp_path / "f.h5", "r") as file:
+        found: list[bytes] = []
+        # The high-level listing of h5py 3.11 is by name.
+        file.id.links.iterate(found.append, idx_type=h5.INDEX_CRT_ORDER)
+        assert [name.decode() for name in found] == names
         link = file.get("comp_3", getlink=True)
         assert (link.filename, link.path) == ("folder/g.h5", "/")
 
