@@ -122,8 +122,8 @@ def _matching_calls(found: Finished, distribution: Distribution) -> NDArray[Any]
     done = found.matching(distribution.template.distributed_names, distribution.columns)
     if changed := len(found.calls) - len(done):
         logger.warning(
-            f"<ParallelMap> WARNING: {changed} calls had other arguments in the earlier run; "
-            "they run again."
+            f"<ParallelMap> WARNING: {changed} of {len(found.calls)} finished calls had other "
+            "arguments in the earlier run and run again."
         )
     return done
 
