@@ -8,7 +8,6 @@ arguments and mapped files. If its run goes on after all, the next batch brings 
 from __future__ import annotations
 
 import contextlib
-import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from acme_core.errors import OutdatedWorkerError
 from acme_core.transport import dask_internals, large_objects, serialization
 from acme_core.transport.protocol import RunContext, RunTicket
-from acme_core.worker import environment
+from acme_core.worker import environment, garbage
 
 __all__ = ["MOST_CONTEXTS", "UNUSED_SECONDS", "context_in_use"]
 
@@ -120,6 +119,4 @@ def _clean_up() -> None:
             for run_id in unused:
                 _drop(run_id)
             _cleaning = bool(_loaded)
-    # A function and the globals that travel with it refer to each other. The worker has nothing to
-    # do, so a full collection costs no call.
-    gc.collect()
+    garbage.clean_up()

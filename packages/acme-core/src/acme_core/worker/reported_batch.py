@@ -23,6 +23,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from acme_core.transport.protocol import BatchOutcome, RunContext
+from acme_core.worker import garbage
 from acme_core.worker.evaluation import BatchEvaluation
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ def _watch() -> None:
     """Look at all running batches, until there has been none for a while."""
     global _watcher
     idle_since = time.perf_counter()
+    settles: float | None = idle_since + garbage.SETTLED_SECONDS
     while True:
         time.sleep(_WATCH_SECONDS)
         with _lock:
@@ -248,6 +250,9 @@ def _watch() -> None:
             elif now - idle_since > 20 * _WATCH_SECONDS:
                 _watcher = None
                 return
+        if settles is not None and now > settles:
+            settles = None
+            garbage.settle()
         for batch in batches:
             try:
                 batch.watch(now)
