@@ -34,11 +34,11 @@ def test_batches_are_longer_with_many_workers():
     sizer = BatchSizer()
     sizer.observe(1, 0.05)
     assert sizer.next_size(10**6, 2) == 4
-    assert sizer.next_size(10**6, 50) == 10
+    assert sizer.next_size(10**6, 50) == 14
     assert sizer.next_size(10**6, 400) == 32  # in steps
     sizer.observe(32, 1.6)
-    assert sizer.next_size(10**6, 400) == 80
-    assert sizer.next_size(10**6, 1000) == 200
+    assert sizer.next_size(10**6, 400) == 114
+    assert sizer.next_size(10**6, 1000) == 286
 
 
 @pytest.mark.parametrize("slots", [20, 100, 400, 1000, 5000])
@@ -54,7 +54,7 @@ def test_batches_a_second_are_bounded(slots, seconds):
 
 
 def test_first_batches_of_many_workers_last_until_the_second_ones_are_sent():
-    assert BatchSizer().next_size(10**6, 400) == 16
+    assert BatchSizer().next_size(10**6, 400) == 22
     assert BatchSizer().next_size(400 * 20, 400) == 2
 
 
@@ -63,7 +63,7 @@ def test_long_calls_travel_alone_unless_there_are_many_workers():
     sizer.observe(1, 1.5)
     assert sizer.next_size(10**6, 2) == 1
     assert sizer.travels_alone(2)
-    assert sizer.next_size(10**6, 1000) == 7
+    assert sizer.next_size(10**6, 1000) == 10
     assert not sizer.travels_alone(1000)
 
 
@@ -85,7 +85,7 @@ def test_a_share_is_cut_into_equal_batches():
     assert sizer.even_size(25.3, 20) == 8
     assert sizer.even_size(8.9, 20) == 8
     assert sizer.even_size(0.2, 20) == 1
-    assert sizer.even_size(100.0, 400) == 50
+    assert sizer.even_size(100.0, 400) == 96
     assert all(sizer.even_size(share, 20) * 0.05 <= 0.5 for share in range(1, 200))
 
 

@@ -4,7 +4,7 @@
   long a call takes. If the first call takes long, the others come back without having run.
 - After that a batch aims at a fifth of a second, which makes the cost of a dask task negligible.
   Client and scheduler handle a limited number of batches a second, so batches of many workers are
-  longer: with a thousand workers they take ten seconds, and calls of seconds travel together.
+  longer: with a thousand workers they take 14 seconds, and calls of seconds travel together.
   What a batch has finished is reported while it runs, and what it has not begun can be taken back.
 - Sizes grow in steps, because a single quick call may mislead. The steps are large: each one costs
   a round trip, and the calls of a batch that is too long come back without having run.
@@ -20,8 +20,9 @@ from collections.abc import Sequence
 
 # Seconds per batch: a task costs dask one and a half to three milliseconds of processor time.
 TARGET_SECONDS = 0.2
-# Batches per second that keep client and scheduler busy for half a core, reports included.
-BATCHES_PER_SECOND = 100
+# Batches per second of all workers together. With the reports of 400 workers they keep client and
+# scheduler busy for half a core.
+BATCHES_PER_SECOND = 70
 # Seconds after which a batch ends, relative to those at which it aims, and at least.
 LIMIT_FACTOR = 2.5
 LEAST_LIMIT_SECONDS = 0.5
