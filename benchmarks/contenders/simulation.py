@@ -36,6 +36,8 @@ PROCESSES = 2
 # What each worker does for itself in the background. In a process of its own it costs little; for
 # hundreds in one process it would take both cores, and none of it is what is measured here.
 SIMULATED = {
+    # Twenty milliseconds by default: ten thousand ticks per second of a process.
+    "distributed.admin.tick.interval": "1s",
     "distributed.worker.profile.enabled": False,
     "distributed.admin.system-monitor.interval": "1h",
     "distributed.worker.memory.target": False,
