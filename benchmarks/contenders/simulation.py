@@ -84,9 +84,44 @@ def serve(address: str, n_workers: int, tls: dict[str, str]) -> None:
         asyncio.run(work())
 
 
+class Simulation:
+    """A scheduler in this process, and workers that share others.
+
+    Attributes
+    ----------
+    client : distributed.Client
+        Connected to the scheduler.
+    processes : list of subprocess.Popen
+        Those of the workers.
+    """
+
+    def __init__(self, client: Any, tls: dict[str, str]) -> None:
+        self.client = client
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self._tls = tls
+
+    def add_workers(self, n_workers: int) -> None:
+        """Start workers in a process of their own, without waiting for them."""
+        address = self.client.cluster.scheduler_address
+        self.processes.append(
+            subprocess.Popen(
+                [sys.executable, __file__, "serve", address, str(n_workers)],
+                env=dict(os.environ) | {"SIMULATION_TLS": json.dumps(self._tls)},
+                stderr=subprocess.DEVNULL,
+            )
+        )
+
+    def stop(self) -> None:
+        """Kill all workers."""
+        for process in self.processes:
+            process.kill()
+        for process in self.processes:
+            process.wait()
+
+
 @contextmanager
-def simulated(n_workers: int, *, encrypted: bool = True) -> Iterator[Any]:
-    """Start a scheduler here and its workers in two processes; yield the client."""
+def simulated(n_workers: int, *, encrypted: bool = True) -> Iterator[Simulation]:
+    """Start a scheduler here and its workers in two processes."""
     from distributed import Client, LocalCluster
     from distributed.security import Security
 
@@ -96,29 +131,21 @@ def simulated(n_workers: int, *, encrypted: bool = True) -> Iterator[Any]:
     with (
         tempfile.TemporaryDirectory() as folder,
         LocalCluster(
-            n_workers=0, dashboard_address=None, security=security, protocol=_protocol(encrypted)
+            n_workers=0,
+            dashboard_address="127.0.0.1:0",
+            security=security,
+            protocol=_protocol(encrypted),
         ) as cluster,
         Client(cluster, security=security) as client,
     ):
-        tls = _keys(security, Path(folder)) if encrypted else {}
-        shares = [len(range(i, n_workers, PROCESSES)) for i in range(PROCESSES)]
-        processes = [
-            subprocess.Popen(
-                [sys.executable, __file__, "serve", cluster.scheduler_address, str(n)],
-                env=dict(os.environ) | {"SIMULATION_TLS": json.dumps(tls)},
-                stderr=subprocess.DEVNULL,
-            )
-            for n in shares
-            if n
-        ]
+        simulation = Simulation(client, _keys(security, Path(folder)) if encrypted else {})
         try:
+            for i in range(min(n_workers, PROCESSES)):
+                simulation.add_workers(len(range(i, n_workers, PROCESSES)))
             client.wait_for_workers(n_workers, timeout=300)
-            yield client
+            yield simulation
         finally:
-            for process in processes:
-                process.kill()
-            for process in processes:
-                process.wait()
+            simulation.stop()
 
 
 def _protocol(encrypted: bool) -> str:
@@ -160,7 +187,8 @@ WHO: dict[str, Callable[[Any, int, float], None]] = {"acme": run_acme, "map": ru
 def measure(who: str, n_workers: int, seconds: float, n: int) -> None:
     """Note the share of the workers' time in calls, and the time that the client needed."""
     run = WHO[who]
-    with simulated(n_workers, encrypted=os.environ.get("SIMULATION_PLAIN") is None) as client:
+    with simulated(n_workers, encrypted=os.environ.get("SIMULATION_PLAIN") is None) as simulation:
+        client = simulation.client
         # Functions are loaded and connections opened; a short run, which teaches nobody sizes.
         run(client, 2 * n_workers, 0.01)
         time.sleep(2)
