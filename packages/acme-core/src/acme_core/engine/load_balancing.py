@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 __all__ = ["LoadBalancer"]
 
-# Seconds for which the order of the workers is kept. Batches are sent many at a time, and looking at
-# each of a thousand workers for each of them took half a second at the start of a run.
+# Seconds for which the order of the workers is kept. Batches are sent many at a time, and looking
+# at each of a thousand workers for each of them took half a second at the start of a run.
 _ORDER_SECONDS = 0.01
 
 
