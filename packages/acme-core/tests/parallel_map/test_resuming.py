@@ -140,3 +140,25 @@ def test_corrected_function_runs_on_the_same_workers(tmp_path):
 def test_needs_an_output_dir():
     with pytest.raises(ValueError, match="output_dir"):
         ParallelMap(f, [2, 4], 4).compute(resume=True)
+
+
+@pytest.mark.parametrize("options", [{}, {"single_file": True}, {"result_shape": (None,)}])
+def test_arguments_that_look_like_records_are_compared_whole(tmp_path, options):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+
+    def g(arguments, folder=str(marks)):
+        (Path(folder) / str(time.time_ns())).touch()
+        return len(arguments)
+
+    out = {"output_dir": tmp_path / "out", "verbose": False, **options}
+    texts = ["a", '","arguments":{"arguments":"a', "}", '"}}', "b"]
+    with ParallelMap(g, texts, **out) as pmap:
+        pmap.compute()
+    assert len(list(marks.iterdir())) == 5
+    with ParallelMap(g, texts, **out) as pmap:
+        pmap.compute(resume=True)
+    assert len(list(marks.iterdir())) == 5
+    with ParallelMap(g, ["a", "a", "}", '"}}', "c"], **out) as pmap:
+        pmap.compute(resume=True)
+    assert len(list(marks.iterdir())) == 7

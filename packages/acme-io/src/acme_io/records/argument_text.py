@@ -15,7 +15,14 @@ from typing import Any
 from acme_io.records.serialization import dumps
 from acme_io.records.summaries import LONGEST_TEXT, describe
 
-__all__ = ["argument_texts", "recorded_arguments", "recorded_text", "same_arguments", "text_digest"]
+__all__ = [
+    "argument_texts",
+    "end_of_record",
+    "recorded_arguments",
+    "recorded_text",
+    "same_arguments",
+    "text_digest",
+]
 
 _KEY = ',"arguments":'
 # Integers beyond this are summarised (`describe`).
@@ -28,6 +35,11 @@ def recorded_text(line: str) -> str:
     # finished call it is the last one; without the key the call has no distributed arguments.
     at = line.find(_KEY)
     return "{}" if at < 0 else line[at + len(_KEY) : -1]
+
+
+def end_of_record(text: str) -> str:
+    """Return how the record of a finished call ends that has arguments with this JSON text."""
+    return f"{_KEY}{text}}}"
 
 
 def recorded_arguments(lines: Iterable[str]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.objects import read_text
 from acme_io.records.argument_text import (
     argument_texts,
+    end_of_record,
     recorded_text,
     same_arguments,
     text_digest,
@@ -74,16 +76,37 @@ class Finished:
             now = argument_texts(names, columns(start, stop), stop - start)
             first, end = np.searchsorted(self.calls, (start, stop))
             some = self.calls[first:end]
-            same = [
-                self._matches(call, digest, now[call - start])
-                for call, digest in zip(
-                    some.tolist(), self._index.arguments[some].tolist(), strict=True
-                )
-            ]
+            same = self._compare(some, [now[call - start] for call in some.tolist()])
             found.append(some[[one is True for one in same]])
             readable.append(some[[one is not None for one in same]])
         self.calls = np.concatenate(readable)
         return np.concatenate(found)
+
+    def _compare(self, calls: Array, now: list[str]) -> list[bool | None]:
+        """Compare the arguments of calls with those on record; None where these are damaged."""
+        digests, numbers = self._index.arguments[calls], calls.tolist()
+        same: list[bool | None] = [False] * len(numbers)
+        # Rows have no digests, but files with many records each.
+        if not self._texts and not digests.any():
+            same = self._compare_lines(numbers, now)
+        return [
+            one or self._matches(call, digest, text)
+            for one, call, digest, text in zip(same, numbers, digests.tolist(), now, strict=True)
+        ]
+
+    def _compare_lines(self, calls: list[int], now: list[str]) -> list[bool | None]:
+        """Return which records end in the text of today's arguments."""
+        same: list[bool | None] = []
+        while len(same) < len(calls):
+            at = len(same)
+            first, lines = self._lines_with(calls[at])
+            end = max(at + 1, bisect_left(calls, first + len(lines), at))
+            if not first <= calls[at] < first + len(lines):
+                same.append(False)
+                continue
+            recorded = [lines[call - first] for call in calls[at:end]]
+            same += map(str.endswith, recorded, map(end_of_record, now[at:end]))
+        return same
 
     def _matches(self, call: int, digest: int, text: str) -> bool | None:
         """Compare the arguments of a call with those on record; None if these are damaged."""
@@ -96,27 +119,31 @@ class Finished:
 
     def _recorded(self, call: int) -> str | None:
         """Return the arguments of a call from the file with its record."""
+        first, lines = self._lines_with(call)
+        return recorded_text(lines[call - first]) if 0 <= call - first < len(lines) else None
+
+    def _lines_with(self, call: int) -> tuple[int, list[str]]:
+        """Return the first call of the file with a call, and its records; none if damaged."""
         file = self._index.files[call]
         if self._lines[0] != file:
             found: tuple[int, list[str]] = (0, [])
             with contextlib.suppress(OSError, UnknownFileError, KeyError, ValueError):
-                found = _recorded_in(layout.local(self._output_dir, str(file)))
+                found = _records_in(layout.local(self._output_dir, str(file)))
             self._lines = (str(file), *found)
-        _, first, texts = self._lines
-        return texts[call - first] if 0 <= call - first < len(texts) else None
+        return self._lines[1:]
 
 
-def _recorded_in(path: Path) -> tuple[int, list[str]]:
-    """Return the first call of a file, and the arguments of all its calls; `OSError` if damaged."""
+def _records_in(path: Path) -> tuple[int, list[str]]:
+    """Return the first call of a file, and the records of all its calls; `OSError` if damaged."""
     if path.suffix == ".pickle":
         header, record, _ = read_pickle_record(path)
-        return header.calls.start, [recorded_text(record)]
+        return header.calls.start, [record]
     with CheckedFile(path) as checked:
         text = read_text(checked.root, "calls").rstrip(" ")
         # The records of a container have a checksum of their own if they are long.
         if not checked.confirms(text.encode()):
             raise DamagedFileError(f"The records in {path} have changed.")
-        return checked.header.calls.start, [recorded_text(line) for line in text.split("\n")]
+        return checked.header.calls.start, text.split("\n")
 
 
 def scan_to_resume(output_dir: Path, name: str) -> Scan:
