@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -226,7 +227,9 @@ def _start(
     try:
         client = cluster.connect(meanwhile)
     except BaseException:
-        cluster.close(timeout=5)
+        # What went wrong counts, not that workers do not end in time either.
+        with contextlib.suppress(TimeoutError):
+            cluster.close(timeout=5)
         raise
     _announce(cluster)
     return client

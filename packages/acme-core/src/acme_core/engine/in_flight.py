@@ -42,6 +42,8 @@ logger = logging.getLogger(__name__)
 # Seconds to wait for more futures after the first, near the end of a run: one request fetches all
 # of them. While batches still wait to be sent, refilling the window comes first.
 _LINGER = 0.004
+# Seconds to wait for dask to report batches done whose outcomes have arrived; milliseconds do.
+_ENDING_SECONDS = 0.2
 
 
 class InFlightBatches:
@@ -275,9 +277,21 @@ class InFlightBatches:
     def clear(self) -> list[PendingBatch]:
         """Cancel and return everything in flight."""
         self.cancel()
+        if not self._direct:
+            self._await_endings()
         batches = [flight.batch for flight in self._batches.values() if flight.batch.n_calls]
         self._batches.clear()
         self._suspects.clear()
         self._emptied.clear()
         self._ending.clear()
         return batches
+
+    def _await_endings(self) -> None:
+        """Wait until dask has reported all batches done whose outcomes have arrived.
+
+        A program that ends before, with a client that is not closed, shows tracebacks of dask:
+        callbacks of its futures find no thread any more. ACME's own clients are closed first.
+        """
+        end = time.monotonic() + _ENDING_SECONDS
+        while self._ending and (left := end - time.monotonic()) > 0:
+            self.next_arrivals(left)
