@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from acme_core import each, shared
 from acme_core.arguments.distribution import distribute
-from acme_core.arguments.markers import memory_size
+from acme_core.arguments.value_kinds import memory_size
 from acme_core.transport.protocol import RunContext
 from acme_core.worker.call_arguments import CallArguments
 

@@ -21,8 +21,8 @@ from typing import IO, Any, NoReturn
 
 import cloudpickle
 
+from acme_core.arguments.h5_arguments import unreadable_h5
 from acme_core.arguments.lazy_types import is_array, is_h5py
-from acme_core.arguments.markers import unreadable_h5
 from acme_core.transport.mapped_arrays import MappedArray, Save, is_mappable
 from acme_core.transport.plain_values import (
     are_plain,
