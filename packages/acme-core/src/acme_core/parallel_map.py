@@ -55,10 +55,11 @@ class ParallelMap:
         `functools.partial`, methods, classes and NumPy ufuncs.
     *args, **kwargs
         Its arguments. Lists, tuples, ranges and one-dimensional arrays with one element per call
-        are distributed among the calls; everything else goes to every call whole. `each` and
-        `shared` override this.
+        are distributed among the calls; everything else goes to every call whole. `each`,
+        `shared` and `cross` override this.
     n_inputs : int or "auto"
-        Number of calls; by default the common length of all lists and arrays.
+        Number of calls; by default the common length of all lists and arrays, or the number of
+        combinations of all arguments marked by `cross`.
     n_workers : int or "auto"
         Number of worker processes: by default one per core, at most one per call.
     write_worker_results : bool

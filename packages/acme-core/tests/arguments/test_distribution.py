@@ -1,5 +1,6 @@
 """Which argument goes to which call."""
 
+import collections
 import functools
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acme_core import each, shared
+from acme_core import cross, each, shared
 from acme_core.arguments.distribution import distribute
 from acme_core.arguments.value_kinds import memory_size
 from acme_core.transport.protocol import RunContext
@@ -127,7 +128,8 @@ def test_each_distributes_anything():
     rows = np.arange(6).reshape(2, 3)
     assert [a[0].tolist() for a, _ in calls(f, each(rows), 1)] == [[0, 1, 2], [3, 4, 5]]
     assert [a[0] for a, _ in calls(f, each(i * i for i in range(4)), 1)] == [0, 1, 4, 9]
-    assert [a[0] for a, _ in calls(f, each({"a": 1, "b": 2}), 1)] == ["a", "b"]
+    assert [a[0] for a, _ in calls(f, each({"a": 1}.items()), 1)] == [("a", 1)]
+    assert [a[0] for a, _ in calls(f, each("ab"), 1)] == ["a", "b"]
 
 
 def test_shared_is_never_distributed():
@@ -141,11 +143,19 @@ def test_each_needs_an_iterable(value):
         each(value)
 
 
-def test_marked_twice():
-    with pytest.raises(TypeError, match="already marked"):
-        each(shared([1]))
-    with pytest.raises(TypeError, match="already marked"):
-        shared(each([1]))
+@pytest.mark.parametrize("mark", [each, cross])
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"a": 1}, r"\(d.items\(\)\).*\(d.values\(\)\).*\(list\(d\)\)"),
+        (collections.OrderedDict(a=1), r"OrderedDict.*\(d.items\(\)\)"),
+        ({1, 2}, r"\(sorted\(s\)\)"),
+        (frozenset("ab"), r"frozenset.*\(sorted\(s\)\)"),
+    ],
+)
+def test_values_without_order(mark, value, says):
+    with pytest.raises(TypeError, match=rf"{mark.__name__}\(\.\.\.\) needs items in order.*{says}"):
+        mark(value)
 
 
 def test_generator_is_read_as_needed():

@@ -39,7 +39,7 @@ def _looks_like(value: Any, length: int, default: Any) -> bool:
 def common_length(
     arguments: dict[ArgumentKey, Any],
     lengths: dict[ArgumentKey, int],
-    names: dict[ArgumentKey, str],
+    names: Mapping[ArgumentKey, str],
 ) -> int:
     """Return the common length of all candidates; read iterators into lists for that."""
     for place, length in lengths.items():
@@ -53,7 +53,7 @@ def common_length(
         if n_calls:
             return n_calls
         raise ValueError(
-            f"<ParallelMap> nothing to compute: {_described(lengths, names)} is empty. "
+            f"<ParallelMap> nothing to compute: {described(lengths, names)} is empty. "
             "Pass at least one value."
         )
     if not found:
@@ -66,7 +66,7 @@ def common_length(
     raise ValueError(
         f"<ParallelMap> automatic input distribution failed: found {len(lengths)} objects "
         f"containing {min(found)} to {max(found)} elements. Please specify n_inputs manually.\n"
-        f"The objects and their lengths: {_described(lengths, names)}.\n"
+        f"The objects and their lengths: {described(lengths, names)}.\n"
         "Or mark the arguments: each(x) gives one element to each call, "
         "shared(x) gives all of x to every call."
     )
@@ -94,10 +94,11 @@ def check_lengths(
         return
     raise ValueError(
         f"<ParallelMap> No object has required length of {n_calls} matching n_inputs."
-        f"\nThe objects and their lengths: {_described(lengths, names)}."
+        f"\nThe objects and their lengths: {described(lengths, names)}."
         "\nshared(x) gives all of x to every call."
     )
 
 
-def _described(lengths: Mapping[ArgumentKey, int], names: Mapping[ArgumentKey, str]) -> str:
+def described(lengths: Mapping[ArgumentKey, int], names: Mapping[ArgumentKey, str]) -> str:
+    """Return arguments with their lengths, as text."""
     return ", ".join(f"`{names[place]}` ({length})" for place, length in lengths.items())

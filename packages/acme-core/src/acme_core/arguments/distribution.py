@@ -18,14 +18,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from acme_core.arguments.candidates import ArgumentKey, check_lengths, common_length, length_of
+from acme_core.arguments.grid import grid_sources
 from acme_core.arguments.h5_arguments import h5_objects, unreadable_h5
 from acme_core.arguments.lazy_types import is_array, loaded_types
-from acme_core.arguments.markers import EachMark, Marked, SharedMark
+from acme_core.arguments.markers import CrossMark, EachMark, Marked, SharedMark
 from acme_core.arguments.signatures import CallSignature
 from acme_core.arguments.sources import IteratorSource, SequenceSource
 from acme_core.arguments.value_kinds import is_indexable, is_real_number, memory_size
 
 __all__ = ["ArgumentKey", "CallTemplate", "Distribution", "distribute"]
+
+Source = SequenceSource | IteratorSource
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,27 @@ class CallTemplate:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The arguments of all calls of one run."""
+    """The arguments of all calls of one run.
+
+    Parameters
+    ----------
+    n_calls : int
+        Number of calls.
+    template : CallTemplate
+        The place of each argument, and the shared values.
+    sources : tuple
+        Where the items of each distributed argument come from, in the order of its places.
+    grid : mapping
+        The values of each crossed argument by parameter name, the one that varies fastest last;
+        empty unless the calls are all their combinations.
+    warnings : tuple of str
+        Warnings about the arguments.
+    """
 
     n_calls: int
     template: CallTemplate
-    sources: tuple[SequenceSource | IteratorSource, ...]
+    sources: tuple[Source, ...]
+    grid: Mapping[str, Any] = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -150,21 +169,13 @@ def distribute(
         arguments[task_id] = SharedMark(None)
         names[task_id] = "taskID"
 
-    lengths = {
-        place: length
-        for place, value in arguments.items()
-        if (length := length_of(value, signature.default(names[place]))) is not None
-    }
-    # Before `common_length`, which replaces iterators by lists.
-    marked = {p: n for p, n in lengths.items() if isinstance(arguments[p], EachMark)}
-    n_calls = wanted or common_length(arguments, lengths, names)
-    check_lengths(n_calls, lengths, marked, arguments, names)
-
-    distributed = {
-        place: _source(value, n_calls, names[place])
-        for place, value in arguments.items()
-        if isinstance(value, EachMark) or lengths.get(place) == n_calls
-    }
+    axes = {p: value.value for p, value in arguments.items() if isinstance(value, CrossMark)}
+    distributed: Mapping[ArgumentKey, Source]
+    if axes:
+        _refuse_each(arguments, names)
+        n_calls, distributed = grid_sources(axes, names, wanted)
+    else:
+        n_calls, distributed = _item_by_item(arguments, names, signature, wanted)
     template = CallTemplate(
         n_positional=len(args),
         shared={
@@ -179,7 +190,46 @@ def distribute(
     )
     _refuse_shared_generators(template)
     _refuse_writable_files(arguments, names)
-    return Distribution(n_calls, template, tuple(distributed.values()), warnings)
+    grid = {names[place]: values for place, values in axes.items()}
+    return Distribution(n_calls, template, tuple(distributed.values()), grid, warnings)
+
+
+def _item_by_item(
+    arguments: dict[ArgumentKey, Any],
+    names: Mapping[ArgumentKey, str],
+    signature: CallSignature,
+    wanted: int | None,
+) -> tuple[int, dict[ArgumentKey, Source]]:
+    """Return the number of calls, and the sources of the arguments that have an item for each."""
+    lengths = {
+        place: length
+        for place, value in arguments.items()
+        if (length := length_of(value, signature.default(names[place]))) is not None
+    }
+    # Before `common_length`, which replaces iterators by lists.
+    marked = {p: n for p, n in lengths.items() if isinstance(arguments[p], EachMark)}
+    n_calls = wanted or common_length(arguments, lengths, names)
+    check_lengths(n_calls, lengths, marked, arguments, names)
+    return n_calls, {
+        place: _source(value, n_calls, names[place])
+        for place, value in arguments.items()
+        if isinstance(value, EachMark) or lengths.get(place) == n_calls
+    }
+
+
+def _refuse_each(arguments: Mapping[ArgumentKey, Any], names: Mapping[ArgumentKey, str]) -> None:
+    """Raise ValueError if some arguments are marked by `cross` and others by `each`."""
+    crossed = [names[p] for p, value in arguments.items() if isinstance(value, CrossMark)]
+    for place, value in arguments.items():
+        if isinstance(value, EachMark):
+            x, y = names[place], crossed[0]
+            raise ValueError(
+                f"<ParallelMap> `{x}` is marked by each(...) and `{y}` by cross(...), but calls "
+                "get either one item each or all combinations. For all combinations, write "
+                f"cross(...) for `{x}` as well; to give all of `{x}` to every call, shared(...). "
+                f"If `{x}` and `{y}` vary together, write each(...) for both, or pass one argument "
+                "that holds pairs: cross(list(zip(a, b)))."
+            )
 
 
 def _checked_n_inputs(n_inputs: Any) -> int | None:
@@ -215,7 +265,7 @@ def _task_id_place(
     return (position, (warning,)) if position < len(args) else (None, ())
 
 
-def _source(value: Any, n_calls: int, name: str) -> SequenceSource | IteratorSource:
+def _source(value: Any, n_calls: int, name: str) -> Source:
     if not isinstance(value, EachMark):
         # Arrays of shape (n, 1) and (1, n) are distributed as scalars.
         return SequenceSource(value.reshape(-1) if is_array(value) else value)

@@ -13,7 +13,7 @@ from typing import Any
 from acme_core.arguments.distribution import Distribution
 from acme_core.arguments.signatures import function_module
 from acme_core.run.spec import RunSpec
-from acme_io.backend import RunInfo, describe
+from acme_io.backend import Grid, RunInfo, describe
 
 
 def draw_seed() -> int:
@@ -39,12 +39,18 @@ def describe_run(spec: RunSpec, seed: int) -> RunInfo:
         # A summary of an array holds a digest of all its bytes, which takes time. Results in memory
         # have no record to put it in.
         shared=_described_shared(spec.distribution) if options.write_worker_results else {},
+        grid=_grid(spec.distribution),
     )
 
 
 def _described_shared(distribution: Distribution) -> dict[str, Any]:
     template = distribution.template
     return {template.names[key]: describe(value) for key, value in template.shared.items()}
+
+
+def _grid(distribution: Distribution) -> Grid | None:
+    axes = distribution.grid
+    return Grid(tuple(axes), tuple(axes.values())) if axes else None
 
 
 def _user() -> str:
