@@ -54,9 +54,9 @@ class ParallelMap:
         The function to call: any callable, such as functions of scripts and notebooks, lambdas,
         `functools.partial`, methods, classes and NumPy ufuncs.
     *args, **kwargs
-        Its arguments. Lists, tuples, ranges and one-dimensional arrays with one element per call
-        are distributed among the calls; everything else goes to every call whole. `each`,
-        `shared` and `cross` override this.
+        Its arguments. Lists, tuples, ranges, one-dimensional arrays, and pandas `Series` and
+        `Index`, with one element per call are distributed among the calls; everything else goes to
+        every call whole. `each`, `shared` and `cross` override this.
     n_inputs : int or "auto"
         Number of calls; by default the common length of all lists and arrays, or the number of
         combinations of all arguments marked by `cross`.

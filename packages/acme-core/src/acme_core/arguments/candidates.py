@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from acme_core.arguments.lazy_types import is_array
+from acme_core.arguments.lazy_types import is_array, is_series
 from acme_core.arguments.markers import EachMark, SharedMark
 from acme_core.arguments.value_kinds import candidate_length, is_indexable
 
@@ -28,8 +28,8 @@ def length_of(value: Any, default: Any) -> int | None:
 
 def _looks_like(value: Any, length: int, default: Any) -> bool:
     """Whether the default of a parameter shows that a value of this kind is meant as a whole."""
-    if is_array(default):
-        return is_array(value)
+    if is_array(default) or is_series(default):
+        return is_array(value) or is_series(value)
     # The same length as the default: a color, a pair of limits.
     if isinstance(default, list | tuple):
         return isinstance(value, list | tuple) and len(default) == length

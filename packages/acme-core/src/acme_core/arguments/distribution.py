@@ -20,10 +20,10 @@ from typing import Any
 from acme_core.arguments.candidates import ArgumentKey, check_lengths, common_length, length_of
 from acme_core.arguments.grid import grid_sources
 from acme_core.arguments.h5_arguments import h5_objects, unreadable_h5
-from acme_core.arguments.lazy_types import is_array, loaded_types
+from acme_core.arguments.lazy_types import is_array, is_frame, is_series, loaded_types
 from acme_core.arguments.markers import CrossMark, EachMark, Marked, SharedMark
 from acme_core.arguments.signatures import CallSignature
-from acme_core.arguments.sources import IteratorSource, SequenceSource
+from acme_core.arguments.sources import IteratorSource, RowSource, SequenceSource, SeriesSource
 from acme_core.arguments.value_kinds import is_indexable, is_real_number, memory_size
 
 __all__ = ["ArgumentKey", "CallTemplate", "Distribution", "distribute"]
@@ -268,10 +268,16 @@ def _task_id_place(
 def _source(value: Any, n_calls: int, name: str) -> Source:
     if not isinstance(value, EachMark):
         # Arrays of shape (n, 1) and (1, n) are distributed as scalars.
-        return SequenceSource(value.reshape(-1) if is_array(value) else value)
+        return _sequence_source(value.reshape(-1) if is_array(value) else value)
     if is_indexable(value.value):
-        return SequenceSource(value.value)
+        return _sequence_source(value.value)
     return IteratorSource(value.value, n_calls, name)
+
+
+def _sequence_source(value: Any) -> SequenceSource:
+    if is_series(value):
+        return SeriesSource(value)
+    return RowSource(value) if is_frame(value) else SequenceSource(value)
 
 
 def _refuse_writable_files(

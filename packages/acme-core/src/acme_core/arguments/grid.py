@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from acme_core.arguments.candidates import ArgumentKey, described
-from acme_core.arguments.sources import SequenceSource
+from acme_core.arguments.sources import SequenceSource, items_by_place
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,10 +56,10 @@ class AxisItems(Sequence[Any]):
         n_values = min(len(axis), -(-(skip + stop - start) // stride))
         place = first % len(axis)
         # Two slices if they go beyond the end: arrays and datasets are read quickly by slices.
-        sliceable = getattr(axis, "iloc", axis)
-        values = list(sliceable[place : place + n_values])
+        by_place = items_by_place(axis)
+        values = list(by_place[place : place + n_values])
         # Not `+=`, which would add a NumPy array to the items.
-        values.extend(sliceable[: n_values - len(values)])
+        values.extend(by_place[: n_values - len(values)])
         return cls(values, place, len(axis), stride, skip, stop - start)
 
     def __len__(self) -> int:

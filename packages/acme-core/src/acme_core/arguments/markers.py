@@ -108,8 +108,8 @@ def cross(values: Iterable[Any]) -> Any:
     [2, 4, 3, 9, 4, 16]
     """
     checked = _checked(values, "cross")
-    if is_frame(checked):
-        checked = checked.itertuples()
+    if is_frame(checked):  # few rows: an axis is short
+        checked = list(checked.itertuples())
     return CrossMark(checked if is_indexable(checked) else list(checked))
 
 

@@ -2,6 +2,8 @@
 
 ================  ===========================================================
 `SequenceSource`  call ``i`` gets item ``i`` of a sequence
+`SeriesSource`    … of a pandas `Series` or `Index`
+`RowSource`       call ``i`` gets row ``i`` of a pandas `DataFrame`
 `IteratorSource`  call ``i`` gets item ``i`` of an iterable, read during the run
 ================  ===========================================================
 """
@@ -12,6 +14,8 @@ import itertools
 import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
+
+from acme_core.arguments.rows import RowItems
 
 
 class SequenceSource:
@@ -29,6 +33,29 @@ class SequenceSource:
     def items(self, start: int, stop: int) -> Any:
         """Return the items of calls ``start`` to ``stop - 1``: a list, range, tuple or array."""
         return self.value[start:stop]
+
+
+class SeriesSource(SequenceSource):
+    """A pandas `Series` or `Index`; the call gets what ``list(value)`` has there, not its label."""
+
+    def items(self, start: int, stop: int) -> list[Any]:
+        """Return the items of calls ``start`` to ``stop - 1``."""
+        return list(items_by_place(self.value)[start:stop])
+
+
+class RowSource(SequenceSource):
+    """A pandas `DataFrame`; each call gets a row as ``value.itertuples()`` gives it."""
+
+    def items(self, start: int, stop: int) -> RowItems:
+        """Return the rows of calls ``start`` to ``stop - 1``."""
+        frame = self.value.iloc[start:stop]
+        columns = [list(frame.iloc[:, place]) for place in range(frame.shape[1])]
+        return RowItems(("Index", *map(str, frame.columns)), (list(frame.index), *columns))
+
+
+def items_by_place(values: Any) -> Any:
+    """Return values in a form whose slices count items; those of a `Series` may count labels."""
+    return getattr(values, "iloc", values)
 
 
 class IteratorSource:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from acme_core.arguments.h5_arguments import H5_KINDS
-from acme_core.arguments.lazy_types import is_array, is_h5py, loaded_types
+from acme_core.arguments.lazy_types import is_array, is_frame, is_h5py, is_series, loaded_types
 
 # Exact types whose size `sys.getsizeof` gives completely.
 _SCALARS = frozenset((bool, int, float, complex, str, bytes, type(None)))
@@ -23,16 +23,23 @@ def is_real_number(value: Any) -> bool:
 
 
 def is_indexable(value: Any) -> bool:
-    """Whether ``value[i]`` is its i-th item for each ``i`` below ``len(value)``."""
-    return isinstance(value, Sequence) or is_array(value) or is_h5py(value, "Dataset")
+    """Whether the items of a value can be read by their numbers, in any order and repeatedly."""
+    return (
+        isinstance(value, Sequence)
+        or is_array(value)
+        or is_h5py(value, "Dataset")
+        or is_series(value)
+        or is_frame(value)
+    )
 
 
 def candidate_length(value: Any) -> int | None:
     """Return the length of a value that is distributed by default, else `None`.
 
-    Such values are lists, tuples, ranges and arrays of shape ``(n,)``, ``(n, 1)`` or ``(1, n)``.
+    Such values are lists, tuples, ranges, a pandas `Series` or `Index`, and arrays of shape
+    ``(n,)``, ``(n, 1)`` or ``(1, n)``.
     """
-    if isinstance(value, list | tuple | range):
+    if isinstance(value, list | tuple | range) or is_series(value):
         return len(value)
     # A matrix stays two-dimensional when reshaped, so it has no scalar items.
     if is_array(value) and type(value) not in loaded_types("numpy", "matrix"):
