@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from acme_cluster.backend import shown
 from acme_core.arguments.distribution import distribute
+from acme_core.arguments.signatures import function_name, is_coroutine_function
 from acme_core.run import execution
 from acme_core.run.argument_warnings import warnings_about
 from acme_core.run.connection import UsableClient, find_or_start_client, warm_up
@@ -160,6 +161,12 @@ class ParallelMap:
             raise TypeError(
                 f"<ParallelMap> the first argument must be a function, not {func!r}. "
                 "Pass the function itself, without calling it: ParallelMap(f, ...)."
+            )
+        if is_coroutine_function(func):
+            raise TypeError(
+                f"<ParallelMap> {function_name(func)} is a coroutine function (async def): a call "
+                "only makes a coroutine, which nobody awaits. Run it in an ordinary function: "
+                f"def run(x): return asyncio.run({function_name(func)}(x)), and pass that one."
             )
         options = MapOptions(
             n_workers=n_workers,

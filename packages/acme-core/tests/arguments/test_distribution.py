@@ -73,8 +73,60 @@ def test_ambiguous_lengths():
 
 
 def test_no_candidate():
-    with pytest.raises(ValueError, match=r"found 0 objects.*\n.*each"):
+    with pytest.raises(ValueError, match="automatic") as caught:
         distribute(f, (1, 2), {})
+    assert type(caught.value) is ValueError
+    lines = str(caught.value).split("\n")
+    assert lines[0] == (
+        "<ParallelMap> automatic input distribution failed: found 0 objects to distribute among "
+        "the calls. Please specify n_inputs manually."
+    )
+    assert lines[2:] == ["  `x`: int", "  `y`: int"]
+
+
+class Tensor:
+    """Not a sequence, but convertible."""
+
+    shape = (2,)
+
+    def tolist(self):
+        return [1, 2]
+
+
+class Broken:
+    @property
+    def shape(self):
+        raise RuntimeError("not now")
+
+    def __iter__(self):
+        return iter(())
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("abc", "str of length 3; each(x) gives each call one character"),
+        (b"abc", "bytes of length 3; each(x) gives each call one item"),
+        (np.zeros((3, 4)), "ndarray of shape (3, 4); each(x) gives each call one row"),
+        (np.array(4), "ndarray of shape ()"),
+        ({"a": 1}, "dict of length 1; list(x.items()) gives each call a key and its value"),
+        ({1, 2}, "set of length 2; sorted(x) gives each call one element"),
+        ((i for i in "ab"), "generator; each(x) gives each call one item"),
+        (Tensor(), "Tensor of shape (2,); x.tolist() gives each call one item"),
+        (shared([1, 2]), "list of length 2, given to every call by shared(...)"),
+        (3.5, "float"),
+        (Broken(), "Broken"),
+    ],
+)
+def test_way_to_distribute_an_argument(value, says):
+    with pytest.raises(ValueError, match="found 0 objects") as caught:
+        distribute(lambda x, taskID: x, (value,), {})
+    assert str(caught.value).split("\n")[2:] == [f"  `x`: {says}"]
+
+
+def test_no_argument_at_all():
+    with pytest.raises(ValueError, match=r"found 0 objects.*\n.*by default\.$"):
+        distribute(lambda taskID: 0, (), {})
 
 
 @pytest.mark.parametrize("n", [3, np.int64(3), 3.0])

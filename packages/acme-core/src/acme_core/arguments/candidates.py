@@ -7,6 +7,7 @@ from typing import Any
 
 from acme_core.arguments.lazy_types import is_array, is_series
 from acme_core.arguments.markers import EachMark, SharedMark
+from acme_core.arguments.suggestions import suggestions
 from acme_core.arguments.value_kinds import candidate_length, is_indexable
 
 ArgumentKey = int | str
@@ -57,12 +58,16 @@ def common_length(
             "Pass at least one value."
         )
     if not found:
-        raise ValueError(
+        # The call's number is filled in.
+        given = {names[p]: value for p, value in arguments.items() if names[p] != "taskID"}
+        lines = [
             "<ParallelMap> automatic input distribution failed: found 0 objects to distribute "
-            "among the calls. Please specify n_inputs manually.\n"
-            "To run the same call n times, set n_inputs=n. Lists, tuples, ranges and "
-            "one-dimensional arrays are distributed by default, other objects with each(...)."
-        )
+            "among the calls. Please specify n_inputs manually.",
+            "To run the same call n times, set n_inputs=n. Lists, tuples, ranges, Series and "
+            "one-dimensional arrays are distributed by default"
+            + ("; these arguments are not:" if given else "."),
+        ]
+        raise ValueError("\n  ".join(["\n".join(lines), *suggestions(given)]))
     raise ValueError(
         f"<ParallelMap> automatic input distribution failed: found {len(lengths)} objects "
         f"containing {min(found)} to {max(found)} elements. Please specify n_inputs manually.\n"
