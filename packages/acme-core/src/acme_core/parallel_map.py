@@ -29,6 +29,7 @@ from acme_core.run.results_folder import check_results_folder
 from acme_core.run.spec import RunSpec
 from acme_core.run_options import ComputeOptions, MapOptions
 from acme_core.transport.shared_arguments import pack_shared
+from acme_core.worker.nesting import is_inside_a_call
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -242,6 +243,7 @@ class ParallelMap:
             If the output directory already holds results of this function.
         """
         options = ComputeOptions(debug, on_error, retries, seed, resume)
+        nested = not debug and is_inside_a_call()
         spec = self._spec
         execution.check_options(spec, options)
         with self._messages():
@@ -251,8 +253,9 @@ class ParallelMap:
             if spec.options.dryrun and not self._dry_run(options.seed):
                 return None
             check_results_folder(spec.options, spec.func, resume=resume)
-            shared = {} if debug else pack_shared(spec.func, spec.distribution.template)
-            if not (debug or resume):
+            here = debug or nested
+            shared = {} if here else pack_shared(spec.func, spec.distribution.template)
+            if not (here or resume):
                 # No check so far has imported NumPy, h5py or dask. From here on, this process and
                 # the fork server of the workers import them at the same time, on two cores.
                 warm_up()
@@ -260,6 +263,10 @@ class ParallelMap:
             try:
                 if debug:
                     return self._compute_in_process(run)
+                if nested:
+                    self._run = run
+                    execution.compute_nested(spec, run, options)
+                    return results_or_error(run, options.on_error)
                 found = execution.connect(run, self._find_client)
                 self._run = run
                 if found is None:  # a resumed run with nothing left to do

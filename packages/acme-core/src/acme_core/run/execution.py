@@ -68,6 +68,14 @@ def compute_in_process(spec: RunSpec, run: Run) -> None:
             run.close(discard=True)
 
 
+def compute_nested(spec: RunSpec, run: Run, options: ComputeOptions) -> None:
+    """Evaluate the calls here, because this is a call of another run."""
+    from acme_core.run.nested import run_nested, say_once
+
+    say_once()
+    run_nested(spec, run, options)
+
+
 def connect(run: Run, find_client: Callable[[Run], UsableClient]) -> UsableClient | None:
     """Return a client with workers, or `None` if no call is pending; discard the run on failure."""
     try:
