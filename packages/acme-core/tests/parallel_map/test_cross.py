@@ -1,7 +1,10 @@
 """Runs over all combinations of some arguments."""
 
 import itertools
+import os
+import signal
 
+import h5py
 import numpy as np
 import pytest
 
@@ -70,6 +73,21 @@ def test_on_record(way):
             assert results[3].values == f(2, 20)
 
 
+def test_datasets(tmp_path):
+    with h5py.File(tmp_path / "in.h5", "w") as file:
+        file["x"], file["rows"] = np.arange(3), np.arange(4).reshape(2, 2)
+    with (
+        h5py.File(tmp_path / "in.h5", "r") as file,
+        ParallelMap(
+            lambda x, row: x + row, cross(file["x"]), cross(file["rows"]), verbose=False
+        ) as pmap,
+    ):
+        pmap.compute()
+    with open_results(pmap.output_dir) as results:
+        assert results[3].values.tolist() == [3, 4]
+        assert results.run.grid == Grid(("x", "row"), ([0, 1, 2], ["/rows[0]", "/rows[1]"]))
+
+
 def test_failed_calls_name_their_arguments():
     def g(x, y):
         return 1 / (x - y)
@@ -108,3 +126,35 @@ def test_dry_run(capsys):
     with ParallelMap(f, cross([1, 2]), cross([3, 4]), dryrun=True, setup_interactive=False) as pmap:
         assert len(pmap.compute()) == 4
     assert "Performing a single dry-run of f" in capsys.readouterr().err
+
+
+def test_a_worker_that_dies_costs_no_combination(in_memory, tmp_path):
+    arrays = [np.full(200_000, float(i)) for i in range(3)]
+
+    def g(array, i):
+        if (array[0], i) in ((0, 5), (2, 1)):
+            try:
+                (tmp_path / f"died-{array[0]}").touch(exist_ok=False)
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return float(array[-1]), i
+
+    expected = [(float(a), i) for a, i in itertools.product(range(3), range(20))]
+    assert in_memory(g, cross(arrays), cross(range(20))) == expected
+    assert len(list(tmp_path.glob("died-*"))) == 2
+
+
+def test_failed_combinations_are_tried_again(in_memory, tmp_path):
+    arrays = [np.full(200_000, float(i)) for i in range(3)]
+
+    def g(array, i):
+        mark = tmp_path / f"{array[0]}-{i}"
+        if i % 2 and not mark.exists():
+            mark.touch()
+            raise ValueError("not yet")
+        return float(array[-1]), i
+
+    expected = [(float(a), i) for a, i in itertools.product(range(3), range(4))]
+    assert in_memory(g, cross(arrays), cross(range(4)), compute={"retries": 1}) == expected
