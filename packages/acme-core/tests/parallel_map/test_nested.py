@@ -1,6 +1,8 @@
 """A `ParallelMap` inside a call of another one."""
 
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -102,3 +104,34 @@ def test_it_is_said_once(empty_folder, capsys, monkeypatch):
 def test_afterwards_workers_are_used_again(in_memory):
     in_memory(lambda x: inner(double, [x]), [1, 2], compute={"debug": True})
     assert {pid for _, pid in in_memory(double, [1, 2])} & {os.getpid()} == set()
+
+
+# A program may be a process of `multiprocessing` itself, and use its own threads as workers.
+SCRIPT = """
+import multiprocessing, os
+from acme_core import ParallelMap
+from distributed import Client
+def pid(x):
+    return os.getpid()
+def program(threads):
+    if threads:
+        with Client(processes=False, dashboard_address=None) as client:
+            ParallelMap(pid, [1], write_worker_results=False, verbose=False).compute()
+    with ParallelMap(
+        pid, [1, 2], write_worker_results=False, verbose=False, dryrun=True, setup_interactive=False
+    ) as pmap:
+        print(os.getpid() in pmap.compute(), flush=True)
+if __name__ == "__main__":
+    for threads in (False, True):
+        child = multiprocessing.get_context("spawn").Process(target=program, args=(threads,))
+        child.start()
+        child.join()
+"""
+
+
+def test_no_call_is_around_a_program_in_a_child_process(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["False", "False"], done.stderr

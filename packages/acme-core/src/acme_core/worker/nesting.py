@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import threading
 from collections.abc import Iterator
 
 _here = threading.local()
-# Threads and processes that a call started are known by the process: nothing but calls runs there.
+# Threads that a call started, and processes forked from them, are known by the process.
 _process_is_a_worker = False
 
 
 @contextlib.contextmanager
-def running_calls() -> Iterator[None]:
-    """Mark the code inside as calls of a run, in this thread."""
+def running_calls(*, nothing_else: bool = False) -> Iterator[None]:
+    """Mark the code inside, in this thread, as calls of a run.
+
+    Parameters
+    ----------
+    nothing_else : bool
+        Whether this process runs nothing but calls, now and later.
+    """
     global _process_is_a_worker
-    # Not where dask's workers are threads of the user's process, which is nobody's child.
-    _process_is_a_worker = _process_is_a_worker or multiprocessing.parent_process() is not None
+    _process_is_a_worker = _process_is_a_worker or nothing_else
     before = is_inside_a_call(this_thread_only=True)
     _here.inside = True
     try:
