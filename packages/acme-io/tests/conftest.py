@@ -153,7 +153,7 @@ def run_fixture(tmp_path: Path) -> Callable[..., Outcome]:
     return start
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")  # property tests refuse a fixture of one test
 def tools() -> Any:
     """The functions above, for tests that use a store step by step."""
 

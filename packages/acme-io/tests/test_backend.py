@@ -21,6 +21,7 @@ def test_names_are_pinned() -> None:
         "CallTable",
         "Failure",
         "Finished",
+        "Grid",
         "RunInfo",
         "RunStore",
         "Sink",

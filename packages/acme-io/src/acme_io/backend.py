@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from acme_io.layout import clean_name
     from acme_io.records.call_record import DONE, FAILED, MISSING, PICKLED, CallReport, Failure
     from acme_io.records.call_table import CallTable
+    from acme_io.records.grid import Grid
     from acme_io.records.run_record import RunInfo
     from acme_io.records.summaries import describe
     from acme_io.runs.finished import Finished, finished_calls
@@ -42,6 +43,7 @@ __all__ = [
     "CallTable",
     "Failure",
     "Finished",
+    "Grid",
     "RunInfo",
     "RunStore",
     "Sink",
@@ -76,6 +78,7 @@ _HOMES = {
     "CallTable": "records.call_table",
     "Failure": "records.call_record",
     "Finished": "runs.finished",
+    "Grid": "records.grid",
     "RunInfo": "records.run_record",
     "RunStore": "runs.store",
     "Sink": "storage.sink",

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from acme_io.records.grid import Grid
+
 __all__ = ["RunFiles", "RunInfo", "RunStamp"]
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The identity of one run. All fields are JSON-able.
+    """The identity of one run. All fields but `grid` are JSON-able.
 
     Attributes
     ----------
@@ -35,6 +37,9 @@ class RunInfo:
         Seed of the calls' random number generators.
     shared : mapping of str to object
         Summaries of the shared arguments (`acme_io.records.summaries.describe`).
+    grid : Grid or None
+        The axes, if the calls are all combinations of some arguments. Files keep numbers and texts
+        as they are, the short text of other values, and the length of a long axis.
     """
 
     run_id: str
@@ -49,6 +54,7 @@ class RunInfo:
     options: Mapping[str, object] = field(default_factory=dict)
     seed: int | None = None
     shared: Mapping[str, object] = field(default_factory=dict)
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)

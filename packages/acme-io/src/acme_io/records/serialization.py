@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from acme_io.records.call_record import STATUS_NAMES, CallReport, Failure
+from acme_io.records.grid import grid_from_facts, grid_to_facts
 from acme_io.records.run_record import RunInfo
 from acme_io.records.summaries import describe_all
 
@@ -22,13 +23,20 @@ def dumps(facts: object) -> str:
 
 def run_to_json(run: RunInfo, storage: Mapping[str, object] | None = None) -> str:
     """Return the identity of a run and the way its results are stored as one line of JSON."""
-    return dumps({**asdict(run), "storage": dict(storage or {})})
+    # Not `asdict`, which copies everything, with all values of a grid.
+    facts = {field.name: getattr(run, field.name) for field in fields(run)}
+    grid = facts.pop("grid")
+    if grid is not None:
+        facts["grid"] = grid_to_facts(grid)
+    return dumps({**facts, "storage": dict(storage or {})})
 
 
 def run_from_json(text: str) -> RunInfo:
     """Parse the output of `run_to_json`; fields added by later versions are ignored."""
     facts = json.loads(text)
     known = RunInfo.__dataclass_fields__
+    if "grid" in facts:
+        facts["grid"] = grid_from_facts(facts["grid"])
     return RunInfo(**{name: fact for name, fact in facts.items() if name in known})
 
 
