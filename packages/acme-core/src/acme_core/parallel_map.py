@@ -18,31 +18,20 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from acme_cluster.backend import shown
 from acme_core.arguments.distribution import distribute
-from acme_core.run import execution
 from acme_core.run.argument_warnings import warnings_about
-from acme_core.run.connection import UsableClient, find_or_start_client, warm_up
-from acme_core.run.outcome import results_or_error
 from acme_core.run.results_folder import check_results_folder
+from acme_core.run.session import Session
 from acme_core.run.spec import RunSpec
 from acme_core.run_options import ComputeOptions, MapOptions
-from acme_core.transport.shared_arguments import pack_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from distributed import Client
 
-    from acme_core.run.memory_estimate import Measurement
-    from acme_core.run.run import Run
     from acme_io import Results
     from acme_io.backend import Failure
 
 logger = logging.getLogger(__name__)
-
-# Level of the messages shown, by the option ``verbose``.
-_LEVELS = {None: logging.INFO, True: logging.DEBUG, False: logging.WARNING}
 
 
 class ParallelMap:
@@ -180,11 +169,8 @@ class ParallelMap:
         self._spec = RunSpec(func, distribute(func, args, kwargs, n_inputs), options)
         # Results of this function may exist already: compute(resume=True) continues them.
         check_results_folder(options, func, resume=True)
-        self._run: Run | None = None
-        self._started_client = False
-        self.client: Client | None = None
-        self.n_workers: int | None = None
-        with self._messages():
+        self._session = Session(self._spec)
+        with self._session.messages():
             for warning in warnings_about(self._spec):
                 logger.warning(warning)
 
@@ -233,34 +219,7 @@ class ParallelMap:
         OSError
             If the output directory already holds results of this function.
         """
-        options = ComputeOptions(debug, on_error, retries, seed, resume)
-        spec = self._spec
-        execution.check_options(spec, options)
-        with self._messages():
-            if resume:
-                # The calls that are done must be compared with all items, before any call runs.
-                spec.distribution = spec.distribution.with_items_read()
-            if spec.options.dryrun and not self._dry_run(options.seed):
-                return None
-            check_results_folder(spec.options, spec.func, resume=resume)
-            shared = {} if debug else pack_shared(spec.func, spec.distribution.template)
-            if not (debug or resume):
-                # No check so far has imported NumPy, h5py or dask. From here on, this process and
-                # the fork server of the workers import them at the same time, on two cores.
-                warm_up()
-            run = execution.start_run(spec, options)
-            try:
-                if debug:
-                    return self._compute_in_process(run)
-                found = execution.connect(run, self._find_client)
-                self._run = run
-                if found is None:  # a resumed run with nothing left to do
-                    run.finish()
-                else:
-                    execution.compute_on_workers(spec, run, found, shared, options, self.cleanup)
-                return results_or_error(run, options.on_error)
-            finally:
-                run.close()
+        return self._session.compute(ComputeOptions(debug, on_error, retries, seed, resume))
 
     def report(self, target: str | os.PathLike[str] | None = None) -> str:
         """Write a self-contained HTML page about the last `compute` with results on disk.
@@ -282,7 +241,8 @@ class ParallelMap:
         OSError
             If the page cannot be written.
         """
-        place = None if self._run is None else self._run.container or self._run.output_dir
+        run = self._session.run
+        place = None if run is None else run.container or run.output_dir
         if place is None:
             raise RuntimeError(
                 "<ParallelMap> nothing to report yet: a report is about results on disk. "
@@ -294,15 +254,7 @@ class ParallelMap:
 
     def cleanup(self) -> None:
         """Stop the workers started by this object, or all workers if ``stop_client=True``."""
-        stop = self._spec.options.stop_client
-        if self.client is None or stop is False or not (self._started_client or stop is True):
-            return
-        from acme_cluster.backend import close_client
-
-        with self._messages():
-            client, self.client, self._started_client = self.client, None, False
-            close_client(client)
-            logger.debug("<ParallelMap> DEBUG: stopped the workers")
+        self._session.stop_workers()
 
     def __enter__(self) -> ParallelMap:
         return self
@@ -318,6 +270,16 @@ class ParallelMap:
     # -- the last run ---------------------------------------------------------------------------
 
     @property
+    def client(self) -> Client | None:
+        """The dask client in use."""
+        return self._session.client
+
+    @property
+    def n_workers(self) -> int | None:
+        """Number of workers of the last `compute`."""
+        return self._session.n_workers
+
+    @property
     def n_inputs(self) -> int:
         """Number of calls."""
         return self._spec.distribution.n_calls
@@ -325,60 +287,30 @@ class ParallelMap:
     @property
     def output_dir(self) -> str | None:
         """Folder of the results: that of the last `compute`, or the one given."""
-        if self._run is not None:
-            return self._run.output_dir
+        if self._session.run is not None:
+            return self._session.run.output_dir
         return None if self._spec.options.output_dir is None else str(self._spec.options.output_dir)
 
     @property
     def results_container(self) -> str | None:
         """Name of the container of the last `compute`."""
-        return None if self._run is None else self._run.container
+        run = self._session.run
+        return None if run is None else run.container
 
     @property
     def logfile(self) -> str | None:
         """Name of the file with the messages of the last `compute`."""
-        return None if self._run is None else self._run.logfile
+        run = self._session.run
+        return None if run is None else run.logfile
 
     @property
     def failures(self) -> dict[int, Failure]:
         """The failed calls of the last `compute`."""
-        return {} if self._run is None else dict(self._run.call_states.failures)
+        run = self._session.run
+        return {} if run is None else dict(run.call_states.failures)
 
     @property
     def results(self) -> Results | None:
         """The results of the last `compute` on disk, open for reading."""
-        return None if self._run is None else self._run.results()
-
-    # -- helpers --------------------------------------------------------------------------------
-
-    def _messages(self) -> Any:
-        # Only while a public method runs: ACME leaves the user's logging configuration alone.
-        level = _LEVELS[self._spec.options.verbose]
-        return shown(level, loggers=("acme_core", "acme_io"))
-
-    def _dry_run(self, seed: int | None) -> bool:
-        from acme_core.run.dry_run import dry_run
-
-        return dry_run(self._spec, seed)
-
-    def _compute_in_process(self, run: Run) -> list[Any]:
-        self._run = run
-        try:
-            execution.compute_in_process(self._spec, run)
-        finally:
-            if run.discarded:
-                self._run = None
-        return results_or_error(run, "raise")
-
-    def _find_client(self, run: Run) -> UsableClient:
-        def measure() -> Sequence[Measurement]:
-            from acme_core.run.memory_estimate import measure
-
-            return measure(self._spec, run.seed)
-
-        found = find_or_start_client(
-            self._spec.options, self.n_inputs, measure, meanwhile=run.get_ready
-        )
-        self.client, self.n_workers = found.client, len(found.workers)
-        self._started_client = self._started_client or found.started
-        return found
+        run = self._session.run
+        return None if run is None else run.results()
