@@ -25,6 +25,11 @@ class Call:
         return f"<Call {self.number}: {self.status}>"
 
     @property
+    def index(self) -> int:
+        """The call's number."""
+        return self.number
+
+    @property
     def status(self) -> str:
         """`"done"`, `"failed"`, `"missing"` or `"pickled"`."""
         return STATUS_NAMES[self._reader.status[self.number]]

@@ -50,10 +50,7 @@ class RunReader:
         code = int(self.source.table.status[call])
         if code == FAILED:
             failure = self.failures.get(call, Failure("Exception", "not on record", ""))
-            raise FailedCallError(
-                f"Call {call} has no result because it failed: {failure.type}: {failure.message}\n"
-                f"{failure.traceback}"
-            )
+            raise FailedCallError.of(call, failure.type, failure.message, failure.traceback)
         if code == MISSING:
             raise MissingCallError(
                 f"Call {call} has no result: the run ended first. Run again with resume=True."
