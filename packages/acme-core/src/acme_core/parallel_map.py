@@ -5,6 +5,7 @@
     ParallelMap(f, ...)   checks options, distributes arguments; starts and writes nothing
       .compute()          dry run ─▶ pickle shared arguments ─▶ open the output directory
                           ─▶ workers ─▶ engine ─▶ container ─▶ results, or ComputeError
+      .as_completed()     the same, with each call as it ends
       .cleanup()          stops the workers it started
 
 This module is the interface; `acme_core.run` holds the steps.
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from acme_core.run_options import ComputeOptions, MapOptions
 if TYPE_CHECKING:
     from distributed import Client
 
+    from acme_core.run.ended_calls import EndedCall
     from acme_io import Results
     from acme_io.backend import Failure
 
@@ -221,6 +223,66 @@ class ParallelMap:
         """
         return self._session.compute(ComputeOptions(debug, on_error, retries, seed, resume))
 
+    def as_completed(
+        self,
+        debug: bool = False,
+        *,
+        on_error: str = "raise",
+        retries: int = 0,
+        seed: int | None = None,
+        resume: bool = False,
+    ) -> Generator[EndedCall, None, None]:
+        """Run all calls, and yield each one as it ends.
+
+        A call is yielded once, with its last attempt, as soon as this process learns that it has
+        ended: short calls travel in batches, and are reported twice a second. Results in memory are
+        not kept, so that memory does not grow with their number.
+
+        Leaving the loop (``break``, an exception, Ctrl-C) ends the run as Ctrl-C ends `compute`:
+        calls that have ended are kept, the container is completed, workers that were started for
+        the run are stopped, and the message says how to resume. While the body of the loop runs,
+        the workers go on with the batches that they have, at most two each.
+
+        Parameters
+        ----------
+        debug, seed
+            As for `compute`. With ``debug``, a call runs when the loop asks for it.
+        on_error : {"raise", "keep", "stop"}
+            How to handle failed calls, which are yielded like all others. "raise": raise
+            `ComputeError` after the last call. "keep": do not raise. "stop": begin no further call
+            after the first failure, and raise `ComputeError` after those that have ended.
+        retries : int
+            Number of further attempts for a failed call.
+        resume : bool
+            Whether to continue an earlier run in the same ``output_dir``. The calls that it has
+            finished are yielded first, in order.
+
+        Yields
+        ------
+        acme_io.Call
+            A call as in `results`, with ``index``, ``status`` ("done", "failed"), ``values``,
+            ``failure``, ``arguments`` and ``record``. Its values are read from disk when they are
+            asked for; with results in memory, an object of the same interface holds them.
+
+        Raises
+        ------
+        ComputeError
+            After the last call, if calls failed. Its ``results`` are `None`.
+        UnpicklableError, OSError
+            As for `compute`, when the first call is asked for.
+
+        Examples
+        --------
+        >>> from acme_core import ParallelMap
+        >>> def invert(x):
+        ...     return 1 / x
+        >>> with ParallelMap(invert, [1, 2, 4], write_worker_results=False, verbose=False) as pmap:
+        ...     found = {call.index: call.values for call in pmap.as_completed()}
+        >>> sorted(found.items())
+        [(0, 1.0), (1, 0.5), (2, 0.25)]
+        """
+        return self._session.as_completed(ComputeOptions(debug, on_error, retries, seed, resume))
+
     def report(self, target: str | os.PathLike[str] | None = None) -> str:
         """Write a self-contained HTML page about the last `compute` with results on disk.
 
@@ -254,7 +316,7 @@ class ParallelMap:
 
     def cleanup(self) -> None:
         """Stop the workers started by this object, or all workers if ``stop_client=True``."""
-        self._session.stop_workers()
+        self._session.end()
 
     def __enter__(self) -> ParallelMap:
         return self

@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acme_core.arguments.distribution import Distribution
@@ -127,13 +127,42 @@ class Engine:
         self._next_wait = REFRESH_SECONDS
         self._looked = self._next_message = 0.0
 
-    def run(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Run all calls; return when each has a result or has failed for good.
+    @contextlib.contextmanager
+    def running(self, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
+        """Send the first batches and receive outcomes while inside, for `step`.
 
         Parameters
         ----------
         meanwhile : callable, optional
             Called once, while the workers run their first batches.
+        """
+        inbox = OutcomeInbox(self._client, self._ticket.run_id, self._in_flight.receive)
+        try:
+            self._fill_window()
+            if meanwhile is not None:
+                meanwhile()
+            self._send()
+            yield
+        # GeneratorExit: the run belongs to a generator, and that is closed.
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            self._finish_running_batches()
+            raise
+        finally:
+            inbox.close()
+            self.take_back_all()
+
+    def step(self, *, wait: bool = True) -> bool:
+        """Handle what has come back, and send the next batches.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to wait for the next outcome if none has arrived.
+
+        Returns
+        -------
+        bool
+            Whether the run goes on: some call has neither a result nor failed for good.
 
         Raises
         ------
@@ -141,27 +170,23 @@ class Engine:
             If a worker cannot work on this run at all, or the client cannot read its arguments.
             Failed calls are reported as outcomes instead.
         """
-        inbox = OutcomeInbox(self._client, self._ticket.run_id, self._in_flight.receive)
-        try:
-            self._fill_window()
-            if meanwhile is not None:
-                meanwhile()
-            while self._backlog.n_calls or self._in_flight:
-                self._fill_window()
-                self._ask_back()
-                if not self._handle_arrivals():
-                    self._finish_running_batches()
-                    return
-        except (KeyboardInterrupt, SystemExit):
+        if not self._handle_arrivals(wait):
             self._finish_running_batches()
-            raise
-        finally:
-            inbox.close()
-            for batch in self._in_flight.clear():
-                self._backlog.put_back(batch)
-            self._balancer.clear()
+            return False
+        self._send()
+        return bool(self._backlog.n_calls or self._in_flight)
+
+    def take_back_all(self) -> None:
+        """Cancel all batches in flight; `step` sends their calls again."""
+        for batch in self._in_flight.clear():
+            self._backlog.put_back(batch)
+        self._balancer.clear()
 
     # -- sending ---------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        self._fill_window()
+        self._ask_back()
 
     def _fill_window(self) -> None:
         idle = not self._in_flight
@@ -261,12 +286,14 @@ class Engine:
 
     # -- receiving -------------------------------------------------------------------------
 
-    def _handle_arrivals(self) -> bool:
-        """Wait for outcomes and handle them; return whether the run continues."""
-        wait, self._next_wait = self._next_wait, REFRESH_SECONDS
-        collect = _COLLECT_SECONDS if len(self._balancer) >= _MANY_WORKERS else 0.0
+    def _handle_arrivals(self, wait: bool) -> bool:
+        """Handle outcomes, after waiting for the first one; return whether the run continues."""
+        timeout, self._next_wait = self._next_wait, REFRESH_SECONDS
+        many = len(self._balancer) >= _MANY_WORKERS
         reports, done = self._in_flight.next_arrivals(
-            wait, linger=not self._backlog.n_calls, collect=collect
+            timeout if wait and self._in_flight else 0.0,
+            linger=wait and not self._backlog.n_calls,
+            collect=_COLLECT_SECONDS if wait and many else 0.0,
         )
         continues = True
         for report in reports:

@@ -2,18 +2,23 @@
 
 ::
 
-    compute ─▶ dry run ─▶ pickle shared arguments ─▶ start_run ─┬▶ compute_in_process   debug=True
-                                                                └▶ connect ─▶ compute_on_workers
+    compute, as_completed ─▶ dry run ─▶ pickle shared arguments ─▶ start_run ─▶ step, step ...
+                                       compute: all steps, then the results ◀──┤
+                                     as_completed: a step when the loop asks ◀──┘
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from acme_cluster.backend import shown
 from acme_core.run import execution
 from acme_core.run.connection import UsableClient, find_or_start_client, warm_up
+from acme_core.run.loop import as_they_end, end_at_exit, end_loops, loop_over, the_last
 from acme_core.run.outcome import results_or_error
 from acme_core.run.results_folder import check_results_folder
 from acme_core.run.spec import RunSpec
@@ -21,13 +26,16 @@ from acme_core.run_options import ComputeOptions
 from acme_core.transport.shared_arguments import pack_shared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from distributed import Client
 
     from acme_core.arguments.distribution import ArgumentKey
+    from acme_core.run.ended_calls import EndedCall
     from acme_core.run.memory_estimate import Measurement
     from acme_core.run.run import Run
+    from acme_core.run.step import Step
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +67,8 @@ class Session:
         self.client: Client | None = None
         self.n_workers: int | None = None
         self._started_client = False
+        # Weakly: a loop that is left drops the last reference, and thereby ends its run.
+        self._loops: WeakSet[Generator[EndedCall, None, None]] = WeakSet()
 
     def messages(self) -> Any:
         """Show messages on the console while inside."""
@@ -76,19 +86,59 @@ class Session:
                 return None
             run = execution.start_run(spec, options)
             try:
-                if options.debug:
-                    return self._compute_in_process(run)
-                found = execution.connect(run, self._find_client)
-                self.run = run
-                if found is None:  # a resumed run with nothing left to do
-                    run.finish()
-                else:
-                    execution.compute_on_workers(
-                        spec, run, found, shared, options, self.stop_workers
-                    )
+                with self._running(run, shared, options) as step:
+                    while step():
+                        pass
                 return results_or_error(run, options.on_error)
             finally:
-                run.close()
+                self._close(run)
+
+    def as_completed(self, options: ComputeOptions) -> Generator[EndedCall, None, None]:
+        """Return a generator of the calls as they end; nothing starts before the first one."""
+        execution.check_options(self.spec, options)
+        loop = loop_over(partial(self._calls, options))
+        self._loops.add(loop)
+        return loop
+
+    def _calls(self, options: ComputeOptions, stack: ExitStack) -> Iterator[EndedCall]:
+        """Run all calls and yield them; what has to end with the loop goes on the stack."""
+        stack.enter_context(self.messages())
+        execution.check_options(self.spec, options)
+        shared = self._prepare(options)
+        if shared is None:
+            return
+        run = execution.start_run(self.spec, options, as_completed=True)
+        stack.callback(self._close, run)
+        assert run.ended is not None
+        if options.resume:
+            run.ended.add_earlier(run.call_states.done())
+        running = stack.enter_context(ExitStack())
+        step = running.enter_context(self._running(run, shared, options))
+        end_at_exit(self._loops)
+        yield from as_they_end(step, run, most_waiting=self.n_workers or 1)
+        # The run is completed before the last calls are looked at, however long that takes.
+        running.close()
+        yield from the_last(run)
+        results_or_error(run, options.on_error)
+
+    def _close(self, run: Run) -> None:
+        run.close()
+        # Its first call failed in this process: nothing of it is left to look at.
+        if run.discarded and self.run is run:
+            self.run = None
+
+    def _running(
+        self, run: Run, shared: Mapping[ArgumentKey, Any], options: ComputeOptions
+    ) -> AbstractContextManager[Step]:
+        """Return the way in which the calls of a run are evaluated."""
+        if options.debug:
+            self.run = run
+            return execution.in_process(self.spec, run)
+        found = execution.connect(run, self._find_client)
+        self.run = run
+        if found is None:  # a resumed run with nothing left to do
+            return execution.nothing_to_do(run)
+        return execution.on_workers(self.spec, run, found, shared, options, self.stop_workers)
 
     def _prepare(self, options: ComputeOptions) -> Mapping[ArgumentKey, Any] | None:
         """Return the packed shared arguments; `None` if the user declines after a dry run."""
@@ -108,6 +158,11 @@ class Session:
             warm_up()
         return shared
 
+    def end(self) -> None:
+        """End the runs of loops that were left open, and stop the workers."""
+        end_loops(self._loops)
+        self.stop_workers()
+
     def stop_workers(self) -> None:
         """Stop the workers started by this object, or all workers if ``stop_client=True``."""
         stop = self.spec.options.stop_client
@@ -124,15 +179,6 @@ class Session:
         from acme_core.run.dry_run import dry_run
 
         return dry_run(self.spec, seed)
-
-    def _compute_in_process(self, run: Run) -> list[Any]:
-        self.run = run
-        try:
-            execution.compute_in_process(self.spec, run)
-        finally:
-            if run.discarded:
-                self.run = None
-        return results_or_error(run, "raise")
 
     def _find_client(self, run: Run) -> UsableClient:
         def measure() -> Sequence[Measurement]:
