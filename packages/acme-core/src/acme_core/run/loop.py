@@ -36,6 +36,11 @@ __all__ = ["as_they_end", "end_at_exit", "end_loops", "loop_over", "the_last"]
 _LOOK_SECONDS = 0.01
 
 
+# What the open loops hold. A generator may be garbage together with all that it refers to, and the
+# collector would then take apart a run that is still to be ended: files, thread pools and futures.
+_held: set[ExitStack] = set()
+
+
 def loop_over(calls: Callable[[ExitStack], Iterator[EndedCall]]) -> Loop:
     """Return a generator of calls that can be left at any time, and be collected in any thread.
 
@@ -46,6 +51,8 @@ def loop_over(calls: Callable[[ExitStack], Iterator[EndedCall]]) -> Loop:
     """
     thread = threading.get_ident()
     with ExitStack() as stack:
+        _held.add(stack)
+        stack.callback(_held.discard, stack)
         try:
             yield from calls(stack)
         except GeneratorExit as left:
