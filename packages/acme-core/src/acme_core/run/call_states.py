@@ -84,11 +84,15 @@ class CallStates:
 
     def pending(self) -> list[range]:
         """Return the calls without a result, as ranges in order."""
-        missing = np.flatnonzero(~np.isin(self._status, (DONE, PICKLED)))
-        if not missing.size:
-            return []
-        stretches = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1)
-        return [range(int(part[0]), int(part[-1]) + 1) for part in stretches]
+        missing = ~np.isin(self._status, (DONE, PICKLED))
+        # Where a stretch begins and ends, in turn. No list of the calls: there may be millions.
+        edges = np.flatnonzero(np.diff(missing, prepend=False, append=False))
+        return [range(start, stop) for start, stop in edges.reshape(-1, 2).tolist()]
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether each call has a result or has failed."""
+        return bool((self._status != MISSING).all())
 
     @property
     def cause(self) -> BaseException | None:
@@ -148,7 +152,7 @@ class CallStates:
         A worker writes a result first and reports it afterwards; a run that ends in between finds
         the file here.
         """
-        if self._store is None or (self._status != MISSING).all():
+        if self._store is None or self.all_ended:
             return
         self._store.adopt()
 

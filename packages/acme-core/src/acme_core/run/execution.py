@@ -96,7 +96,7 @@ def in_process(spec: RunSpec, run: Run) -> Iterator[Step]:
     except BaseException as error:
         complete()
         # An exception is the user's own; a loop that was left may have to be continued.
-        if isinstance(error, GeneratorExit):
+        if isinstance(error, GeneratorExit) and not states.all_ended:
             report_early_end(run, error)
         raise
     complete()
@@ -105,8 +105,10 @@ def in_process(spec: RunSpec, run: Run) -> Iterator[Step]:
 @contextmanager
 def nothing_to_do(run: Run) -> Iterator[Step]:
     """Finish a run without pending calls."""
-    yield lambda *, wait=True: False
-    run.finish()
+    try:
+        yield lambda *, wait=True: False
+    finally:
+        run.finish()
 
 
 @contextmanager
@@ -130,6 +132,10 @@ def on_workers(
         with dispatched(found, run, spec, shared, options) as step:
             yield step
     except BaseException as error:
+        # A loop was left at one of the last calls: nothing is stopped, and nothing to be resumed.
+        if isinstance(error, GeneratorExit) and run.call_states.all_ended:
+            run.finish()
+            raise
         try:
             # After Ctrl-C, workers must have stopped writing before the container is completed.
             if not isinstance(error, Exception):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Loop = Generator[EndedCall, None, None]
 
-__all__ = ["as_they_end", "end_at_exit", "end_loops", "loop_over", "the_last"]
+__all__ = ["as_they_end", "end_at_exit", "end_loops", "loop_over"]
 
 # Seconds from which on the body of a loop took long enough to look after the workers before the
 # next call. A look without news takes some microseconds.
@@ -64,7 +64,7 @@ def loop_over(calls: Callable[[ExitStack], Iterator[EndedCall]]) -> Loop:
 
 
 def as_they_end(step: Step, run: Run, most_waiting: int) -> Iterator[EndedCall]:
-    """Yield the calls of a run as they end, until it is over; some may still wait then.
+    """Yield the calls of a run as they end.
 
     Parameters
     ----------
@@ -75,22 +75,16 @@ def as_they_end(step: Step, run: Run, most_waiting: int) -> Iterator[EndedCall]:
     most_waiting : int
         Number of outcomes that may wait before the workers get new batches.
     """
-    ended = run.ended
+    ended, goes_on = run.ended, True
     assert ended is not None
-    while step(wait=not ended):
+    while goes_on:
+        goes_on = step(wait=not ended)
         looked = time.monotonic()
         for call in _paused(run, ended.take()):
             yield call
-            if time.monotonic() - looked > _LOOK_SECONDS and len(ended) <= most_waiting:
-                if not step(wait=False):
-                    return
+            if goes_on and time.monotonic() - looked > _LOOK_SECONDS and len(ended) <= most_waiting:
+                goes_on = step(wait=False)
                 looked = time.monotonic()
-
-
-def the_last(run: Run) -> Iterator[EndedCall]:
-    """Yield the calls that wait when the run is over."""
-    assert run.ended is not None
-    return _paused(run, run.ended.take())
 
 
 def _paused(run: Run, calls: Iterable[EndedCall]) -> Iterator[EndedCall]:

@@ -18,7 +18,7 @@ from weakref import WeakSet
 from acme_cluster.backend import shown
 from acme_core.run import execution
 from acme_core.run.connection import UsableClient, find_or_start_client, warm_up
-from acme_core.run.loop import as_they_end, end_at_exit, end_loops, loop_over, the_last
+from acme_core.run.loop import as_they_end, end_at_exit, end_loops, loop_over
 from acme_core.run.outcome import results_or_error
 from acme_core.run.results_folder import check_results_folder
 from acme_core.run.spec import RunSpec
@@ -116,9 +116,7 @@ class Session:
         step = running.enter_context(self._running(run, shared, options))
         end_at_exit(self._loops)
         yield from as_they_end(step, run, most_waiting=self.n_workers or 1)
-        # The run is completed before the last calls are looked at, however long that takes.
         running.close()
-        yield from the_last(run)
         results_or_error(run, options.on_error)
 
     def _close(self, run: Run) -> None:
