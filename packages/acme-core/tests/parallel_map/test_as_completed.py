@@ -190,6 +190,18 @@ def test_value_that_hdf5_cannot_hold():
     assert calls[1].values == {1: object}
 
 
+def test_calls_that_end_their_workers():
+    def g(x):
+        if x in (13, 40):
+            os._exit(1)
+        return x
+
+    with ParallelMap(g, range(60), output_dir="out", verbose=False) as pmap:
+        found = {call.index: call.status for call in pmap.as_completed(on_error="keep")}
+    assert found == {x: "failed" if x in (13, 40) else "done" for x in range(60)}
+    assert pmap.failures[13].type == "WorkerDiedError"
+
+
 # -- options -----------------------------------------------------------------------------------
 
 

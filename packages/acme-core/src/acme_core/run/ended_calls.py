@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from acme_core.arguments.distribution import Distribution
     from acme_core.transport.protocol import BatchOutcome
+    from acme_core.transport.serialization import Packed
     from acme_io import Call, Slots
     from acme_io.backend import RunStore
 
@@ -76,16 +77,20 @@ class EndedCalls:
         if not calls:
             return
         if self._store is None:
-            self._waiting.append(self._in_memory(outcome, calls))
+            assert outcome.values is not None
+            batch, values = BatchFacts(outcome, self._distribution), list(outcome.values)
+            # The outcome itself is not kept: it refers to all values.
+            self._waiting.append(self._in_memory(batch, calls, values, outcome.frozen))
         else:
             self._waiting.append(map(self._store.call, calls))
 
-    def _in_memory(self, outcome: BatchOutcome, calls: Sequence[int]) -> Iterator[CallInMemory]:
-        batch, first = BatchFacts(outcome, self._distribution), outcome.first
-        values, frozen = [] if outcome.values is None else list(outcome.values), outcome.frozen
+    def _in_memory(
+        self, batch: BatchFacts, calls: Sequence[int], values: list[Any], frozen: dict[int, Packed]
+    ) -> Iterator[CallInMemory]:
         for call in calls:
             # Each value is let go as it is taken: a few may be as large as memory allows.
-            value, values[call - first] = values[call - first], None
+            at = call - batch.first
+            value, values[at] = values[at], None
             if call in frozen:
                 value = unpacked(frozen.pop(call))
             if self._slots is not None and value is not None:
