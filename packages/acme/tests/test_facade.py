@@ -14,6 +14,7 @@ HOME = {
     "ComputeError": "acme_core",
     "ParallelMap": "acme_core",
     "cluster_cleanup": "acme_cluster",
+    "cross": "acme_core",
     "each": "acme_core",
     "esi_cluster_setup": "acme_cluster",
     "local_cluster_setup": "acme_cluster",

@@ -3,6 +3,7 @@
 =====================  ======================================================================
 `ParallelMap`          runs a function once per element of its arguments
 `each`, `shared`       mark an argument as distributed among the calls, or shared by all
+`cross`                marks arguments whose combinations are the calls
 `ComputeError`         is raised if calls fail; it names them and keeps the other results
 =====================  ======================================================================
 
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from acme_core.__about__ import __version__
 
 if TYPE_CHECKING:
-    from acme_core.arguments.markers import each, shared
+    from acme_core.arguments.markers import cross, each, shared
     from acme_core.errors import (
         AcmeError,
         ComputeError,
@@ -41,6 +42,7 @@ __all__ = [
     "UnpicklableError",
     "WorkerDiedError",
     "__version__",
+    "cross",
     "each",
     "shared",
 ]
@@ -48,6 +50,7 @@ __all__ = [
 # Module of each public name that is not in `errors`.
 _HOMES = {
     "ParallelMap": "parallel_map",
+    "cross": "arguments.markers",
     "each": "arguments.markers",
     "shared": "arguments.markers",
 }

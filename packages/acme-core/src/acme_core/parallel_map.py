@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from acme_core.arguments.distribution import distribute
+from acme_core.arguments.signatures import function_name, is_coroutine_function
 from acme_core.run.argument_warnings import warnings_about
 from acme_core.run.results_folder import check_results_folder
 from acme_core.run.session import Session
@@ -45,11 +46,12 @@ class ParallelMap:
         The function to call: any callable, such as functions of scripts and notebooks, lambdas,
         `functools.partial`, methods, classes and NumPy ufuncs.
     *args, **kwargs
-        Its arguments. Lists, tuples, ranges and one-dimensional arrays with one element per call
-        are distributed among the calls; everything else goes to every call whole. `each` and
-        `shared` override this.
+        Its arguments. Lists, tuples, ranges, one-dimensional arrays, and pandas `Series` and
+        `Index`, with one element per call are distributed among the calls; everything else goes to
+        every call whole. `each`, `shared` and `cross` override this.
     n_inputs : int or "auto"
-        Number of calls; by default the common length of all lists and arrays.
+        Number of calls; by default the common length of all lists and arrays, or the number of
+        combinations of all arguments marked by `cross`.
     n_workers : int or "auto"
         Number of worker processes: by default one per core, at most one per call.
     write_worker_results : bool
@@ -150,6 +152,12 @@ class ParallelMap:
             raise TypeError(
                 f"<ParallelMap> the first argument must be a function, not {func!r}. "
                 "Pass the function itself, without calling it: ParallelMap(f, ...)."
+            )
+        if is_coroutine_function(func):
+            raise TypeError(
+                f"<ParallelMap> {function_name(func)} is a coroutine function (async def): a call "
+                "only makes a coroutine, which nobody awaits. Run it in an ordinary function: "
+                f"def run(x): return asyncio.run({function_name(func)}(x)), and pass that one."
             )
         options = MapOptions(
             n_workers=n_workers,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acme_core.arguments.markers import is_real_number
+from acme_core.arguments.value_kinds import is_real_number
 from acme_io import StorageOptions
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """Which argument goes to which call."""
 
+import collections
 import functools
 import sys
 
@@ -9,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acme_core import each, shared
+from acme_core import cross, each, shared
 from acme_core.arguments.distribution import distribute
-from acme_core.arguments.markers import memory_size
+from acme_core.arguments.value_kinds import memory_size
 from acme_core.transport.protocol import RunContext
 from acme_core.worker.call_arguments import CallArguments
 
@@ -72,8 +73,60 @@ def test_ambiguous_lengths():
 
 
 def test_no_candidate():
-    with pytest.raises(ValueError, match=r"found 0 objects.*\n.*each"):
+    with pytest.raises(ValueError, match="automatic") as caught:
         distribute(f, (1, 2), {})
+    assert type(caught.value) is ValueError
+    lines = str(caught.value).split("\n")
+    assert lines[0] == (
+        "<ParallelMap> automatic input distribution failed: found 0 objects to distribute among "
+        "the calls. Please specify n_inputs manually."
+    )
+    assert lines[2:] == ["  `x`: int", "  `y`: int"]
+
+
+class Tensor:
+    """Not a sequence, but convertible."""
+
+    shape = (2,)
+
+    def tolist(self):
+        return [1, 2]
+
+
+class Broken:
+    @property
+    def shape(self):
+        raise RuntimeError("not now")
+
+    def __iter__(self):
+        return iter(())
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("abc", "str of length 3; each(x) gives each call one character"),
+        (b"abc", "bytes of length 3; each(x) gives each call one item"),
+        (np.zeros((3, 4)), "ndarray of shape (3, 4); each(x) gives each call one row"),
+        (np.array(4), "ndarray of shape ()"),
+        ({"a": 1}, "dict of length 1; list(x.items()) gives each call a key and its value"),
+        ({1, 2}, "set of length 2; sorted(x) gives each call one element"),
+        ((i for i in "ab"), "generator; each(x) gives each call one item"),
+        (Tensor(), "Tensor of shape (2,); x.tolist() gives each call one item"),
+        (shared([1, 2]), "list of length 2, given to every call by shared(...)"),
+        (3.5, "float"),
+        (Broken(), "Broken"),
+    ],
+)
+def test_way_to_distribute_an_argument(value, says):
+    with pytest.raises(ValueError, match="found 0 objects") as caught:
+        distribute(lambda x, taskID: x, (value,), {})
+    assert str(caught.value).split("\n")[2:] == [f"  `x`: {says}"]
+
+
+def test_no_argument_at_all():
+    with pytest.raises(ValueError, match=r"found 0 objects.*\n.*by default\.$"):
+        distribute(lambda taskID: 0, (), {})
 
 
 @pytest.mark.parametrize("n", [3, np.int64(3), 3.0])
@@ -127,7 +180,8 @@ def test_each_distributes_anything():
     rows = np.arange(6).reshape(2, 3)
     assert [a[0].tolist() for a, _ in calls(f, each(rows), 1)] == [[0, 1, 2], [3, 4, 5]]
     assert [a[0] for a, _ in calls(f, each(i * i for i in range(4)), 1)] == [0, 1, 4, 9]
-    assert [a[0] for a, _ in calls(f, each({"a": 1, "b": 2}), 1)] == ["a", "b"]
+    assert [a[0] for a, _ in calls(f, each({"a": 1}.items()), 1)] == [("a", 1)]
+    assert [a[0] for a, _ in calls(f, each("ab"), 1)] == ["a", "b"]
 
 
 def test_shared_is_never_distributed():
@@ -141,11 +195,19 @@ def test_each_needs_an_iterable(value):
         each(value)
 
 
-def test_marked_twice():
-    with pytest.raises(TypeError, match="already marked"):
-        each(shared([1]))
-    with pytest.raises(TypeError, match="already marked"):
-        shared(each([1]))
+@pytest.mark.parametrize("mark", [each, cross])
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"a": 1}, r"\(d.items\(\)\).*\(d.values\(\)\).*\(list\(d\)\)"),
+        (collections.OrderedDict(a=1), r"OrderedDict.*\(d.items\(\)\)"),
+        ({1, 2}, r"\(sorted\(s\)\)"),
+        (frozenset("ab"), r"frozenset.*\(sorted\(s\)\)"),
+    ],
+)
+def test_values_without_order(mark, value, says):
+    with pytest.raises(TypeError, match=rf"{mark.__name__}\(\.\.\.\) needs items in order.*{says}"):
+        mark(value)
 
 
 def test_generator_is_read_as_needed():

@@ -202,6 +202,29 @@ def test_calls_that_end_their_workers():
     assert pmap.failures[13].type == "WorkerDiedError"
 
 
+def test_loop_in_a_call_of_another_run(in_memory):
+    def outer(x):
+        def inverse(y):
+            seen.append(y)
+            return 1 // y
+
+        seen, found = [], []
+        for options in ({"on_error": "keep"}, {"on_error": "stop"}, {"retries": 1}):
+            pmap = ParallelMap(inverse, [1, 0, 2], verbose=False, **MEMORY)
+            try:
+                for call in pmap.as_completed(**options):
+                    found.append((call.index, call.status, len(seen)))
+            except ComputeError as error:
+                found.append(sorted(error.failures))
+            seen.clear()
+        return found
+
+    keep = [(0, "done", 1), (1, "failed", 2), (2, "done", 3)]
+    stop = [(0, "done", 1), (1, "failed", 2), [1]]
+    retried = [(0, "done", 1), (2, "done", 3), (1, "failed", 4), [1]]
+    assert in_memory(outer, [1, 2]) == [keep + stop + retried] * 2
+
+
 # -- options -----------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 ======================================  ==================================================
 `ParallelMap`                           runs a function once per element of its arguments
 `each`, `shared`                        mark an argument as distributed, or shared by all
+`cross`                                 marks arguments whose combinations are the calls
 `ComputeError`                          is raised if calls fail; keeps the other results
 `open_results`                          reads the results of a run from disk, call by call
 `local_cluster_setup`                   starts workers on this machine
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
         local_cluster_setup,
         slurm_cluster_setup,
     )
-    from acme_core import ComputeError, ParallelMap, each, shared
+    from acme_core import ComputeError, ParallelMap, cross, each, shared
     from acme_io import open_results
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "ParallelMap",
     "__version__",
     "cluster_cleanup",
+    "cross",
     "each",
     "esi_cluster_setup",
     "local_cluster_setup",
@@ -63,6 +65,7 @@ _HOME = {
     "ComputeError": "acme_core",
     "ParallelMap": "acme_core",
     "cluster_cleanup": "acme_cluster",
+    "cross": "acme_core",
     "each": "acme_core",
     "esi_cluster_setup": "acme_cluster",
     "local_cluster_setup": "acme_cluster",

@@ -12,9 +12,12 @@ with documented means. `tests/internals/test_stock.py` holds that both behave al
     `multiprocessing`: `spawn.get_preparation_data`, `context.set_spawning_popen`,
     `popen_forkserver.Popen._launch`, `util.Finalize`. Tests: test_scripts.
 `nanny`
-    `Nanny.instantiate`, `WorkerProcess.start`, `._run` and their attributes,
-    `AsyncProcess._start_threads`, `Worker.close`, `Worker.start_http_server`,
-    `resource_tracker._resource_tracker`. Tests: test_stock (the probe), test_local.
+    `Nanny.instantiate`, `WorkerProcess.start`, `._run`, `._on_exit` and their attributes,
+    `AsyncProcess._start_threads` and `._immediate_exit_when_closed`, `Worker.close`,
+    `Worker.start_http_server`, `resource_tracker._resource_tracker`.
+    Tests: test_stock (the probe), test_local.
+`process_group`
+    `multiprocessing.Process._config`. Tests: test_processes_of_calls in acme-core.
 `local_workers`
     `SpecCluster._correct_state` and `._close`; that a client awaits its cluster.
     Tests: test_stock (the probe), test_local.

@@ -8,10 +8,12 @@ client stays untouched, and neither nanny nor worker serves web pages.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import logging
 import os
+import threading
 import uuid
 import weakref
 from collections.abc import Mapping
@@ -25,7 +27,7 @@ from distributed.process import AsyncProcess, _asyncprocess_finalizer
 from distributed.worker import Worker
 
 from acme_cluster.console.dask_logging import silenced
-from acme_cluster.internals import fork_server
+from acme_cluster.internals import fork_server, process_group
 from acme_cluster.internals.context import CONTEXT
 from acme_cluster.internals.fast_imports import quick_yaml
 from acme_cluster.internals.tls import lighten_accepting
@@ -147,6 +149,10 @@ class _LocalWorkerProcess(WorkerProcess):
             self.status = Status.running
         return self.status
 
+    def _on_exit(self, proc: Any) -> None:
+        process_group.end_group_of(proc.pid)
+        super()._on_exit(proc)  # type: ignore[no-untyped-call]
+
     def _target(self, uid: str) -> Callable[[], None]:
         return functools.partial(
             _run_worker,
@@ -224,6 +230,16 @@ class _LocalAsyncProcess(AsyncProcess):
         self._proc_finalizer = weakref.finalize(self, _asyncprocess_finalizer, self._process)
         super()._start_threads()  # type: ignore[no-untyped-call]
 
+    @classmethod
+    def _immediate_exit_when_closed(cls, parent_alive_pipe: Any) -> None:
+        def watch() -> None:
+            # Nothing is ever sent: it ends when the parent closes its end, or has died.
+            with contextlib.suppress(EOFError, OSError):
+                parent_alive_pipe.recv()
+            process_group.end_all()
+
+        threading.Thread(target=watch, name="parent watch", daemon=True).start()
+
 
 def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
     """Run a worker: the first function of this package in the new process."""
@@ -233,8 +249,12 @@ def _run_worker(environ: Mapping[str, str], **arguments: Any) -> None:
     _forget_resource_tracker()
     lighten_accepting()
     _refresh_quickly()
+    process_group.lead()
     with silenced(logging.CRITICAL):
-        WorkerProcess._run(env={}, **arguments)
+        try:
+            WorkerProcess._run(env={}, **arguments)
+        finally:
+            process_group.end_others()
 
 
 def _refresh_quickly() -> None:

@@ -17,24 +17,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from acme_core.arguments.lazy_types import is_array, loaded_types
-from acme_core.arguments.markers import (
-    EachMark,
-    IteratorSource,
-    Marked,
-    SequenceSource,
-    SharedMark,
-    candidate_length,
-    h5_objects,
-    is_indexable,
-    is_real_number,
-    memory_size,
-    unreadable_h5,
-)
+from acme_core.arguments.candidates import ArgumentKey, check_lengths, common_length, length_of
+from acme_core.arguments.grid import grid_sources
+from acme_core.arguments.h5_arguments import h5_objects, unreadable_h5
+from acme_core.arguments.lazy_types import is_array, is_frame, is_series, loaded_types
+from acme_core.arguments.markers import CrossMark, EachMark, Marked, SharedMark
 from acme_core.arguments.signatures import CallSignature
+from acme_core.arguments.sources import IteratorSource, RowSource, SequenceSource, SeriesSource
+from acme_core.arguments.value_kinds import is_indexable, is_real_number, memory_size
 
-ArgumentKey = int | str
-"""The place of an argument: a position, or a keyword."""
+__all__ = ["ArgumentKey", "CallTemplate", "Distribution", "distribute"]
+
+Source = SequenceSource | IteratorSource
 
 
 @dataclass(frozen=True)
@@ -72,11 +66,27 @@ class CallTemplate:
 
 @dataclass(frozen=True)
 class Distribution:
-    """The arguments of all calls of one run."""
+    """The arguments of all calls of one run.
+
+    Parameters
+    ----------
+    n_calls : int
+        Number of calls.
+    template : CallTemplate
+        The place of each argument, and the shared values.
+    sources : tuple
+        Where the items of each distributed argument come from, in the order of its places.
+    grid : mapping
+        The values of each crossed argument by parameter name, the one that varies fastest last;
+        empty unless the calls are all their combinations.
+    warnings : tuple of str
+        Warnings about the arguments.
+    """
 
     n_calls: int
     template: CallTemplate
-    sources: tuple[SequenceSource | IteratorSource, ...]
+    sources: tuple[Source, ...]
+    grid: Mapping[str, Any] = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = field(default=())
 
     @property
@@ -159,21 +169,13 @@ def distribute(
         arguments[task_id] = SharedMark(None)
         names[task_id] = "taskID"
 
-    lengths = {
-        place: length
-        for place, value in arguments.items()
-        if (length := _length(value, signature.default(names[place]))) is not None
-    }
-    # Before `_common_length`, which replaces iterators by lists.
-    marked = {p: n for p, n in lengths.items() if isinstance(arguments[p], EachMark)}
-    n_calls = wanted or _common_length(arguments, lengths, names)
-    _check_lengths(n_calls, lengths, marked, arguments, names)
-
-    distributed = {
-        place: _source(value, n_calls, names[place])
-        for place, value in arguments.items()
-        if isinstance(value, EachMark) or lengths.get(place) == n_calls
-    }
+    axes = {p: value.value for p, value in arguments.items() if isinstance(value, CrossMark)}
+    distributed: Mapping[ArgumentKey, Source]
+    if axes:
+        _refuse_each(arguments, names)
+        n_calls, distributed = grid_sources(axes, names, wanted)
+    else:
+        n_calls, distributed = _item_by_item(arguments, names, signature, wanted)
     template = CallTemplate(
         n_positional=len(args),
         shared={
@@ -188,7 +190,46 @@ def distribute(
     )
     _refuse_shared_generators(template)
     _refuse_writable_files(arguments, names)
-    return Distribution(n_calls, template, tuple(distributed.values()), warnings)
+    grid = {names[place]: values for place, values in axes.items()}
+    return Distribution(n_calls, template, tuple(distributed.values()), grid, warnings)
+
+
+def _item_by_item(
+    arguments: dict[ArgumentKey, Any],
+    names: Mapping[ArgumentKey, str],
+    signature: CallSignature,
+    wanted: int | None,
+) -> tuple[int, dict[ArgumentKey, Source]]:
+    """Return the number of calls, and the sources of the arguments that have an item for each."""
+    lengths = {
+        place: length
+        for place, value in arguments.items()
+        if (length := length_of(value, signature.default(names[place]))) is not None
+    }
+    # Before `common_length`, which replaces iterators by lists.
+    marked = {p: n for p, n in lengths.items() if isinstance(arguments[p], EachMark)}
+    n_calls = wanted or common_length(arguments, lengths, names)
+    check_lengths(n_calls, lengths, marked, arguments, names)
+    return n_calls, {
+        place: _source(value, n_calls, names[place])
+        for place, value in arguments.items()
+        if isinstance(value, EachMark) or lengths.get(place) == n_calls
+    }
+
+
+def _refuse_each(arguments: Mapping[ArgumentKey, Any], names: Mapping[ArgumentKey, str]) -> None:
+    """Raise ValueError if some arguments are marked by `cross` and others by `each`."""
+    crossed = [names[p] for p, value in arguments.items() if isinstance(value, CrossMark)]
+    for place, value in arguments.items():
+        if isinstance(value, EachMark):
+            x, y = names[place], crossed[0]
+            raise ValueError(
+                f"<ParallelMap> `{x}` is marked by each(...) and `{y}` by cross(...), but calls "
+                "get either one item each or all combinations. For all combinations, write "
+                f"cross(...) for `{x}` as well; to give all of `{x}` to every call, shared(...). "
+                f"If `{x}` and `{y}` vary together, write each(...) for both, or pass one argument "
+                "that holds pairs: cross(list(zip(a, b)))."
+            )
 
 
 def _checked_n_inputs(n_inputs: Any) -> int | None:
@@ -224,102 +265,19 @@ def _task_id_place(
     return (position, (warning,)) if position < len(args) else (None, ())
 
 
-def _length(value: Any, default: Any) -> int | None:
-    """Return the length of a candidate, -1 for an iterator; `None` for a shared argument."""
-    if isinstance(value, EachMark):
-        # The length of an iterator is known only after reading all of it.
-        return len(value.value) if is_indexable(value.value) else -1
-    if isinstance(value, SharedMark):
-        return None
-    length = candidate_length(value)
-    if length is None or _looks_like(value, length, default):
-        return None
-    return length
-
-
-def _looks_like(value: Any, length: int, default: Any) -> bool:
-    """Whether the default of a parameter shows that a value of this kind is meant as a whole."""
-    if is_array(default):
-        return is_array(value)
-    # The same length as the default: a color, a pair of limits.
-    if isinstance(default, list | tuple):
-        return isinstance(value, list | tuple) and len(default) == length
-    return False
-
-
-def _common_length(
-    arguments: dict[ArgumentKey, Any],
-    lengths: dict[ArgumentKey, int],
-    names: dict[ArgumentKey, str],
-) -> int:
-    """Return the common length of all candidates; read iterators into lists for that."""
-    for place, length in lengths.items():
-        if length < 0:
-            items = list(arguments[place].value)
-            arguments[place] = EachMark(items)
-            lengths[place] = len(items)
-    found = set(lengths.values())
-    if len(found) == 1:
-        n_calls = found.pop()
-        if n_calls:
-            return n_calls
-        raise ValueError(
-            f"<ParallelMap> nothing to compute: {_described(lengths, names)} is empty. "
-            "Pass at least one value."
-        )
-    if not found:
-        raise ValueError(
-            "<ParallelMap> automatic input distribution failed: found 0 objects to distribute "
-            "among the calls. Please specify n_inputs manually.\n"
-            "To run the same call n times, set n_inputs=n. Lists, tuples, ranges and "
-            "one-dimensional arrays are distributed by default, other objects with each(...)."
-        )
-    raise ValueError(
-        f"<ParallelMap> automatic input distribution failed: found {len(lengths)} objects "
-        f"containing {min(found)} to {max(found)} elements. Please specify n_inputs manually.\n"
-        f"The objects and their lengths: {_described(lengths, names)}.\n"
-        "Or mark the arguments: each(x) gives one element to each call, "
-        "shared(x) gives all of x to every call."
-    )
-
-
-def _check_lengths(
-    n_calls: int,
-    lengths: Mapping[ArgumentKey, int],
-    marked: Mapping[ArgumentKey, int],
-    arguments: Mapping[ArgumentKey, Any],
-    names: Mapping[ArgumentKey, str],
-) -> None:
-    for place in marked:
-        length = lengths[place]
-        if length not in (n_calls, -1):
-            raise ValueError(
-                f"<ParallelMap> No object has required length of {n_calls} matching n_inputs."
-                f"\n`{names[place]}`, marked by each(...), has {length} elements "
-                f"for {n_calls} calls."
-            )
-    # Candidates of other lengths are shared if one fits, or if all hold a single element.
-    plain = [n for p, n in lengths.items() if p not in marked]
-    if marked or n_calls in plain or all(n == 1 for n in plain):
-        return
-    raise ValueError(
-        f"<ParallelMap> No object has required length of {n_calls} matching n_inputs."
-        f"\nThe objects and their lengths: {_described(lengths, names)}."
-        "\nshared(x) gives all of x to every call."
-    )
-
-
-def _described(lengths: Mapping[ArgumentKey, int], names: Mapping[ArgumentKey, str]) -> str:
-    return ", ".join(f"`{names[place]}` ({length})" for place, length in lengths.items())
-
-
-def _source(value: Any, n_calls: int, name: str) -> SequenceSource | IteratorSource:
+def _source(value: Any, n_calls: int, name: str) -> Source:
     if not isinstance(value, EachMark):
         # Arrays of shape (n, 1) and (1, n) are distributed as scalars.
-        return SequenceSource(value.reshape(-1) if is_array(value) else value)
+        return _sequence_source(value.reshape(-1) if is_array(value) else value)
     if is_indexable(value.value):
-        return SequenceSource(value.value)
+        return _sequence_source(value.value)
     return IteratorSource(value.value, n_calls, name)
+
+
+def _sequence_source(value: Any) -> SequenceSource:
+    if is_series(value):
+        return SeriesSource(value)
+    return RowSource(value) if is_frame(value) else SequenceSource(value)
 
 
 def _refuse_writable_files(

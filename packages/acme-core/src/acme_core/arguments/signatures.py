@@ -28,6 +28,15 @@ def function_module(func: Callable[..., Any]) -> str:
     return str(module)
 
 
+def is_coroutine_function(func: Callable[..., Any]) -> bool:
+    """Whether a callable is an ``async def`` function, also as a partial, method or instance."""
+    while isinstance(func, functools.partial):
+        func = func.func
+    # `inspect` looks through bound methods, but not at the `__call__` of an instance.
+    call = getattr(type(func), "__call__", None)  # noqa: B004 # not whether it is callable
+    return inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(call)
+
+
 class CallSignature:
     """The parameters of a function, if Python can find them.
 

@@ -13,14 +13,19 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 from acme_core.arguments.distribution import Distribution
+from acme_core.arguments.grid import AxisItems
+from acme_core.arguments.rows import RowItems
 from acme_core.engine.batch_sizing import LARGEST
 from acme_core.engine.batches import PendingBatch
 from acme_core.errors import WorkerDiedError
 from acme_core.transport import serialization
+from acme_core.transport.crossed_values import CrossedArrays, CrossedColumn
 from acme_core.transport.large_objects import LargeObjects
 from acme_core.transport.protocol import BatchOutcome
+from acme_core.transport.row_columns import freeze_rows
 from acme_core.worker.call_arguments import first_items
 from acme_core.worker.failures import describe
 
@@ -65,6 +70,7 @@ class Backlog:
     ) -> None:
         self._distribution = distribution
         self._large_objects = large_objects
+        self._crossed = CrossedArrays(large_objects, distribution.n_calls)
         self._retries = retries
         self._new = deque(pending)
         self._n_new = sum(map(len, pending))
@@ -105,13 +111,21 @@ class Backlog:
             calls = calls[:size]
         self._n_new -= len(calls)
         columns = tuple(
-            serialization.freeze_column(items, self._large_objects.save)
-            for items in self._distribution.columns(calls.start, calls.stop)
+            self._frozen(place, items)
+            for place, items in enumerate(self._distribution.columns(calls.start, calls.stop))
         )
         batch = PendingBatch(calls.start, columns, len(calls))
         # The size of items is known only once a batch exists; the first one has four calls at most.
         self._most_by_size = max(1, LARGEST_BATCH * len(calls) // max(1, batch.nbytes))
         return batch
+
+    def _frozen(self, argument: int, items: Any) -> Any:
+        """Pack the items of a batch for the distributed argument of this index."""
+        if isinstance(items, AxisItems):
+            return self._crossed.freeze(argument, items)
+        if isinstance(items, RowItems):
+            return freeze_rows(items, self._large_objects.save)
+        return serialization.freeze_column(items, self._large_objects.save)
 
     # -- taking batches back ---------------------------------------------------------------
 
@@ -224,7 +238,8 @@ class Backlog:
     def _release(self, batch: PendingBatch, n_calls: int, again: set[int]) -> None:
         """Remove the files of large arguments of the first calls, but those to run again."""
         for column in batch.columns:
-            if isinstance(column, serialization.FrozenColumn):
-                for index, path in column.paths:
-                    if index < n_calls and batch.first + index not in again:
-                        self._large_objects.release(path)
+            crossed = isinstance(column, CrossedColumn)
+            release = self._crossed.release if crossed else self._large_objects.release
+            for index, path in getattr(column, "paths", ()):
+                if index < n_calls and batch.first + index not in again:
+                    release(path)

@@ -3,6 +3,7 @@
 ::
 
     start_run ─▶ in_process              compute(debug=True)                       ┐
+              ├▶ in_a_call               a ParallelMap in a call of another one    │
               ├▶ connect ─▶ on_workers ─▶ dispatch                                 ├▶ Step
               └▶ nothing_to_do           a resumed run that is complete            ┘
 
@@ -72,34 +73,50 @@ def in_process(spec: RunSpec, run: Run) -> Iterator[Step]:
 
     shared = freeze_where_possible(spec.distribution.template.shared)
     context = spec.context(run.seed, shared, sink=run.sink)
-    states = run.call_states
+    states, one_by_one = run.call_states, run.ended is not None
     batches = run_in_process(
-        context,
-        spec.distribution,
-        states.pending(),
-        states.accept,
-        one_by_one=run.ended is not None,
+        context, spec.distribution, states.pending(), states.accept, one_by_one=one_by_one
     )
+    with _complete_here(run):
+        try:
+            yield _step(batches)
+        finally:
+            if not states.n_done:  # a folder without results would only block the next attempt
+                run.close(discard=True)
 
-    # Without `wait` no call can have ended: nobody evaluates one meanwhile.
-    def step(*, wait: bool = True) -> bool:
-        return not wait or next(batches, run) is not run
 
-    def complete() -> None:
-        if states.n_done:
-            run.finish()
-        else:  # a folder without results would only block the next attempt
-            run.close(discard=True)
+@contextmanager
+def in_a_call(spec: RunSpec, run: Run, options: ComputeOptions) -> Iterator[Step]:
+    """Evaluate the calls here, because this is a call of another run."""
+    from acme_core.run.nested import run_nested, say_once
 
+    say_once()
+    with _complete_here(run):
+        yield _step(run_nested(spec, run, options))
+
+
+@contextmanager
+def _complete_here(run: Run) -> Iterator[None]:
+    """Complete a run in this process on the way out, unless it is discarded by then."""
     try:
-        yield step
+        yield
     except BaseException as error:
-        complete()
+        if not run.discarded:
+            run.finish()
         # An exception is the user's own; a loop that was left may have to be continued.
-        if isinstance(error, GeneratorExit) and not states.all_ended:
+        if isinstance(error, GeneratorExit) and not run.call_states.all_ended:
             report_early_end(run, error)
         raise
-    complete()
+    if not run.discarded:
+        run.finish()
+
+
+def _step(batches: Iterator[None]) -> Step:
+    # Without `wait` no call can have ended: nobody evaluates one meanwhile.
+    def step(*, wait: bool = True) -> bool:
+        return not wait or next(batches, batches) is not batches
+
+    return step
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from acme_core.arguments.distribution import Distribution
 from acme_core.transport import serialization
 from acme_core.transport.protocol import BatchOutcome, RunContext
 from acme_core.worker.evaluation import BatchEvaluation
+from acme_core.worker.nesting import running_calls
 
 WORKER = "this process"
 """Name of the worker in the records of these calls."""
@@ -35,33 +36,40 @@ def run_in_process(
     size = 1
     for calls in pending:
         while calls:
-            n_done = _run_batch(context, distribution, calls[:size], accept)
-            calls, size = calls[n_done:], size if one_by_one else 2 * size
+            outcome = run_batch(context, distribution, calls[:size], accept)
+            calls, size = calls[outcome.n_calls :], size if one_by_one else 2 * size
             yield
 
 
-def _run_batch(
+def run_batch(
     context: RunContext,
     distribution: Distribution,
     calls: range,
     accept: Callable[[BatchOutcome], object],
-) -> int:
-    """Evaluate calls until the time of a batch is over; return their number."""
-    batch = BatchEvaluation(context, calls.start, len(calls), worker=WORKER, reraise=True)
+    *,
+    attempt: int = 1,
+    reraise: bool = True,
+) -> BatchOutcome:
+    """Evaluate calls until the time of a batch is over; return the outcome that was accepted."""
+    batch = BatchEvaluation(
+        context, calls.start, len(calls), attempt=attempt, worker=WORKER, reraise=reraise
+    )
     # Items are read call by call: a generator must not run ahead of the calls.
     columns = (distribution.columns(call, call + 1) for call in calls)
     try:
-        batch.evaluate(tuple(_own_copy(column[0]) for column in one) for one in columns)
+        with running_calls():
+            batch.evaluate(tuple(_own_copy(column[0]) for column in one) for one in columns)
     finally:  # keeps finished calls if a call raises or Ctrl-C ends the run
         outcome = batch.close()
         accept(outcome)
-    return outcome.n_calls
+    return outcome
 
 
 def run_single_call(context: RunContext, call: int, columns: Sequence[Any]) -> BatchOutcome:
     """Evaluate one call with its items; its exception propagates."""
     items = [[_own_copy(item) for item in column] for column in columns]
-    return BatchEvaluation(context, call, 1, worker=WORKER, reraise=True).run(items)
+    with running_calls():
+        return BatchEvaluation(context, call, 1, worker=WORKER, reraise=True).run(items)
 
 
 def _own_copy(item: Any) -> Any:

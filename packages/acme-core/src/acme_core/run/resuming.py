@@ -91,7 +91,8 @@ def find_resumption(
         )
     done = _matching_calls(found, distribution)
     # Id and seed stay those of the earlier run; host, process and user are those that write now.
-    earlier = replace(found.run, host=info.host, pid=info.pid, user=info.user)
+    # The values of a grid may have changed: calls with other arguments run again.
+    earlier = replace(found.run, host=info.host, pid=info.pid, user=info.user, grid=info.grid)
     return Resumption(earlier, done)
 
 

@@ -24,6 +24,7 @@ from acme_core.run.results_folder import check_results_folder
 from acme_core.run.spec import RunSpec
 from acme_core.run_options import ComputeOptions
 from acme_core.transport.shared_arguments import pack_shared
+from acme_core.worker.nesting import is_inside_a_call
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -132,6 +133,9 @@ class Session:
         if options.debug:
             self.run = run
             return execution.in_process(self.spec, run)
+        if is_inside_a_call():
+            self.run = run
+            return execution.in_a_call(self.spec, run, options)
         found = execution.connect(run, self._find_client)
         self.run = run
         if found is None:  # a resumed run with nothing left to do
@@ -147,7 +151,7 @@ class Session:
         if spec.options.dryrun and not self._dry_run(options.seed):
             return None
         check_results_folder(spec.options, spec.func, resume=options.resume)
-        if options.debug:
+        if options.debug or is_inside_a_call():
             return {}
         shared = pack_shared(spec.func, spec.distribution.template)
         if not options.resume:

@@ -251,6 +251,16 @@ def current_worker() -> tuple[str, int] | None:
     return worker.address, worker.state.nthreads
 
 
+def has_process_of_its_own() -> bool:
+    """Whether the worker that runs this code is alone in its process, which a nanny watches."""
+    from distributed import get_worker
+
+    try:
+        return get_worker().nanny is not None
+    except ValueError:  # not in a task of a worker
+        return False
+
+
 def started_by_acme(client: Client) -> bool:
     """Whether acme_cluster started the workers of a client."""
     return type(client.cluster).__module__.startswith("acme_cluster.")

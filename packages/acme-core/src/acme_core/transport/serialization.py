@@ -21,8 +21,8 @@ from typing import IO, Any, NoReturn
 
 import cloudpickle
 
+from acme_core.arguments.h5_arguments import unreadable_h5
 from acme_core.arguments.lazy_types import is_array, is_h5py
-from acme_core.arguments.markers import unreadable_h5
 from acme_core.transport.mapped_arrays import MappedArray, Save, is_mappable
 from acme_core.transport.plain_values import (
     are_plain,
@@ -342,14 +342,14 @@ def freeze_column(items: Any, save: Save) -> Any:
         return PlainColumn.of(items)
     if all(map(is_immutable, items)):
         return items
-    return FrozenColumn(tuple(_packed_item(item, save) for item in items))
+    return FrozenColumn(tuple(pack_item(item, save) for item in items))
 
 
 def column_nbytes(column: Any) -> int:
-    """Return the approximate size of a column from `freeze_column` as a message, in bytes."""
+    """Return the approximate size of a frozen column as a message, in bytes."""
     if isinstance(column, range):
         return 0
-    if is_array(column) or isinstance(column, FrozenColumn | PlainColumn):
+    if hasattr(column, "nbytes"):  # an array, or a class for columns
         nbytes: int = column.nbytes
         return nbytes
     kinds = set(map(type, column))
@@ -365,7 +365,7 @@ def _size(item: Any) -> int:
     return sys.getsizeof(item)
 
 
-def _packed_item(item: Any, save: Save) -> Packed:
+def pack_item(item: Any, save: Save) -> Packed:
     """Pack one item; one that cannot be pickled becomes the failure of its call."""
     if is_mappable(item):
         return MappedArray(item, save)

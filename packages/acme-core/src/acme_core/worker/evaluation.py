@@ -28,6 +28,7 @@ from acme_core.transport.serialization import Frozen, freeze_result
 from acme_core.worker.call_arguments import CallArguments, first_items
 from acme_core.worker.failures import describe
 from acme_core.worker.peak_memory import PeakMemory
+from acme_core.worker.unfinished import UNFINISHED, unfinished_value
 from acme_io.backend import CallReport
 
 if TYPE_CHECKING:
@@ -273,6 +274,11 @@ class BatchEvaluation:
 
     def _keep(self, call: int, items: Sequence[Any] | None, value: Any) -> Exception | None:
         """Pass the value on; return the reason if it cannot be stored or sent."""
+        if type(value) in UNFINISHED:
+            unfinished = unfinished_value(value)
+            if self._reraise:
+                raise unfinished
+            return unfinished
         if self._writer is not None:
             self._writer.put(self._report(call, items), value)
             return None

@@ -17,6 +17,7 @@ from acme_core.worker import environment, reported_batch
 from acme_core.worker.contexts import context_in_use
 from acme_core.worker.evaluation import BatchEvaluation
 from acme_core.worker.failures import describe
+from acme_core.worker.nesting import running_calls
 from acme_core.worker.reported_batch import ReportedBatch
 
 
@@ -37,9 +38,10 @@ def run_batch(pickled: bytes) -> bytes:
     batch: BatchRequest = pickle.loads(pickled)
     worker, n_threads = dask_internals.current_worker() or ("", 1)
     ticket = batch.ticket
+    alone = dask_internals.has_process_of_its_own()
     outbox = Outbox(ticket.topic, ticket.run_id, batch.number) if worker else None
     try:
-        with context_in_use(batch.ticket, n_threads) as context:
+        with context_in_use(batch.ticket, n_threads) as context, running_calls(nothing_else=alone):
             columns = serialization.loads(large_objects.unpack(batch.columns))
             outcome = _evaluate(batch, context, columns, worker, outbox)
     except Exception as error:

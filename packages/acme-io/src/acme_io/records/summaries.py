@@ -1,8 +1,8 @@
 """Summaries of arguments: small, JSON-able, and comparable between runs.
 
 A scalar or a short string is its own summary. Anything else is summarised by type, shape, dtype and
-digest. The digest is canonical for arrays, numbers, text, and lists, tuples, sets and dicts of
-these: equal values have equal digests on any machine and in any process. Other objects have no
+digest. The digest is canonical for arrays, numbers, text, and lists, (named) tuples, sets and dicts
+of these: equal values have equal digests on any machine and in any process. Other objects have no
 digest (`None`): they are *not comparable*.
 """
 
@@ -99,10 +99,21 @@ def _feed(state: _Hash, value: object) -> None:
     feeder = _FEEDERS.get(type(value))
     if feeder is not None:
         feeder(state, value)
+    elif _is_named_tuple(value):
+        # Such as a row of a table, whose class is made anew in each process.
+        _frame(state, b"named", b"")
+        _feed_sequence(state, type(value)._fields)  # type: ignore[attr-defined]
+        _feed_sequence(state, tuple(value))  # type: ignore[arg-type]
     elif isinstance(value, np.generic):
         _feed_array(state, np.asarray(value), b"s")
     else:
         raise _NotComparableError
+
+
+def _is_named_tuple(value: object) -> bool:
+    # Nothing but the fields: a class derived from one may have attributes besides.
+    kind = type(value)
+    return kind.__bases__ == (tuple,) and hasattr(kind, "_fields") and kind.__eq__ is tuple.__eq__
 
 
 def _feed_array(state: _Hash, array: np.ndarray[Any, Any], tag: bytes = b"a") -> None:
