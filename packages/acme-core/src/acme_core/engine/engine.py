@@ -27,11 +27,12 @@ from acme_core.arguments.distribution import Distribution
 from acme_core.engine.backlog import Backlog
 from acme_core.engine.batch_sizing import BatchSizer
 from acme_core.engine.batches import Assignment, BatchInFlight
-from acme_core.engine.in_flight import InFlightBatches
+from acme_core.engine.ending import last_reports
+from acme_core.engine.in_flight import InFlightBatches, unpacked_outcome
 from acme_core.engine.load_balancing import LoadBalancer
 from acme_core.engine.taking_back import ANSWER_SECONDS, Candidate, batches_to_ask_back
 from acme_core.engine.worker_pool import REFRESH_SECONDS, WorkerPool
-from acme_core.transport import dask_internals, large_objects
+from acme_core.transport import dask_internals
 from acme_core.transport.large_objects import LargeObjects
 from acme_core.transport.outcome_events import OutcomeInbox, Report
 from acme_core.transport.protocol import BatchOutcome, RunTicket
@@ -63,11 +64,6 @@ _PAUSE_FACTOR = 0.2
 # Seconds in which the reports of many workers are collected: each wake-up makes the thread of the
 # run and dask's event loop wait for each other.
 _COLLECT_SECONDS = 0.01
-# Seconds to wait for running batches when a run ends early. Storing the results of short calls was
-# not over after 0.7 s on slow disks.
-_LAST_BATCHES = 1.0
-# The same if calls are too long to be waited for, and only finished ones are still reported.
-_LAST_REPORTS = 0.4
 # Seconds between two looks for idle workers at the end of a run.
 _LOOK_SECONDS = 0.1
 
@@ -181,6 +177,15 @@ class Engine:
         for batch in self._in_flight.clear():
             self._backlog.put_back(batch)
         self._balancer.clear()
+
+    def _finish_running_batches(self) -> None:
+        """Cancel all batches and accept what those that run have finished."""
+        last_reports(
+            self._in_flight,
+            self._handle_report,
+            slots=self._pool.slots,
+            long_calls=self._sizer.long_calls,
+        )
 
     # -- sending ---------------------------------------------------------------------------
 
@@ -322,7 +327,7 @@ class Engine:
 
     def _handle_part(self, flight: BatchInFlight, pickled: bytes) -> bool:
         """Record what a running batch has finished; return whether the run continues."""
-        outcome = _unpacked(pickled)
+        outcome = unpacked_outcome(pickled)
         if outcome is None:  # the next outcome of the batch leaves a gap
             return True
         flight.begun, flight.heard, flight.worker = True, time.monotonic(), outcome.worker
@@ -331,7 +336,7 @@ class Engine:
     def _handle_end(self, number: int, pickled: bytes) -> bool:
         """Take back a batch and record its last outcome; return whether the run continues."""
         flight = self._take(number)
-        outcome = _unpacked(pickled)
+        outcome = unpacked_outcome(pickled)
         if outcome is None:
             self._backlog.put_back(flight.batch)
             return True
@@ -391,35 +396,3 @@ class Engine:
             # It may have been at the worker when that died: dask reports that only from the second
             # or fourth time on, depending on `allowed-failures`. As a suspect it runs anywhere.
             self._backlog.split_lost(flight.batch, ConnectionError("its worker is gone"))
-
-    # -- ending early ----------------------------------------------------------------------
-
-    def _finish_running_batches(self) -> None:
-        """Cancel all batches and accept what those that run have finished.
-
-        Workers notice within a tenth of a second, report the calls that are finished, and end the
-        batch with its current call. A long call is not waited for.
-        """
-        self._in_flight.cancel()
-        end = time.monotonic() + (_LAST_REPORTS if self._sizer.long_calls else _LAST_BATCHES)
-        n_running = min(self._pool.slots, len(self._in_flight))
-        n_cancelled = len(self._in_flight) - n_running
-        while len(self._in_flight) > n_cancelled:
-            reports, _ = self._in_flight.next_arrivals(max(0.0, end - time.monotonic()))
-            for report in reports:
-                # That a worker cannot work on this run does not matter any more.
-                with contextlib.suppress(Exception):
-                    self._handle_report(report)
-            if time.monotonic() >= end:
-                return
-
-
-def _unpacked(pickled: bytes) -> BatchOutcome | None:
-    """Unpickle an outcome; without one, its calls run again."""
-    try:
-        outcome: BatchOutcome = large_objects.unpack_outcome(pickled)
-        return outcome
-    except OSError as error:
-        # systemd-logind clears /dev/shm when its user logs out (RemoveIPC=yes).
-        logger.debug(f"<ParallelMap> DEBUG: an outcome is gone; its calls run again ({error})")
-        return None
