@@ -18,7 +18,6 @@ is gone, dask runs the batch on another one.
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -44,8 +43,6 @@ if TYPE_CHECKING:
     from distributed import Future as DaskFuture
 
     Future = DaskFuture[Any]
-
-logger = logging.getLogger(__name__)
 
 # One batch runs and one waits at the worker, which therefore never idles during a round trip. With
 # more than two tasks per thread in a group, dask holds tasks back at the scheduler
