@@ -1,5 +1,6 @@
 """One client with two workers for all tests that need workers."""
 
+import contextlib
 import os
 
 import dask
@@ -49,7 +50,10 @@ def children():
     def pids():
         found = set()
         for task in os.listdir(f"/proc/{os.getpid()}/task"):
-            with open(f"/proc/{os.getpid()}/task/{task}/children") as file:
+            with (
+                contextlib.suppress(FileNotFoundError),  # the thread has ended meanwhile
+                open(f"/proc/{os.getpid()}/task/{task}/children") as file,
+            ):
                 found |= set(map(int, file.read().split()))
         return found
 

@@ -19,6 +19,7 @@ def test_names_are_pinned() -> None:
         "BatchReceipt",
         "CallReport",
         "CallTable",
+        "FailedCallError",
         "Failure",
         "Finished",
         "Grid",

@@ -43,15 +43,17 @@ class SharedFilesError(AcmeError, OSError):
 class ComputeError(AcmeError, RuntimeError):
     """Some calls failed; the results of all others are kept.
 
-    Raised by :meth:`acme_core.ParallelMap.compute` after the other calls have run. The
-    ``__cause__`` is the original exception of one of them.
+    Raised by :meth:`acme_core.ParallelMap.compute` after the other calls have run, and by
+    :meth:`acme_core.ParallelMap.as_completed` after it has yielded all calls. The ``__cause__`` is
+    the original exception of one of them.
 
     Attributes
     ----------
     failures : dict of int to acme_io.backend.Failure
         Exception type, message, traceback and arguments of each failed call.
     results : list or None
-        The list that ``compute`` would have returned, with ``None`` for each failed call.
+        The list that ``compute`` would have returned, with ``None`` for each failed call; ``None``
+        after ``as_completed``.
     """
 
     def __init__(

@@ -5,6 +5,7 @@
     ParallelMap(f, ...)   checks options, distributes arguments; starts and writes nothing
       .compute()          dry run ─▶ pickle shared arguments ─▶ open the output directory
                           ─▶ workers ─▶ engine ─▶ container ─▶ results, or ComputeError
+      .as_completed()     the same, with each call as it ends
       .cleanup()          stops the workers it started
 
 This module is the interface; `acme_core.run` holds the steps.
@@ -14,37 +15,26 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from acme_cluster.backend import shown
 from acme_core.arguments.distribution import distribute
 from acme_core.arguments.signatures import function_name, is_coroutine_function
-from acme_core.run import execution
 from acme_core.run.argument_warnings import warnings_about
-from acme_core.run.connection import UsableClient, find_or_start_client, warm_up
-from acme_core.run.outcome import results_or_error
 from acme_core.run.results_folder import check_results_folder
+from acme_core.run.session import Session
 from acme_core.run.spec import RunSpec
 from acme_core.run_options import ComputeOptions, MapOptions
-from acme_core.transport.shared_arguments import pack_shared
-from acme_core.worker.nesting import is_inside_a_call
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from distributed import Client
 
-    from acme_core.run.memory_estimate import Measurement
-    from acme_core.run.run import Run
+    from acme_core.run.ended_calls import EndedCall
     from acme_io import Results
     from acme_io.backend import Failure
 
 logger = logging.getLogger(__name__)
-
-# Level of the messages shown, by the option ``verbose``.
-_LEVELS = {None: logging.INFO, True: logging.DEBUG, False: logging.WARNING}
 
 
 class ParallelMap:
@@ -189,11 +179,8 @@ class ParallelMap:
         self._spec = RunSpec(func, distribute(func, args, kwargs, n_inputs), options)
         # Results of this function may exist already: compute(resume=True) continues them.
         check_results_folder(options, func, resume=True)
-        self._run: Run | None = None
-        self._started_client = False
-        self.client: Client | None = None
-        self.n_workers: int | None = None
-        with self._messages():
+        self._session = Session(self._spec)
+        with self._session.messages():
             for warning in warnings_about(self._spec):
                 logger.warning(warning)
 
@@ -242,40 +229,67 @@ class ParallelMap:
         OSError
             If the output directory already holds results of this function.
         """
-        options = ComputeOptions(debug, on_error, retries, seed, resume)
-        nested = not debug and is_inside_a_call()
-        spec = self._spec
-        execution.check_options(spec, options)
-        with self._messages():
-            if resume:
-                # The calls that are done must be compared with all items, before any call runs.
-                spec.distribution = spec.distribution.with_items_read()
-            if spec.options.dryrun and not self._dry_run(options.seed):
-                return None
-            check_results_folder(spec.options, spec.func, resume=resume)
-            here = debug or nested
-            shared = {} if here else pack_shared(spec.func, spec.distribution.template)
-            if not (here or resume):
-                # No check so far has imported NumPy, h5py or dask. From here on, this process and
-                # the fork server of the workers import them at the same time, on two cores.
-                warm_up()
-            run = execution.start_run(spec, options)
-            try:
-                if debug:
-                    return self._compute_in_process(run)
-                if nested:
-                    self._run = run
-                    execution.compute_nested(spec, run, options)
-                    return results_or_error(run, options.on_error)
-                found = execution.connect(run, self._find_client)
-                self._run = run
-                if found is None:  # a resumed run with nothing left to do
-                    run.finish()
-                else:
-                    execution.compute_on_workers(spec, run, found, shared, options, self.cleanup)
-                return results_or_error(run, options.on_error)
-            finally:
-                run.close()
+        return self._session.compute(ComputeOptions(debug, on_error, retries, seed, resume))
+
+    def as_completed(
+        self,
+        debug: bool = False,
+        *,
+        on_error: str = "raise",
+        retries: int = 0,
+        seed: int | None = None,
+        resume: bool = False,
+    ) -> Generator[EndedCall, None, None]:
+        """Run all calls, and yield each one as it ends.
+
+        A call is yielded once, with its last attempt, as soon as this process learns that it has
+        ended: short calls travel in batches, and are reported twice a second. Results in memory are
+        not kept, so that memory does not grow with their number.
+
+        Leaving the loop (``break``, an exception, Ctrl-C) ends the run as Ctrl-C ends `compute`:
+        calls that have ended are kept, the container is completed, workers that were started for
+        the run are stopped, and the message says how to resume. While the body of the loop runs,
+        the workers go on with the batches that they have, at most two each.
+
+        Parameters
+        ----------
+        debug, seed
+            As for `compute`. With ``debug``, a call runs when the loop asks for it.
+        on_error : {"raise", "keep", "stop"}
+            How to handle failed calls, which are yielded like all others. "raise": raise
+            `ComputeError` after the last call. "keep": do not raise. "stop": begin no further call
+            after the first failure, and raise `ComputeError` after those that have ended.
+        retries : int
+            Number of further attempts for a failed call.
+        resume : bool
+            Whether to continue an earlier run in the same ``output_dir``. The calls that it has
+            finished are yielded first, in order.
+
+        Yields
+        ------
+        acme_io.Call
+            A call as in `results`, with ``index``, ``status`` ("done", "failed"), ``values``,
+            ``failure``, ``arguments`` and ``record``. Its values are read from disk when they are
+            asked for; with results in memory, an object of the same interface holds them.
+
+        Raises
+        ------
+        ComputeError
+            After the last call, if calls failed. Its ``results`` are `None`.
+        UnpicklableError, OSError
+            As for `compute`, when the first call is asked for.
+
+        Examples
+        --------
+        >>> from acme_core import ParallelMap
+        >>> def invert(x):
+        ...     return 1 / x
+        >>> with ParallelMap(invert, [1, 2, 4], write_worker_results=False, verbose=False) as pmap:
+        ...     found = {call.index: call.values for call in pmap.as_completed()}
+        >>> sorted(found.items())
+        [(0, 1.0), (1, 0.5), (2, 0.25)]
+        """
+        return self._session.as_completed(ComputeOptions(debug, on_error, retries, seed, resume))
 
     def report(self, target: str | os.PathLike[str] | None = None) -> str:
         """Write a self-contained HTML page about the last `compute` with results on disk.
@@ -297,7 +311,8 @@ class ParallelMap:
         OSError
             If the page cannot be written.
         """
-        place = None if self._run is None else self._run.container or self._run.output_dir
+        run = self._session.run
+        place = None if run is None else run.container or run.output_dir
         if place is None:
             raise RuntimeError(
                 "<ParallelMap> nothing to report yet: a report is about results on disk. "
@@ -309,15 +324,7 @@ class ParallelMap:
 
     def cleanup(self) -> None:
         """Stop the workers started by this object, or all workers if ``stop_client=True``."""
-        stop = self._spec.options.stop_client
-        if self.client is None or stop is False or not (self._started_client or stop is True):
-            return
-        from acme_cluster.backend import close_client
-
-        with self._messages():
-            client, self.client, self._started_client = self.client, None, False
-            close_client(client)
-            logger.debug("<ParallelMap> DEBUG: stopped the workers")
+        self._session.end()
 
     def __enter__(self) -> ParallelMap:
         return self
@@ -333,6 +340,16 @@ class ParallelMap:
     # -- the last run ---------------------------------------------------------------------------
 
     @property
+    def client(self) -> Client | None:
+        """The dask client in use."""
+        return self._session.client
+
+    @property
+    def n_workers(self) -> int | None:
+        """Number of workers of the last `compute`."""
+        return self._session.n_workers
+
+    @property
     def n_inputs(self) -> int:
         """Number of calls."""
         return self._spec.distribution.n_calls
@@ -340,60 +357,30 @@ class ParallelMap:
     @property
     def output_dir(self) -> str | None:
         """Folder of the results: that of the last `compute`, or the one given."""
-        if self._run is not None:
-            return self._run.output_dir
+        if self._session.run is not None:
+            return self._session.run.output_dir
         return None if self._spec.options.output_dir is None else str(self._spec.options.output_dir)
 
     @property
     def results_container(self) -> str | None:
         """Name of the container of the last `compute`."""
-        return None if self._run is None else self._run.container
+        run = self._session.run
+        return None if run is None else run.container
 
     @property
     def logfile(self) -> str | None:
         """Name of the file with the messages of the last `compute`."""
-        return None if self._run is None else self._run.logfile
+        run = self._session.run
+        return None if run is None else run.logfile
 
     @property
     def failures(self) -> dict[int, Failure]:
         """The failed calls of the last `compute`."""
-        return {} if self._run is None else dict(self._run.call_states.failures)
+        run = self._session.run
+        return {} if run is None else dict(run.call_states.failures)
 
     @property
     def results(self) -> Results | None:
         """The results of the last `compute` on disk, open for reading."""
-        return None if self._run is None else self._run.results()
-
-    # -- helpers --------------------------------------------------------------------------------
-
-    def _messages(self) -> Any:
-        # Only while a public method runs: ACME leaves the user's logging configuration alone.
-        level = _LEVELS[self._spec.options.verbose]
-        return shown(level, loggers=("acme_core", "acme_io"))
-
-    def _dry_run(self, seed: int | None) -> bool:
-        from acme_core.run.dry_run import dry_run
-
-        return dry_run(self._spec, seed)
-
-    def _compute_in_process(self, run: Run) -> list[Any]:
-        self._run = run
-        try:
-            execution.compute_in_process(self._spec, run)
-        finally:
-            if run.discarded:
-                self._run = None
-        return results_or_error(run, "raise")
-
-    def _find_client(self, run: Run) -> UsableClient:
-        def measure() -> Sequence[Measurement]:
-            from acme_core.run.memory_estimate import measure
-
-            return measure(self._spec, run.seed)
-
-        found = find_or_start_client(
-            self._spec.options, self.n_inputs, measure, meanwhile=run.get_ready
-        )
-        self.client, self.n_workers = found.client, len(found.workers)
-        self._started_client = self._started_client or found.started
-        return found
+        run = self._session.run
+        return None if run is None else run.results()

@@ -8,7 +8,7 @@ import pytest
 from distributed import Client, LocalCluster
 
 from acme_core import ComputeError, ParallelMap
-from acme_core.engine import engine
+from acme_core.engine import engine, in_flight
 
 WAYS = [
     {},
@@ -118,7 +118,7 @@ def test_calls_behind_a_long_one_run_elsewhere(in_memory, workers, tmp_path, eit
 
 def test_results_are_complete_if_reports_are_lost(workers, monkeypatch):
     """The calls of a part whose outcome cannot be read run again."""
-    unpack, lost = engine.large_objects.unpack_outcome, []
+    unpack, lost = in_flight.large_objects.unpack_outcome, []
 
     def lose_parts(content):
         outcome = unpack(content)
@@ -127,7 +127,7 @@ def test_results_are_complete_if_reports_are_lost(workers, monkeypatch):
             raise FileNotFoundError("cleared")
         return outcome
 
-    monkeypatch.setattr(engine.large_objects, "unpack_outcome", lose_parts)
+    monkeypatch.setattr(in_flight.large_objects, "unpack_outcome", lose_parts)
 
     def nap(x):
         time.sleep(0.05)

@@ -8,6 +8,8 @@ from acme_core.engine.worker_pool import REFRESH_SECONDS, WorkerPool
 
 
 class FakeClient:
+    status = "running"
+
     def __init__(self, threads):
         self.threads = threads
         self.n_asked = 0
@@ -61,3 +63,12 @@ def test_missing_workers_are_reported_once_a_minute(clock, caplog):
         "<ParallelMap> WARNING: no worker is left; waiting for new ones. "
         "Ctrl-C ends the run and keeps finished calls."
     ] * 2
+
+
+def test_closed_client(clock):
+    client = FakeClient({"a": 1})
+    pool = WorkerPool(client, {"a": 1})
+    clock.now += REFRESH_SECONDS
+    client.status = "closed"
+    with pytest.raises(ConnectionError, match=r"closed during the run\. Finished calls are kept"):
+        pool.refresh()

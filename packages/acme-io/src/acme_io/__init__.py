@@ -13,7 +13,8 @@ from acme_io.__about__ import __version__
 
 if TYPE_CHECKING:
     from acme_io.errors import AcmeIOError
-    from acme_io.runs.results import Call, Results, open_results
+    from acme_io.runs.call import Call
+    from acme_io.runs.results import Results, open_results
     from acme_io.storage.options import StorageOptions
     from acme_io.tools.report import write_report
     from acme_io.values.result_shape import Slots
@@ -32,7 +33,7 @@ __all__ = [
 # Module of each public name, for imports on first use (PEP 562).
 _HOMES = {
     "AcmeIOError": "errors",
-    "Call": "runs.results",
+    "Call": "runs.call",
     "Results": "runs.results",
     "Slots": "values.result_shape",
     "StorageOptions": "storage.options",

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acme_io.cli import main
+    from acme_io.errors import FailedCallError
     from acme_io.layout import clean_name
     from acme_io.records.call_record import DONE, FAILED, MISSING, PICKLED, CallReport, Failure
     from acme_io.records.call_table import CallTable
@@ -41,6 +42,7 @@ __all__ = [
     "BatchReceipt",
     "CallReport",
     "CallTable",
+    "FailedCallError",
     "Failure",
     "Finished",
     "Grid",
@@ -76,6 +78,7 @@ _HOMES = {
     "BatchReceipt": "storage.sink",
     "CallReport": "records.call_record",
     "CallTable": "records.call_table",
+    "FailedCallError": "errors",
     "Failure": "records.call_record",
     "Finished": "runs.finished",
     "Grid": "records.grid",

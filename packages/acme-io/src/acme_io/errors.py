@@ -67,6 +67,11 @@ class MissingCallError(AcmeIOError, LookupError):
 class FailedCallError(AcmeIOError, RuntimeError):
     """A call has no result because the function raised an exception."""
 
+    @classmethod
+    def of(cls, call: int, kind: str, message: str, traceback: str) -> "FailedCallError":
+        """Return the error for a call, with type, message and traceback of its exception."""
+        return cls(f"Call {call} has no result because it failed: {kind}: {message}\n{traceback}")
+
 
 class PicklesRefusedError(AcmeIOError, ValueError):
     """A result is a pickle, and `allow_pickle` is false."""

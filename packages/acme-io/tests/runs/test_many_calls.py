@@ -9,7 +9,7 @@ import pytest
 import acme_io
 from acme_io import Slots, StorageOptions
 from acme_io.hdf5.many_datasets import read_alike
-from acme_io.runs.stack_values import stack_values
+from acme_io.runs.stacking import stack_values
 from acme_io.tools.verify import verify
 
 KINDS = {
@@ -79,7 +79,7 @@ def test_stack_of_a_single_file(run, kind: str, returned: str) -> None:
     done = run(func, 9, StorageOptions(single_file=True), only=range(1, 9))
     with acme_io.open_results(done.output_dir) as results:
         absent = {call: KeyError() for call in (0, 4)}
-        rows = [None if call in absent else results._value(call, index) for call in range(9)]
+        rows = [None if call in absent else results._reader.value(call, index) for call in range(9)]
         expected = stack_values(rows, absent, "mask")
         found = results.stack(index, missing="mask")
         assert found.dtype == expected.dtype

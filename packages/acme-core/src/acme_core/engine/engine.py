@@ -18,20 +18,20 @@ is gone, dask runs the batch on another one.
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from acme_core.arguments.distribution import Distribution
 from acme_core.engine.backlog import Backlog
 from acme_core.engine.batch_sizing import BatchSizer
 from acme_core.engine.batches import Assignment, BatchInFlight
-from acme_core.engine.in_flight import InFlightBatches
+from acme_core.engine.ending import last_reports
+from acme_core.engine.in_flight import InFlightBatches, unpacked_outcome
 from acme_core.engine.load_balancing import LoadBalancer
 from acme_core.engine.taking_back import ANSWER_SECONDS, Candidate, batches_to_ask_back
 from acme_core.engine.worker_pool import REFRESH_SECONDS, WorkerPool
-from acme_core.transport import dask_internals, large_objects
+from acme_core.transport import dask_internals
 from acme_core.transport.large_objects import LargeObjects
 from acme_core.transport.outcome_events import OutcomeInbox, Report
 from acme_core.transport.protocol import BatchOutcome, RunTicket
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from distributed import Future as DaskFuture
 
     Future = DaskFuture[Any]
-
-logger = logging.getLogger(__name__)
 
 # One batch runs and one waits at the worker, which therefore never idles during a round trip. With
 # more than two tasks per thread in a group, dask holds tasks back at the scheduler
@@ -63,11 +61,6 @@ _PAUSE_FACTOR = 0.2
 # Seconds in which the reports of many workers are collected: each wake-up makes the thread of the
 # run and dask's event loop wait for each other.
 _COLLECT_SECONDS = 0.01
-# Seconds to wait for running batches when a run ends early. Storing the results of short calls was
-# not over after 0.7 s on slow disks.
-_LAST_BATCHES = 1.0
-# The same if calls are too long to be waited for, and only finished ones are still reported.
-_LAST_REPORTS = 0.4
 # Seconds between two looks for idle workers at the end of a run.
 _LOOK_SECONDS = 0.1
 
@@ -127,13 +120,42 @@ class Engine:
         self._next_wait = REFRESH_SECONDS
         self._looked = self._next_message = 0.0
 
-    def run(self, meanwhile: Callable[[], None] | None = None) -> None:
-        """Run all calls; return when each has a result or has failed for good.
+    @contextlib.contextmanager
+    def running(self, meanwhile: Callable[[], None] | None = None) -> Iterator[None]:
+        """Send the first batches and receive outcomes while inside, for `step`.
 
         Parameters
         ----------
         meanwhile : callable, optional
             Called once, while the workers run their first batches.
+        """
+        inbox = OutcomeInbox(self._client, self._ticket.run_id, self._in_flight.receive)
+        try:
+            self._fill_window()
+            if meanwhile is not None:
+                meanwhile()
+            self._send()
+            yield
+        # GeneratorExit: the run belongs to a generator, and that is closed.
+        except (KeyboardInterrupt, SystemExit, GeneratorExit):
+            self._finish_running_batches()
+            raise
+        finally:
+            inbox.close()
+            self.take_back_all()
+
+    def step(self, *, wait: bool = True) -> bool:
+        """Handle what has come back, and send the next batches.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to wait for the next outcome if none has arrived.
+
+        Returns
+        -------
+        bool
+            Whether the run goes on: some call has neither a result nor failed for good.
 
         Raises
         ------
@@ -141,27 +163,32 @@ class Engine:
             If a worker cannot work on this run at all, or the client cannot read its arguments.
             Failed calls are reported as outcomes instead.
         """
-        inbox = OutcomeInbox(self._client, self._ticket.run_id, self._in_flight.receive)
-        try:
-            self._fill_window()
-            if meanwhile is not None:
-                meanwhile()
-            while self._backlog.n_calls or self._in_flight:
-                self._fill_window()
-                self._ask_back()
-                if not self._handle_arrivals():
-                    self._finish_running_batches()
-                    return
-        except (KeyboardInterrupt, SystemExit):
+        if not self._handle_arrivals(wait):
             self._finish_running_batches()
-            raise
-        finally:
-            inbox.close()
-            for batch in self._in_flight.clear():
-                self._backlog.put_back(batch)
-            self._balancer.clear()
+            return False
+        self._send()
+        return bool(self._backlog.n_calls or self._in_flight)
+
+    def take_back_all(self) -> None:
+        """Cancel all batches in flight; `step` sends their calls again."""
+        for batch in self._in_flight.clear():
+            self._backlog.put_back(batch)
+        self._balancer.clear()
+
+    def _finish_running_batches(self) -> None:
+        """Cancel all batches and accept what those that run have finished."""
+        last_reports(
+            self._in_flight,
+            self._handle_report,
+            slots=self._pool.slots,
+            long_calls=self._sizer.long_calls,
+        )
 
     # -- sending ---------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        self._fill_window()
+        self._ask_back()
 
     def _fill_window(self) -> None:
         idle = not self._in_flight
@@ -261,12 +288,14 @@ class Engine:
 
     # -- receiving -------------------------------------------------------------------------
 
-    def _handle_arrivals(self) -> bool:
-        """Wait for outcomes and handle them; return whether the run continues."""
-        wait, self._next_wait = self._next_wait, REFRESH_SECONDS
-        collect = _COLLECT_SECONDS if len(self._balancer) >= _MANY_WORKERS else 0.0
+    def _handle_arrivals(self, wait: bool) -> bool:
+        """Handle outcomes, after waiting for the first one; return whether the run continues."""
+        timeout, self._next_wait = self._next_wait, REFRESH_SECONDS
+        many = len(self._balancer) >= _MANY_WORKERS
         reports, done = self._in_flight.next_arrivals(
-            wait, linger=not self._backlog.n_calls, collect=collect
+            timeout if wait and self._in_flight else 0.0,
+            linger=wait and not self._backlog.n_calls,
+            collect=_COLLECT_SECONDS if wait and many else 0.0,
         )
         continues = True
         for report in reports:
@@ -295,7 +324,7 @@ class Engine:
 
     def _handle_part(self, flight: BatchInFlight, pickled: bytes) -> bool:
         """Record what a running batch has finished; return whether the run continues."""
-        outcome = _unpacked(pickled)
+        outcome = unpacked_outcome(pickled)
         if outcome is None:  # the next outcome of the batch leaves a gap
             return True
         flight.begun, flight.heard, flight.worker = True, time.monotonic(), outcome.worker
@@ -304,7 +333,7 @@ class Engine:
     def _handle_end(self, number: int, pickled: bytes) -> bool:
         """Take back a batch and record its last outcome; return whether the run continues."""
         flight = self._take(number)
-        outcome = _unpacked(pickled)
+        outcome = unpacked_outcome(pickled)
         if outcome is None:
             self._backlog.put_back(flight.batch)
             return True
@@ -364,35 +393,3 @@ class Engine:
             # It may have been at the worker when that died: dask reports that only from the second
             # or fourth time on, depending on `allowed-failures`. As a suspect it runs anywhere.
             self._backlog.split_lost(flight.batch, ConnectionError("its worker is gone"))
-
-    # -- ending early ----------------------------------------------------------------------
-
-    def _finish_running_batches(self) -> None:
-        """Cancel all batches and accept what those that run have finished.
-
-        Workers notice within a tenth of a second, report the calls that are finished, and end the
-        batch with its current call. A long call is not waited for.
-        """
-        self._in_flight.cancel()
-        end = time.monotonic() + (_LAST_REPORTS if self._sizer.long_calls else _LAST_BATCHES)
-        n_running = min(self._pool.slots, len(self._in_flight))
-        n_cancelled = len(self._in_flight) - n_running
-        while len(self._in_flight) > n_cancelled:
-            reports, _ = self._in_flight.next_arrivals(max(0.0, end - time.monotonic()))
-            for report in reports:
-                # That a worker cannot work on this run does not matter any more.
-                with contextlib.suppress(Exception):
-                    self._handle_report(report)
-            if time.monotonic() >= end:
-                return
-
-
-def _unpacked(pickled: bytes) -> BatchOutcome | None:
-    """Unpickle an outcome; without one, its calls run again."""
-    try:
-        outcome: BatchOutcome = large_objects.unpack_outcome(pickled)
-        return outcome
-    except OSError as error:
-        # systemd-logind clears /dev/shm when its user logs out (RemoveIPC=yes).
-        logger.debug(f"<ParallelMap> DEBUG: an outcome is gone; its calls run again ({error})")
-        return None

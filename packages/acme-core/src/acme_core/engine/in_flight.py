@@ -23,10 +23,10 @@ from collections.abc import Collection, ItemsView, Iterable, Iterator, Mapping, 
 from typing import TYPE_CHECKING, Any
 
 from acme_core.engine.batches import Assignment, BatchInFlight, PendingBatch
-from acme_core.transport import dask_internals, serialization
+from acme_core.transport import dask_internals, large_objects, serialization
 from acme_core.transport.large_objects import LargeObjects
 from acme_core.transport.outcome_events import Report
-from acme_core.transport.protocol import BatchRequest, RunTicket
+from acme_core.transport.protocol import BatchOutcome, BatchRequest, RunTicket
 from acme_core.worker.task import run_batch, take_back
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     Future = DaskFuture[Any]
 
-__all__ = ["InFlightBatches"]
+__all__ = ["InFlightBatches", "unpacked_outcome"]
 
 logger = logging.getLogger(__name__)
 
@@ -295,3 +295,14 @@ class InFlightBatches:
         end = time.monotonic() + _ENDING_SECONDS
         while self._ending and (left := end - time.monotonic()) > 0:
             self.next_arrivals(left)
+
+
+def unpacked_outcome(pickled: bytes) -> BatchOutcome | None:
+    """Unpickle an outcome; without one, its calls run again."""
+    try:
+        outcome: BatchOutcome = large_objects.unpack_outcome(pickled)
+        return outcome
+    except OSError as error:
+        # systemd-logind clears /dev/shm when its user logs out (RemoveIPC=yes).
+        logger.debug(f"<ParallelMap> DEBUG: an outcome is gone; its calls run again ({error})")
+        return None

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from acme_core.transport import dask_internals
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -52,9 +54,20 @@ class WorkerPool:
         self._asked = float("-inf")
 
     def refresh(self) -> bool:
-        """Ask the scheduler for its workers if the last answer is old; return whether it was."""
+        """Ask the scheduler for its workers if the last answer is old; return whether it was.
+
+        Raises
+        ------
+        ConnectionError
+            If the client was closed, for instance by the body of a loop over the calls.
+        """
         if time.monotonic() - self._asked < REFRESH_SECONDS:
             return False
+        if dask_internals.is_closed(self._client):
+            raise ConnectionError(
+                f"<ParallelMap> {self._client} was closed during the run. Finished calls are kept; "
+                "start the cluster again and repeat the others."
+            )
         self._update(self._client.nthreads())
         return True
 

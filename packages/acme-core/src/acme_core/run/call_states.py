@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,11 +11,14 @@ import numpy as np
 from acme_core.transport.protocol import BatchOutcome, CallFailure
 from acme_core.transport.serialization import unpacked
 from acme_core.worker.failures import exception_of
-from acme_io.backend import DONE, FAILED, MISSING, PICKLED, CallTable, Failure
+from acme_io.backend import DONE, FAILED, MISSING, PICKLED, Failure
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from acme_core.run.ended_calls import EndedCalls
     from acme_io import Slots
-    from acme_io.backend import RunStore
+    from acme_io.backend import CallTable, RunStore
 
 logger = logging.getLogger(__name__)
 
@@ -33,41 +37,62 @@ class CallStates:
     n_calls : int
         Number of calls.
     store : acme_io.backend.RunStore or None
-        The files of the run; `None` keeps values in memory.
+        The files of the run; `None` for results in memory.
     slots : acme_io.Slots or None
         How to stack values in memory.
+    ended : EndedCalls or None
+        Takes the calls that end, with their values; `None` keeps values in memory.
+
+    Attributes
+    ----------
+    failures : dict of int to acme_io.backend.Failure
+        The failed calls.
     """
 
-    def __init__(self, n_calls: int, store: RunStore | None, slots: Slots | None) -> None:
+    def __init__(
+        self,
+        n_calls: int,
+        store: RunStore | None,
+        slots: Slots | None,
+        ended: EndedCalls | None = None,
+    ) -> None:
         # With files, the store and this class share one table: receipts fill in the stored results,
-        # this class fills in times and states.
-        self.table = CallTable(n_calls) if store is None else store.table
+        # this class fills in times and states. Without, nobody reads times.
+        self._table = None if store is None else store.table
+        self._status = np.zeros(n_calls, "u1") if self._table is None else self._table.status
+        self.failures = {} if self._table is None else self._table.failures
         self._store = store
         self._slots = slots
-        self._values: list[Any] | None = [None] * n_calls if store is None else None
+        self._ended = ended
+        in_memory = store is None and ended is None
+        self._values: list[Any] | None = [None] * n_calls if in_memory else None
         # Worker addresses are stored once: the table holds an index per call.
-        self._workers = {worker: i for i, worker in enumerate(self.table.workers)}
+        workers = [] if self._table is None else self._table.workers
+        self._workers = {worker: i for i, worker in enumerate(workers)}
         self._texts: dict[str, str] = {}
         self._exceptions: dict[int, CallFailure] = {}
         self._n_notes = 0
 
     @property
-    def failures(self) -> dict[int, Failure]:
-        """The failed calls."""
-        return self.table.failures
-
-    @property
     def n_done(self) -> int:
         """Number of calls with a result."""
-        return _n_with_result(self.table.status)
+        return _n_with_result(self._status)
+
+    def done(self) -> NDArray[Any]:
+        """Return the calls with a result, in order."""
+        return np.flatnonzero(np.isin(self._status, (DONE, PICKLED)))
 
     def pending(self) -> list[range]:
         """Return the calls without a result, as ranges in order."""
-        missing = np.flatnonzero(~np.isin(self.table.status, (DONE, PICKLED)))
-        if not missing.size:
-            return []
-        stretches = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1)
-        return [range(int(part[0]), int(part[-1]) + 1) for part in stretches]
+        missing = ~np.isin(self._status, (DONE, PICKLED))
+        # Where a stretch begins and ends, in turn. No list of the calls: there may be millions.
+        edges = np.flatnonzero(np.diff(missing, prepend=False, append=False))
+        return [range(start, stop) for start, stop in edges.reshape(-1, 2).tolist()]
+
+    @property
+    def all_ended(self) -> bool:
+        """Whether each call has a result or has failed."""
+        return bool((self._status != MISSING).all())
 
     @property
     def cause(self) -> BaseException | None:
@@ -78,8 +103,15 @@ class CallStates:
             return exception_of(CallFailure(record, None))
         return None
 
-    def accept(self, outcome: BatchOutcome) -> tuple[int, int]:
+    def accept(self, outcome: BatchOutcome, again: Set[int] = frozenset()) -> tuple[int, int]:
         """Record the outcome of a batch.
+
+        Parameters
+        ----------
+        outcome : BatchOutcome
+            The outcome.
+        again : set of int
+            Its failed calls that will be tried again.
 
         Returns
         -------
@@ -87,32 +119,31 @@ class CallStates:
             Number of its calls with a new result, and number of failed calls.
         """
         # Slices of columns, not a loop over calls: a batch may hold 50 000.
-        first, n_calls, table = outcome.first, outcome.n_calls, self.table
+        first, n_calls, status = outcome.first, outcome.n_calls, self._status
         part = slice(first, first + n_calls)
         # dask repeats a batch whose worker is gone (elsewhere than on ACME's clusters), also the
         # calls that were reported before.
-        n_before = _n_with_result(table.status[part])
+        n_before = _n_with_result(status[part])
         if outcome.receipt is not None and self._store is not None:
             self._store.accept(outcome.receipt)
             self._log_notes(outcome.receipt.notes)
         else:
-            table.status[part] = DONE
+            status[part] = DONE
         if self._values is not None and outcome.values is not None:
             self._values[part] = outcome.values
             for call, item in outcome.frozen.items():
                 self._values[call] = unpacked(item)
-        table.started[part] = outcome.started
-        table.seconds[part] = outcome.seconds
-        table.peak_memory[part] = outcome.peak_memory
-        table.worker[part] = self._worker_number(outcome.worker)
-        table.attempts[part] += 1
+        if self._table is not None:
+            self._measure(self._table, part, outcome)
         # A retried call may succeed now. Mostly no call failed, and there is nothing to look up.
         for call in range(first, first + n_calls) if self.failures else ():
             self.failures.pop(call, None)
             self._exceptions.pop(call, None)
         for call, failure in outcome.failures.items():
-            table.status[call] = FAILED
+            status[call] = FAILED
             self._record_failure(call, failure)
+        if self._ended is not None:
+            self._ended.add(outcome, again)
         return n_calls - len(outcome.failures) - n_before, len(outcome.failures)
 
     def recover_results(self) -> None:
@@ -121,15 +152,19 @@ class CallStates:
         A worker writes a result first and reports it afterwards; a run that ends in between finds
         the file here.
         """
-        if self._store is None or (self.table.status != MISSING).all():
+        if self._store is None or self.all_ended:
             return
         self._store.adopt()
 
-    def _worker_number(self, worker: str) -> int:
-        number = self._workers.setdefault(worker, len(self._workers))
-        if number == len(self.table.workers):
-            self.table.workers.append(worker)
-        return number
+    def _measure(self, table: CallTable, part: slice, outcome: BatchOutcome) -> None:
+        table.started[part] = outcome.started
+        table.seconds[part] = outcome.seconds
+        table.peak_memory[part] = outcome.peak_memory
+        number = self._workers.setdefault(outcome.worker, len(self._workers))
+        if number == len(table.workers):
+            table.workers.append(outcome.worker)
+        table.worker[part] = number
+        table.attempts[part] += 1
 
     def _record_failure(self, call: int, failure: CallFailure) -> None:
         if failure.exception is not None and len(self._exceptions) < _KEPT_EXCEPTIONS:
@@ -149,8 +184,13 @@ class CallStates:
             elif self._n_notes == _SHOWN_NOTES + 1:
                 logger.warning("<ParallelMap> WARNING: more results were pickled; see the record.")
 
-    def results(self) -> list[Any]:
-        """Return the list that `compute` returns: values in memory, or file names."""
+    def results(self) -> list[Any] | None:
+        """Return the list that `compute` returns: values in memory, or file names.
+
+        `None` if the calls were taken as they ended.
+        """
+        if self._ended is not None:
+            return None
         if self._store is not None:
             return list(self._store.payload_files())
         assert self._values is not None

@@ -11,14 +11,11 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import signal
 import sys
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -27,6 +24,7 @@ from acme_core.arguments.distribution import ArgumentKey
 from acme_core.engine.engine import Engine
 from acme_core.errors import ModulesChangedError, OutdatedWorkerError
 from acme_core.run.progress import Progress
+from acme_core.run.signals import sigterm_as_exception
 from acme_core.transport import dask_internals, serialization
 from acme_core.transport.large_objects import LargeObjects
 from acme_core.transport.mapped_arrays import MappedArray, is_mappable
@@ -39,19 +37,23 @@ if TYPE_CHECKING:
     from acme_core.run.connection import UsableClient
     from acme_core.run.run import Run
     from acme_core.run.spec import RunSpec
+    from acme_core.run.step import Step
     from acme_core.run_options import ComputeOptions
 
 logger = logging.getLogger(__name__)
 
 
-def dispatch(
+@contextmanager
+def dispatched(
     found: UsableClient,
     run: Run,
     spec: RunSpec,
     shared: Mapping[ArgumentKey, Any],
     options: ComputeOptions,
-) -> None:
-    """Run all pending calls on the workers of a client; outcomes go to the run's call states.
+) -> Iterator[Step]:
+    """Run all pending calls on the workers of a client, step by step, while inside.
+
+    Outcomes go to the run's call states.
 
     Raises
     ------
@@ -75,10 +77,10 @@ def dispatch(
         )
         states, n_calls = run.call_states, spec.distribution.n_calls
         bar = Progress(n_calls, spec.options.verbose is not False, states.n_done)
-        with bar as progress, _sigterm_as_exception():
+        with bar as progress, sigterm_as_exception():
 
             def accept(outcome: BatchOutcome, again: set[int]) -> None:
-                done, failed = states.accept(outcome)
+                done, failed = states.accept(outcome, again)
                 progress.add(done, failed - len(again))
 
             engine = Engine(
@@ -95,21 +97,36 @@ def dispatch(
                 direct=ours,
                 accept=accept,
             )
-            try:
-                engine.run(meanwhile=run.get_ready)
-            except OutdatedWorkerError as outdated:
-                if not ours:
-                    raise _outdated(client, str(outdated)) from None
-                logger.info(
-                    f"<ParallelMap> INFO: {outdated} changed on disk; the workers are restarted"
-                )
-                # A worker reports it before its first call of the run, and the engine has taken
-                # back all batches in flight.
-                client.restart()
-                engine.run()
+            with engine.running(meanwhile=run.get_ready):
+                yield _Steps(engine, client, may_restart=ours)
     finally:
         files.close()
         dask_internals.forget_keys()
+
+
+class _Steps:
+    """The steps of an engine; workers with outdated modules are restarted, once."""
+
+    def __init__(self, engine: Engine, client: Client, *, may_restart: bool) -> None:
+        self._engine, self._client = engine, client
+        self._may_restart, self._restarted = may_restart, False
+
+    def __call__(self, *, wait: bool = True) -> bool:
+        try:
+            return self._engine.step(wait=wait)
+        except OutdatedWorkerError as outdated:
+            if not self._may_restart:
+                raise _outdated(self._client, str(outdated)) from None
+            if self._restarted:
+                raise
+            self._restarted = True
+            logger.info(
+                f"<ParallelMap> INFO: {outdated} changed on disk; the workers are restarted"
+            )
+            # A worker reports it before its first call of the run.
+            self._engine.take_back_all()
+            self._client.restart()
+            return True
 
 
 def _ticket(client: Client, run: Run, context: RunContext, files: LargeObjects) -> RunTicket:
@@ -157,27 +174,3 @@ def _shared_folder(workers: Iterable[str], output_dir: str | None) -> Path | Non
     if hosts <= {"127.0.0.1", "localhost", "::1", None}:
         return None
     return Path(output_dir) if output_dir is not None else Path.cwd()
-
-
-@contextmanager
-def _sigterm_as_exception() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does: stop the workers and complete the results.
-
-    SLURM sends it when a job's time is up. A handler of the user stays in place, and only the main
-    thread may set one (`signal.signal` raises elsewhere).
-    """
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
-    ):
-        yield
-        return
-
-    def end(number: int, frame: FrameType | None) -> Any:
-        raise SystemExit(128 + number)  # the exit code of a shell for a process that a signal ended
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from acme_core.arguments.distribution import Distribution
@@ -21,10 +21,13 @@ def run_in_process(
     distribution: Distribution,
     pending: Sequence[range],
     accept: Callable[[BatchOutcome], object],
-) -> None:
+    *,
+    one_by_one: bool = False,
+) -> Iterator[None]:
     """Evaluate calls one after the other; the exception of a call propagates unchanged.
 
-    ``accept`` gets the outcome of each batch, also of the one that an exception ends.
+    ``accept`` gets the outcome of each batch, also of the one that an exception ends. The iterator
+    stops after each; with ``one_by_one``, a batch is a single call.
     """
     # If many calls share a file, each batch writes one (about 2 ms, measured). Batches grow from a
     # single call, because a result that cannot be stored is reported at the end of its batch:
@@ -34,7 +37,8 @@ def run_in_process(
     for calls in pending:
         while calls:
             outcome = run_batch(context, distribution, calls[:size], accept)
-            calls, size = calls[outcome.n_calls :], 2 * size
+            calls, size = calls[outcome.n_calls :], size if one_by_one else 2 * size
+            yield
 
 
 def run_batch(

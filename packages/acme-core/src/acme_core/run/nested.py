@@ -7,6 +7,7 @@ waiting in such calls.
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from acme_core.arguments.distribution import Distribution
 from acme_core.run.in_process import run_batch
 from acme_core.run.spec import RunSpec
 from acme_core.run_options import ComputeOptions
-from acme_core.transport.protocol import RunContext
+from acme_core.transport.protocol import BatchOutcome, RunContext
 from acme_core.transport.shared_arguments import freeze_where_possible
 
 if TYPE_CHECKING:
@@ -36,37 +37,42 @@ def say_once() -> None:
         )
 
 
-def run_nested(spec: RunSpec, run: Run, options: ComputeOptions) -> None:
-    """Evaluate the calls in this process and thread; failures are recorded as on workers."""
+def run_nested(spec: RunSpec, run: Run, options: ComputeOptions) -> Iterator[None]:
+    """Evaluate the calls in this process and thread; failures are recorded as on workers.
+
+    The iterator stops after each batch.
+    """
     distribution = spec.distribution
     if options.retries:  # items of an iterator are needed again
         distribution = distribution.with_items_read()
     shared = freeze_where_possible(distribution.template.shared)
     context = spec.context(run.seed, shared, sink=run.sink)
-    try:
-        for attempt in range(1, options.retries + 2):
-            # A failure that a further attempt may mend stops nothing.
-            last = attempt == options.retries + 1
-            stop = last and options.on_error == "stop"
-            _run_pending(replace(context, stop_at_failure=stop), distribution, run, attempt)
-    finally:
-        run.finish()
+    for attempt in range(1, options.retries + 2):
+        # A failure that a further attempt may mend stops nothing.
+        last = attempt == options.retries + 1
+        stop = last and options.on_error == "stop"
+        context = replace(context, stop_at_failure=stop)
+        yield from _run_pending(context, distribution, run, attempt, last=last)
 
 
-def _run_pending(context: RunContext, distribution: Distribution, run: Run, attempt: int) -> None:
+def _run_pending(
+    context: RunContext, distribution: Distribution, run: Run, attempt: int, *, last: bool
+) -> Iterator[None]:
     """Evaluate the calls that have no result, up to a failure if that ends the run."""
+
+    def accept(outcome: BatchOutcome) -> None:
+        run.call_states.accept(outcome, set() if last else set(outcome.failures))
+
     # Growing batches, as in `run_in_process`: each may write a file.
     size = 1
     for calls in run.call_states.pending():
         while calls:
             outcome = run_batch(
-                context,
-                distribution,
-                calls[:size],
-                run.call_states.accept,
-                attempt=attempt,
-                reraise=False,
+                context, distribution, calls[:size], accept, attempt=attempt, reraise=False
             )
+            yield
             if outcome.failures and context.stop_at_failure:
                 return
-            calls, size = calls[outcome.n_calls :], 2 * size
+            calls = calls[outcome.n_calls :]
+            if run.ended is None:
+                size *= 2

@@ -22,8 +22,13 @@ _SHOWN_LINES = 12  # lines per traceback
 _SHOWN_WIDTH = 300  # characters per line: a message may hold the text of a whole array
 
 
-def results_or_error(run: Run, on_error: str) -> list[Any]:
+def results_or_error(run: Run, on_error: str) -> list[Any] | None:
     """Return the results of a finished run, or raise `ComputeError`.
+
+    Returns
+    -------
+    list or None
+        The results of `compute`; `None` if the calls were taken as they ended.
 
     Raises
     ------
@@ -47,8 +52,11 @@ def report_early_end(run: Run, error: BaseException) -> None:
     """Log which results of a run are kept that Ctrl-C, a signal or an error ended."""
     done = run.call_states.n_done
     where = f" and kept in {run.output_dir}" if run.output_dir else ""
+    # A generator is closed when its loop is left, whatever the reason.
+    left = isinstance(error, GeneratorExit)
+    reason = "the loop over its calls was left" if left else type(error).__name__
     logger.warning(
-        f"<ParallelMap> WARNING: the run ended early ({type(error).__name__}). "
+        f"<ParallelMap> WARNING: the run ended early ({reason}). "
         f"{done} of {run.n_calls} calls are done{where}. {_how_to_resume(run)}"
     )
 
@@ -59,6 +67,8 @@ def _next_steps(run: Run) -> list[str]:
         lines.append(f"All messages: {run.logfile}")
     if run.store is not None:
         lines.append(f"Results of the other calls: {run.container or run.output_dir}")
+    elif run.ended is not None:
+        lines.append("Results of the other calls: as_completed() has returned them.")
     else:
         lines.append("Results of the other calls: the exception's .results")
     lines.append(

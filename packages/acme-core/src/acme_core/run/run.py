@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import logging
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acme_core.run.call_states import CallStates
+from acme_core.run.ended_calls import EndedCalls
 from acme_core.run.results_folder import new_output_dir
 from acme_core.run.run_info import describe_run, draw_seed
 from acme_core.run.spec import RunSpec
@@ -39,6 +41,8 @@ class Run:
         Seed of the calls' generators; `None` draws one, or uses that of the resumed run.
     resume : bool
         Whether to continue the run found in the output directory.
+    as_completed : bool
+        Whether calls are taken as they end.
 
     Attributes
     ----------
@@ -48,10 +52,14 @@ class Run:
         The files of the run; `None` for results in memory.
     call_states : CallStates
         The state of each call.
+    ended : EndedCalls or None
+        The calls that have ended, if they are taken as they end.
     logfile : str or None
         Name of the log file.
     discarded : bool
         Whether all files of the run were removed.
+    paused : bool
+        Whether the thread of the run is at something else: the body of a loop over its calls.
 
     Raises
     ------
@@ -61,19 +69,30 @@ class Run:
         If the run to resume differs from this one.
     """
 
-    def __init__(self, spec: RunSpec, seed: int | None, *, resume: bool = False) -> None:
+    def __init__(
+        self,
+        spec: RunSpec,
+        seed: int | None,
+        *,
+        resume: bool = False,
+        as_completed: bool = False,
+    ) -> None:
         options = spec.options
         self.info = describe_run(spec, draw_seed() if seed is None else seed)
         self.name = clean_name(self.info.function)
         self.store: RunStore | None = None
-        self.discarded = False
+        self.discarded = self.paused = False
+        self._thread = threading.get_ident()
         self._log: logging.Handler | None = None
         self._resumed = False
         if options.write_worker_results:
             folder = options.output_dir or new_output_dir()
             self.store = self._open_store(folder, spec, resume=resume, seed_given=seed is not None)
         self.logfile = self._open_log(options.logfile)
-        self.call_states = CallStates(self.n_calls, self.store, options.slots)
+        self.ended = None
+        if as_completed:
+            self.ended = EndedCalls(spec.distribution, self.store, options.slots)
+        self.call_states = CallStates(self.n_calls, self.store, options.slots, self.ended)
 
     def _open_store(
         self, folder: Path, spec: RunSpec, *, resume: bool, seed_given: bool
@@ -178,7 +197,12 @@ class Run:
             if self.store is not None:
                 self.store.close(discard=True)
             raise
+        self._log.addFilter(self._is_own)
         self._log.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         for name in LOGGERS:
             logging.getLogger(name).addHandler(self._log)
         return str(wanted)
+
+    def _is_own(self, record: logging.LogRecord) -> bool:
+        """Whether a message is about this run, not about one that the body of its loop makes."""
+        return not self.paused or record.thread != self._thread

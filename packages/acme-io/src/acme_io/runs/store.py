@@ -33,6 +33,8 @@ from acme_io.storage.registry import way_for
 from acme_io.storage.sink import BatchReceipt, Sink
 
 if TYPE_CHECKING:
+    from acme_io.runs.call import Call
+    from acme_io.runs.live_reader import LiveReader
     from acme_io.runs.recovery import RecoveredResults
     from acme_io.storage.finisher import Finisher
 
@@ -78,6 +80,7 @@ class RunStore:
         self._index = CallIndex(CallTable(run.n_calls))
         self._finisher: Finisher | None = None
         self._recovered: RecoveredResults | None = None
+        self._reader: LiveReader | None = None
         self._complete = False
         self._made: list[Path] = []
         self._claim: RunLock | None = None
@@ -255,6 +258,23 @@ class RunStore:
             self._finisher = self._way.finisher(self._files, self.options, self._index)
         return self._finisher
 
+    def call(self, number: int) -> "Call":
+        """Return a call that has ended, which reads from the payload that it was written to.
+
+        It stays readable when the run is over, also if the container has taken its result over.
+
+        Parameters
+        ----------
+        number : int
+            A call with an accepted receipt, or a recorded failure.
+        """
+        from acme_io.runs.call import Call
+        from acme_io.runs.live_reader import LiveReader
+
+        if self._reader is None:
+            self._reader = LiveReader(self._way, self._files, self.options, self._index)
+        return Call(self._reader, number)
+
     def finish(self) -> None:
         """Write the container, with all results accepted so far.
 
@@ -268,6 +288,8 @@ class RunStore:
             return
         try:
             self._finish_with().finish()
+            if self._reader is not None:
+                self._reader.use_container()
         except AcmeIOError:
             raise
         except OSError as error:

@@ -88,10 +88,11 @@ class CallIndex:
             file = receipt.files if isinstance(receipt.files, str) else receipt.files[position]
             if receipt.lengths:
                 self.lengths[call] = receipt.lengths[position]
+                # Only here: with a file per call, this would be an entry per call.
+                if file is not None and receipt.status[position] == DONE:
+                    self.longest[file] = max(self.longest.get(file, 0), self.lengths[call])
             if receipt.extras:
                 self.extras[call] = receipt.extras[position]
-            if file is not None and receipt.status[position] == DONE:
-                self.longest[file] = max(self.longest.get(file, 0), self.lengths[call])
             self._replace(call, file)
         return changed
 

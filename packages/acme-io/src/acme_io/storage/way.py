@@ -73,3 +73,9 @@ class Way(Layout):
         self, facts: "ContainerFacts", name: str, options: "StorageOptions", index: "CallIndex"
     ) -> "Source":
         """Return a source for payloads of a run without a container."""
+
+    def live_source(
+        self, facts: "ContainerFacts", name: str, options: "StorageOptions", index: "CallIndex"
+    ) -> "Source":
+        """Return a source for the payloads of a run that goes on, whose index changes."""
+        return self.unfinished_source(facts, name, options, index)

@@ -53,6 +53,16 @@ class Stacked(Way):
         in_parts = options.single_file
         return self.source(facts._replace(sources=listed, lengths=lengths, in_parts=in_parts), name)
 
+    def live_source(
+        self, facts: "ContainerFacts", name: str, options: StorageOptions, index: "CallIndex"
+    ) -> "Source":
+        """Return a source that looks up each row in the index."""
+        from acme_io.storage.stacked.live_source import LiveStackedSource
+
+        return LiveStackedSource(
+            facts._replace(sources=[], in_parts=options.single_file), name, index
+        )
+
 
 class StackedSingleFile(Stacked):
     """Rows in part files during the run, and in one dataset of the container at its end."""
