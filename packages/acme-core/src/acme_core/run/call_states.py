@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acme_core.run.pickled_results import PickledResults
 from acme_core.transport.protocol import BatchOutcome, CallFailure
 from acme_core.transport.serialization import unpacked
 from acme_core.worker.failures import exception_of
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Notes about stored results that are logged one by one; the run's record holds all of them.
-_SHOWN_NOTES = 5
 # Exceptions to keep. One becomes the cause of `ComputeError`, but the exception of a call that
 # succeeds in a later attempt is dropped, and the next one takes its place.
 _KEPT_EXCEPTIONS = 100
@@ -49,7 +48,7 @@ class CallStates:
         self._workers = {worker: i for i, worker in enumerate(self.table.workers)}
         self._texts: dict[str, str] = {}
         self._exceptions: dict[int, CallFailure] = {}
-        self._n_notes = 0
+        self._pickled = PickledResults(n_calls)
 
     @property
     def failures(self) -> dict[int, Failure]:
@@ -94,7 +93,7 @@ class CallStates:
         n_before = _n_with_result(table.status[part])
         if outcome.receipt is not None and self._store is not None:
             self._store.accept(outcome.receipt)
-            self._log_notes(outcome.receipt.notes)
+            self._pickled.note(outcome.receipt.notes)
         else:
             table.status[part] = DONE
         if self._values is not None and outcome.values is not None:
@@ -141,13 +140,11 @@ class CallStates:
             kept(kind, kind), kept(message, message), kept(trace, trace), arguments
         )
 
-    def _log_notes(self, notes: dict[int, str]) -> None:
-        for call, note in notes.items():
-            self._n_notes += 1
-            if self._n_notes <= _SHOWN_NOTES:
-                logger.warning(f"<ParallelMap> WARNING: call {call}: {note}")
-            elif self._n_notes == _SHOWN_NOTES + 1:
-                logger.warning("<ParallelMap> WARNING: more results were pickled; see the record.")
+    def warn_of_pickles(self) -> None:
+        """Warn of the results that became pickles since the last warning, with the reasons."""
+        text = self._pickled.summary(self.table.status == PICKLED)
+        if text:
+            logger.warning(f"<ParallelMap> WARNING: {text}")
 
     def results(self) -> list[Any]:
         """Return the list that `compute` returns: values in memory, or file names."""

@@ -30,7 +30,7 @@ from acme_io.records.run_record import RunInfo
 from acme_io.runs.locate import find_source
 from acme_io.runs.stack_values import stack_values
 from acme_io.storage.source import Source
-from acme_io.values.encoding import decode, decode_value
+from acme_io.values.encoding import decode, decode_one
 
 __all__ = ["Call", "Results", "open_results"]
 
@@ -372,8 +372,8 @@ class Results(Sequence[Call]):
             several = list(values) if isinstance(values, tuple) else [values]
         else:
             stored = self._source.load(call)
-            if index < len(stored.arrays):
-                return decode_value(stored.arrays[index], stored.record["values"][index])
+            if index < len(stored.record["values"]):
+                return decode_one(stored.arrays, stored.record, index)
             several = []
         if index >= len(several):
             raise AttributeError(f"Call {call} has no result_{index}.")
