@@ -193,7 +193,9 @@ def test_cancel_closed(workers):
     futures = dask_internals.submit(other, abs, [-1], keys("closed", 1), {})
     wait(futures)
     assert other.status == "running"
+    assert not dask_internals.is_closed(other)
     other.close()
+    assert dask_internals.is_closed(other)
     dask_internals.cancel(other, futures)
 
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from acme_core.transport import dask_internals
+
 if TYPE_CHECKING:
     from distributed import Client
 
@@ -61,7 +63,7 @@ class WorkerPool:
         """
         if time.monotonic() - self._asked < REFRESH_SECONDS:
             return False
-        if self._client.status in ("closing", "closed"):
+        if dask_internals.is_closed(self._client):
             raise ConnectionError(
                 f"<ParallelMap> {self._client} was closed during the run. Finished calls are kept; "
                 "start the cluster again and repeat the others."

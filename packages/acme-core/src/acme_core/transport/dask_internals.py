@@ -17,8 +17,8 @@ function                relies on                                           test
                         if ``allowed_failures`` is 0
 `unassigned`            `Client.processing` lists tasks that run or are     ``test_unassigned``,
                         queued at a worker, and no others                   ``…_without_workers``
-`cancel`                `Client.status` is "running" until the client is    ``test_cancel``,
-                        closed                                              ``test_cancel_closed``
+`cancel`, `is_closed`   `Client.status` is "running" until the client is    ``test_cancel``,
+                        closed, and "closed" then                           ``test_cancel_closed``
 `forget_keys`           `dask.utils.key_split` caches every key             ``test_keys_forgotten``
 `event_topic`           `Client.id` is unique                               ``test_topics_differ``
 `subscribe`, `poster`   an event that a task posts arrives before the       ``test_event_order``
@@ -59,6 +59,7 @@ __all__ = [
     "current_worker",
     "event_topic",
     "forget_keys",
+    "is_closed",
     "is_data_lost",
     "is_worker_death",
     "poster",
@@ -137,6 +138,11 @@ def cancel(client: Client, futures: Iterable[Future]) -> None:
     wanted = list(futures)
     if wanted and client.status == "running":
         client.cancel(wanted, force=True)
+
+
+def is_closed(client: Client) -> bool:
+    """Whether a client was closed, or is being closed."""
+    return client.status in ("closing", "closed")
 
 
 def forget_keys() -> None:
