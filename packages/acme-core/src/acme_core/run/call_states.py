@@ -177,7 +177,7 @@ class CallStates:
 
     def warn_of_pickles(self) -> None:
         """Warn of the results that became pickles since the last warning, with the reasons."""
-        text = self._pickled.summary(self._table.status == PICKLED)
+        text = self._pickled.summary(self._status == PICKLED)
         if text:
             logger.warning(f"<ParallelMap> WARNING: {text}")
 
