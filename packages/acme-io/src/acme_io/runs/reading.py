@@ -1,6 +1,5 @@
 """Read single calls of a run: their status, values and records."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,8 @@ import numpy as np
 from acme_io.errors import FailedCallError, MissingCallError, PicklesRefusedError
 from acme_io.records.call_record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure
 from acme_io.storage.source import Source
-from acme_io.values.encoding import decode, decode_value
+from acme_io.values.encoding import decode, decode_one
+from acme_io.values.scalar_parts import decode_scalars
 
 __all__ = ["RunReader"]
 
@@ -73,6 +73,20 @@ class RunReader:
         stored = self.source.load(call)
         return decode(stored.arrays, stored.record)
 
+    def values_and_arguments(self, call: int) -> tuple[Any, dict[str, Any]]:
+        """Return what a call returned, and its arguments on record."""
+        if self._check(call) == PICKLED:
+            return self.source.unpickle(call), self.source.load_record(call).get("arguments", {})
+        stored = self.source.load(call)
+        return decode(stored.arrays, stored.record), stored.record.get("arguments", {})
+
+    def scalars_and_arguments(self, call: int) -> tuple[Any, dict[str, Any]]:
+        """Return the same without arrays, frames and the like, for which `OMITTED` stands."""
+        if self._check(call) == PICKLED:
+            return self.values_and_arguments(call)
+        stored = self.source.load_scalars(call)
+        return decode_scalars(stored.arrays, stored.record), stored.record.get("arguments", {})
+
     def value(self, call: int, index: int) -> Any:
         """Return one of the return values of a call.
 
@@ -87,8 +101,8 @@ class RunReader:
             several = list(values) if isinstance(values, tuple) else [values]
         else:
             stored = self.source.load(call)
-            if index < len(stored.arrays):
-                return decode_value(stored.arrays[index], stored.record["values"][index])
+            if index < len(stored.record["values"]):
+                return decode_one(stored.arrays, stored.record, index)
             several = []
         if index >= len(several):
             raise AttributeError(f"Call {call} has no result_{index}.")
@@ -104,15 +118,15 @@ class RunReader:
             facts["arguments"] = dict(self.failures[call].arguments)
         return facts
 
-    def arguments(self, calls: Sequence[int]) -> list[dict[str, Any]]:
+    def arguments(self, numbers: Array) -> list[dict[str, Any]]:
         """Return the distributed arguments of some calls; empty for those without a record."""
-        # The record of a call lies in its file, which a missing call does not have.
-        status = self.status[calls]
-        found: list[dict[str, Any]] = [{} for _ in calls]
-        stored = np.flatnonzero(np.isin(status, (DONE, PICKLED))).tolist()
-        read = self.source.arguments([calls[at] for at in stored])
-        for at, arguments in zip(stored, read, strict=True):
-            found[at] = arguments
-        for at in np.flatnonzero(status == FAILED).tolist():
-            found[at] = self.record(calls[at]).get("arguments", {})
-        return found
+        # The record of a call lies in its file, which a missing call does not have. Records are
+        # read in the order of calls, file by file, and each once.
+        wanted = np.unique(numbers)
+        status = self.status[wanted]
+        found: dict[int, dict[str, Any]] = {}
+        stored = wanted[np.isin(status, (DONE, PICKLED))].tolist()
+        found.update(zip(stored, self.source.arguments(stored), strict=True))
+        for call in wanted[status == FAILED].tolist():
+            found[call] = self.record(call).get("arguments", {})
+        return [found.get(call, {}) for call in numbers.tolist()]

@@ -1,6 +1,6 @@
 """Read the calls of a run: the base of the sources, one per way of storing.
 
-A source returns the status, the arrays and the record of each call; `acme_io.runs.results` turns
+A source returns the status, the arrays and the record of each call; `acme_io.results.results` turns
 them into Python values.
 """
 
@@ -18,7 +18,8 @@ from acme_io.errors import AcmeIOError, DamagedFileError, MissingCallError
 from acme_io.files.header import FileHeader, read_header
 from acme_io.files.pickle_file import read_pickle, read_pickle_record
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import Field, is_utf8, open_dataset, read_array
+from acme_io.hdf5.members import read_group, read_leaf
+from acme_io.hdf5.objects import Field, open_dataset, open_group
 from acme_io.records.call_record import DONE, MISSING, PICKLED
 from acme_io.records.call_table import CallTable
 from acme_io.records.run_record import RunInfo
@@ -97,6 +98,11 @@ class Source(ABC):
             raise DamagedFileError(f"{self.path} lacks a part of its record: {error}") from error
 
     @property
+    def stacking_axis(self) -> int:
+        """Axis along which the calls lie in what `stack` returns."""
+        return 0
+
+    @property
     def lengths(self) -> Array | None:
         """Length of each row along the varying axis, shape (n_calls,); None without one."""
         return self.facts.lengths
@@ -105,6 +111,13 @@ class Source(ABC):
     def load(self, call: int) -> StoredCall:
         """Read one call with status `DONE`."""
 
+    def load_scalars(self, call: int) -> StoredCall:
+        """Read one call with status `DONE`; arrays of more than one element may be left out.
+
+        Such an array is None, as is that of a value without data. The default leaves out none.
+        """
+        return self.load(call)
+
     @abstractmethod
     def load_record(self, call: int) -> dict[str, Any]:
         """Read the record of one call with status `DONE` or `PICKLED`."""
@@ -112,6 +125,10 @@ class Source(ABC):
     def arguments(self, calls: Sequence[int]) -> list[dict[str, Any]]:
         """Read the arguments of calls with status `DONE` or `PICKLED`."""
         return [self.load_record(call).get("arguments", {}) for call in calls]
+
+    def alike(self, calls: Sequence[int]) -> bool:
+        """Whether these calls, all done, are known to have returned values of the same form."""
+        return False
 
     def present(self) -> Array:
         """Return the status of every call, `MISSING` for results whose files no longer exist."""
@@ -259,21 +276,19 @@ def own_files_present(source: Source) -> Array:
 
 
 def read_values(
-    checked: CheckedFile, group: str, record: dict[str, Any], first: int
+    checked: CheckedFile, group: str, record: dict[str, Any], first: int, *, scalars: bool = False
 ) -> list[tuple[Field, Array | None]]:
-    """Read the datasets of a call, from `result_<first>` on."""
-    names = [layout.result_name(i) for i in range(first, len(record["values"]))]
-    where = [open_dataset(checked.fid, f"{group}{name}") for name in names]
-    return [read_field(checked, *one) for one in zip(where, names, strict=True)]
-
-
-def read_field(checked: CheckedFile, dataset: Any, name: str) -> tuple[Field, Array | None]:
-    """Read and check a dataset; the field describes it well enough to write a copy."""
-    array = read_array(dataset)
-    if array is None:
-        return Field(name, np.dtype("u1"), None), None
-    checked.check_data(dataset, array)
-    return Field(name, array.dtype, array.shape, is_utf8(dataset)), array
+    """Read the values of a call, from `result_<first>` on; with `scalars`, its scalars only."""
+    found: list[tuple[Field, Array | None]] = []
+    for index in range(first, len(record["values"])):
+        name, form = layout.result_name(index), record["values"][index]
+        if isinstance(form, dict):
+            where = open_group(checked.fid, group or "/")
+            found += read_group(checked, where, name, form, scalars=scalars)
+        else:
+            dataset = open_dataset(checked.fid, f"{group}{name}")
+            found.append(read_leaf(checked, dataset, name, form, scalars=scalars))
+    return found
 
 
 def payload_missing(path: Path, call: int) -> MissingCallError:

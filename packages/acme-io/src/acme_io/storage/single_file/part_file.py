@@ -18,12 +18,14 @@ import numpy as np
 
 from acme_io import layout
 from acme_io.errors import DamagedFileError
-from acme_io.files.checksum import as_bytes
+from acme_io.files.checksum import as_bytes, data_checksum
+from acme_io.files.header import FLAT_VERSION, FORMAT_VERSION
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import Field, data_offset, open_dataset, read_text
+from acme_io.hdf5.members import fields_of, names_of
+from acme_io.hdf5.objects import Field, GroupField, data_offset, open_dataset, read_text
 from acme_io.hdf5.run_file import write_pieces
 from acme_io.records.run_record import RunStamp
-from acme_io.values.encoding import Encoded
+from acme_io.values.encoded import Node
 
 __all__ = ["LARGEST_PART", "Packer", "PartFile", "stored_record", "write_part"]
 
@@ -39,27 +41,31 @@ _ALIGN = 8
 _AHEAD = 1 << 16
 
 
-def stored_record(record: str, encoded: Sequence[Encoded]) -> str:
-    """Append to a record how its arrays are packed: dtype, shape (or null) and UTF-8 flag."""
-    packing = ",".join(map(_packing, encoded))
+def stored_record(record: str, fields: Sequence[Field]) -> str:
+    """Append to a record how its arrays are packed.
+
+    For each dataset this is dtype, shape (or null) and UTF-8 flag; in a group also the path, and
+    for a group its path and attributes.
+    """
+    packing = ",".join([_packing(index, field) for index, field in enumerate(fields)])
     # Insert it before the closing brace, without parsing the JSON of every record.
     return f"{record[:-1]}{_PACKED}[{packing}]}}"
 
 
-def _packing(one: Encoded) -> str:
-    array = one.array
-    return (
-        _packing_json(None, None, False)
-        if array is None
-        else _packing_json(array.dtype, array.shape, one.text)
-    )
+def _packing(index: int, field: Field) -> str:
+    path, dtype, shape, text, group = field
+    # The path of a dataset outside of groups is known.
+    in_group = group is not None or path != layout.result_name(index)
+    return _packing_json(dtype, shape, text, (path, *(group or ())) if in_group else ())
 
 
 # Most calls of a run return arrays of few dtypes and shapes.
-@lru_cache(maxsize=64)
-def _packing_json(dtype: np.dtype[Any] | None, shape: tuple[int, ...] | None, text: bool) -> str:
-    descr = None if dtype is None else np.lib.format.dtype_to_descr(dtype)
-    return json.dumps([descr, shape, text], separators=(",", ":"))
+@lru_cache(maxsize=256)
+def _packing_json(
+    dtype: np.dtype[Any], shape: tuple[int, ...] | None, text: bool, more: tuple[Any, ...]
+) -> str:
+    descr = None if shape is None else np.lib.format.dtype_to_descr(dtype)
+    return json.dumps([descr, shape, text, *more], separators=(",", ":"))
 
 
 class Packer:
@@ -108,6 +114,16 @@ class Packer:
             self._buffer = _NO_BUFFER
 
 
+def pack(packer: Packer, encoded: Sequence[Node]) -> tuple[list[Field], int, bool]:
+    """Pack the values of a call; return its fields, its checksum, and whether it has groups."""
+    fields, arrays = fields_of(encoded)
+    names = names_of(fields)
+    for array in arrays:
+        if array is not None:
+            packer.add(array)
+    return fields, data_checksum(arrays, names), bool(names)
+
+
 # Smaller than `LARGEST_BATCH`, because every writing thread of a worker keeps a buffer of this
 # size, and because the client can begin to copy a part only once it is written.
 LARGEST_PART = 8 << 20
@@ -132,6 +148,8 @@ def write_part(
     calls: range,
     pieces: Sequence[Array],
     records: Sequence[str],
+    *,
+    nested: bool = False,
 ) -> None:
     """Write a part file.
 
@@ -147,8 +165,11 @@ def write_part(
         The packed values of the calls (`Packer`).
     records : sequence of str
         One record per call (`stored_record`).
+    nested : bool
+        Whether a value in it is a group.
     """
-    write_pieces(path, "part", stamp, calls, "\n".join(records), DATA, pieces)
+    version = FORMAT_VERSION if nested else FLAT_VERSION
+    write_pieces(path, "part", stamp, calls, "\n".join(records), DATA, pieces, version)
 
 
 class Packing(NamedTuple):
@@ -299,8 +320,10 @@ def _array(content: Array, field: Field, at: int) -> Array:
 def _packing_of(text: str) -> Packing:
     """Parse the packing of a call's arrays; cached, as most calls of a run are alike."""
     fields, offsets, position = [], [], 0
-    for index, (descr, shape, is_text) in enumerate(json.loads(text)):
-        fields.append(_field(layout.result_name(index), descr, shape, is_text))
+    for index, (descr, shape, is_text, *more) in enumerate(json.loads(text)):
+        path = more[0] if more else layout.result_name(index)
+        group = GroupField(more[1], more[2], tuple(more[3])) if len(more) > 1 else None
+        fields.append(_field(path, descr, shape, is_text)._replace(group=group))
         offsets.append(position)
         position += -(-fields[-1].nbytes // _ALIGN) * _ALIGN
     return Packing(tuple(fields), tuple(offsets), position)

@@ -11,6 +11,7 @@ from acme_io.files.checksum import fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.many_datasets import read_alike
+from acme_io.hdf5.members import names_of
 from acme_io.records.argument_text import recorded_arguments
 from acme_io.records.call_record import DONE, PICKLED
 from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
@@ -59,12 +60,20 @@ class SingleFileSource(Source):
 
     def load(self, call: int) -> StoredCall:
         """Read one call with status `DONE`."""
+        return self._read(call, scalars=False)
+
+    def load_scalars(self, call: int) -> StoredCall:
+        """Read one call with status `DONE`, without its arrays."""
+        return self._read(call, scalars=True)
+
+    def _read(self, call: int, *, scalars: bool) -> StoredCall:
         checked, records = self._open()
         record = records[call]
         # No checksum of the call is compared here: `read_values` checks large datasets, and small
         # ones were checked with the structure of the file.
         try:
-            values = read_values(checked, f"{layout.call_group(call)}/", record, 0)
+            group = f"{layout.call_group(call)}/"
+            values = read_values(checked, group, record, 0, scalars=scalars)
             return StoredCall.of(record, values)
         except (KeyError, ValueError, RuntimeError, OSError) as error:
             raise DamagedFileError(f"Call {call} in {self.path} is damaged: {error}") from error
@@ -74,6 +83,10 @@ class SingleFileSource(Source):
         if self.table.status[call] == PICKLED:
             return self.pickle_record(call)
         return self._open()[1][call]
+
+    def alike(self, calls: Sequence[int]) -> bool:
+        """Whether these calls returned values of the same form, judged by their records."""
+        return self._open()[1].alike(calls)
 
     def stack(self, index: int, calls: range, missing: str) -> Array | None:
         """Read one return value of several calls as one array; see `Source.stack`.
@@ -123,7 +136,7 @@ class SingleFileSource(Source):
             except (AcmeIOError, OSError) as error:
                 problems.append(Problem([int(call)], str(error)))
                 continue
-            if not fits(known, found.arrays):
+            if not fits(known, found.arrays, names_of(found.fields)):
                 reason = f"The data of call {call} in {self.path} has changed."
                 problems.append(Problem([int(call)], reason))
         return problems

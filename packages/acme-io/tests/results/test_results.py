@@ -142,8 +142,8 @@ def test_results_are_a_sequence(run) -> None:
     done = run(lambda call: (call, str(call)), 5)
     results = acme_io.open_results(done.output_dir)
     assert len(results) == 5
-    assert results[-1].number == 4
-    assert [call.number for call in results[1:3]] == [1, 2]
+    assert results[-1].index == 4
+    assert [call.index for call in results[1:3]] == [1, 2]
     assert results[2].result_1 == "2"
     assert results.stack(1).tolist() == list("01234")
     with pytest.raises(IndexError, match="5 calls"):
@@ -190,7 +190,7 @@ def test_other_files_and_folders_are_refused(tmp_path: Path) -> None:
 def test_a_later_format_version_is_refused(run) -> None:
     done = run(lambda call: call, 1)
     content = done.container.read_bytes()
-    done.container.write_bytes(content.replace(b"ACME-IO 2 ", b"ACME-IO 3 ", 1))
+    done.container.write_bytes(content.replace(b"ACME-IO 2 ", b"ACME-IO 9 ", 1))
     with pytest.raises(UnknownFileError, match="Update acme-io"):
         acme_io.open_results(done.output_dir)
 
