@@ -133,7 +133,7 @@ def test_many_workers_get_equal_numbers_of_calls(in_memory, workers, monkeypatch
         submit(engine, assignments)
 
     monkeypatch.setattr(Engine, "_submit", submit_and_record)
-    ran_on = in_memory(lambda x: time.sleep(0.02) or get_worker().address, range(64))
+    ran_on = in_memory(lambda x: time.sleep(0.06) or get_worker().address, range(64))
     # First one batch per worker, then one that waits behind it.
     assert sorted(given[0]) == sorted(given[1]) == sorted(workers.nthreads())
     assert 28 <= ran_on.count(given[0][0]) <= 36

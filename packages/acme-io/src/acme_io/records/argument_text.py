@@ -45,7 +45,7 @@ def end_of_record(text: str) -> str:
 def recorded_arguments(lines: Iterable[str]) -> list[dict[str, Any]]:
     """Parse the arguments in the records of finished calls."""
     # One parse for all: a call of the parser takes longer than the arguments of most calls.
-    texts = [line[at + len(_KEY) : -1] if (at := line.find(_KEY)) >= 0 else "{}" for line in lines]
+    texts = [line.partition(_KEY)[2][:-1] or "{}" for line in lines]
     found: list[dict[str, Any]] = json.loads(f"[{','.join(texts)}]")
     return found
 

@@ -144,7 +144,10 @@ class StackedSource(Source):
                 yield from map(records.line, calls[at:end])
             else:
                 first = source.calls.start
-                yield from [records[call - first] for call in calls[at:end]]
+                if calls[end - 1] - calls[at] == end - 1 - at:  # nearly always
+                    yield from records[calls[at] - first : calls[end - 1] - first + 1]
+                else:
+                    yield from [records[call - first] for call in calls[at:end]]
             at = end
 
     def _records_in(self, source: StackedFile) -> list[str] | ContainerRecords:
@@ -162,6 +165,8 @@ class StackedSource(Source):
     def arguments(self, calls: Sequence[int]) -> list[dict[str, Any]]:
         """Read the arguments of calls, those in the files with their rows all at once."""
         pickled = (self.table.status[calls] == PICKLED).tolist()
+        if True not in pickled:
+            return recorded_arguments(self._lines(calls))
         here = [call for call, other in zip(calls, pickled, strict=True) if not other]
         found = iter(recorded_arguments(self._lines(here)))
         return [
