@@ -284,7 +284,11 @@ def read_values(
         name, form = layout.result_name(index), record["values"][index]
         if isinstance(form, dict):
             where = open_group(checked.fid, group or "/")
-            found += read_group(checked, where, name, form, scalars=scalars)
+            try:
+                found += read_group(checked, where, name, form, scalars=scalars)
+            except (TypeError, AttributeError) as error:
+                # The checksums of the file are right: somebody has written this on purpose.
+                raise ValueError(f"the record does not describe {name}: {error}") from error
         else:
             dataset = open_dataset(checked.fid, f"{group}{name}")
             found.append(read_leaf(checked, dataset, name, form, scalars=scalars))
