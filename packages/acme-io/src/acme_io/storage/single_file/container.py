@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from acme_io.files.checksum import LARGE
 from acme_io.hdf5.record_lines import RecordLines
 from acme_io.records.call_record import DONE
 from acme_io.records.run_record import RunFiles
+from acme_io.storage.background import BackgroundWork
 from acme_io.storage.call_index import CallIndex
 from acme_io.storage.finisher import BaseFinisher
 from acme_io.storage.single_file.assembler import Assembler
@@ -34,19 +34,15 @@ class SingleFileFinisher(BaseFinisher):
     def __init__(self, run: RunFiles, index: CallIndex) -> None:
         super().__init__(run, index)
         self._assembler: Assembler | None = None
-        # One thread: the assembler is not thread-safe, and h5py serializes calls of the library.
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="acme-io assembly")
-        self._work: list[Future[None]] = []
+        self._background = BackgroundWork("acme-io assembly")
         self._added = _Added(index.n_calls)
         self._lines = RecordLines(index.n_calls, run.output_dir)
         self._error: Exception | None = None
 
     def taken(self, calls: Sequence[int]) -> None:
         """Start copying new part files into the container."""
-        # Forget finished work: a run may have a hundred thousand parts.
-        self._work = [future for future in self._work if not future.done()]
         for file, group in self._by_file(calls).items():
-            self._work.append(self._pool.submit(self._try_add, file, group))
+            self._background.submit(self._try_add, file, group)
 
     def _by_file(self, calls: Iterable[int]) -> dict[str, list[int]]:
         groups: dict[str, list[int]] = {}
@@ -92,9 +88,7 @@ class SingleFileFinisher(BaseFinisher):
 
     def finish(self) -> None:
         """Complete the container and remove the part files."""
-        for future in self._work:
-            future.result()
-        self._work = []
+        self._background.settle()
         self._complete()
         # Parts go only after the container has its name and is on disk.
         atomic.remove_folder(self.run.output_dir / layout.parts_folder(self.run.name))
@@ -125,7 +119,7 @@ class SingleFileFinisher(BaseFinisher):
 
     def close(self) -> None:
         """Stop copying and remove an unfinished container."""
-        self._pool.shutdown(cancel_futures=True)
+        self._background.close()
         if self._assembler is not None:
             self._assembler.abort()
             self._assembler = None

@@ -6,7 +6,6 @@ them to read the dataset.
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from acme_io import layout
@@ -15,6 +14,7 @@ from acme_io.hdf5.container import external_links, write_container
 from acme_io.records.call_record import DONE
 from acme_io.records.run_record import RunFiles
 from acme_io.records.serialization import dumps
+from acme_io.storage.background import BackgroundWork
 from acme_io.storage.call_index import CallIndex, calls_of
 from acme_io.storage.stacked.copying import RowCopier, SourceFiles, records_in
 from acme_io.storage.stacked.rows import RowSource, virtual_stack, write_attributes
@@ -51,8 +51,7 @@ class StackedFinisher(RowCopier):
         self._pending = [len(block) for block in self._blocks]
         self._counted = bytearray(index.n_calls)
         self._current_files: set[str] = set()
-        self._pool: ThreadPoolExecutor | None = None
-        self._work: list[Future[None]] = []
+        self._background = BackgroundWork("acme-io consolidation")
 
     def taken(self, calls: Sequence[int]) -> None:
         """Consolidate complete blocks in the background, once there are many files."""
@@ -67,14 +66,7 @@ class StackedFinisher(RowCopier):
         for number, block in enumerate(self._blocks):
             if self._pending[number] == 0:
                 self._pending[number] = -1  # once per block; `finish` handles later retries
-                self._submit(block)
-
-    def _submit(self, block: range) -> None:
-        if self._pool is None:
-            # One thread: h5py serializes calls of the library with a global lock, so a second one
-            # would only wait.
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix="acme-io consolidation")
-        self._work.append(self._pool.submit(self._consolidate, block))
+                self._background.submit(self._consolidate, block)
 
     def _consolidate(self, block: range) -> None:
         """Merge the batch files that lie within a block, if there are several."""
@@ -118,18 +110,9 @@ class StackedFinisher(RowCopier):
         self._current_files.add(file)
         self._current_files -= self.index.unused()
 
-    def _settle(self) -> None:
-        """Wait for the background work."""
-        work, self._work = self._work, []
-        for future in work:
-            future.result()
-        if self._pool is not None:
-            self._pool.shutdown()
-            self._pool = None
-
     def finish(self) -> None:
         """Consolidate the remaining batch files if necessary and write the container."""
-        self._settle()
+        self._background.settle()
         all_calls = range(self.index.n_calls)
         if len(self.index.row_files(all_calls)) > MOST_SOURCES:
             for block in self._blocks:
@@ -166,6 +149,4 @@ class StackedFinisher(RowCopier):
 
     def close(self) -> None:
         """Cancel background work that has not begun and wait for the rest."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        self._background.close()
