@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
 
-from acme_io.values.encoding import Encoded
+from acme_io.values.encoded import Encoded
 
 __all__ = [
     "Field",

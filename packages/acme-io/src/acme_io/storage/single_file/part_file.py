@@ -23,7 +23,7 @@ from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.objects import Field, data_offset, open_dataset, read_text
 from acme_io.hdf5.run_file import write_pieces
 from acme_io.records.run_record import RunStamp
-from acme_io.values.encoding import Encoded
+from acme_io.values.encoded import Encoded
 
 __all__ = ["LARGEST_PART", "Packer", "PartFile", "stored_record", "write_part"]
 

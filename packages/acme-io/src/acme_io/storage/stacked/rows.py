@@ -31,7 +31,7 @@ from acme_io.hdf5.objects import (
 from acme_io.hdf5.run_file import Data, build_file, write_file
 from acme_io.hdf5.slabs import VirtualSource, add_virtual_dataset, read_slab, write_slab
 from acme_io.records.run_record import RunStamp
-from acme_io.values.encoding import Encoded
+from acme_io.values.encoded import Encoded
 from acme_io.values.result_shape import Slots, fill_value
 
 __all__ = [

@@ -12,7 +12,9 @@ from acme_io.records.serialization import call_to_json
 from acme_io.storage.batch_writer import LARGEST_BATCH, BatchWriter
 from acme_io.storage.call_writer import RunSink
 from acme_io.storage.sink import BatchReceipt, Writer
-from acme_io.values.encoding import Encoded, clean_copy, encode_value
+from acme_io.values.arrays import clean_copy
+from acme_io.values.encoded import Encoded
+from acme_io.values.encoding import encode_value
 from acme_io.values.result_shape import Slots
 
 
