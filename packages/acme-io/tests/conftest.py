@@ -127,12 +127,16 @@ def failure(kind: str) -> Failure:
 
 def same(a: Any, b: Any) -> bool:
     """Equal in value, type, dtype and shape; NaN equals NaN."""
+    if hasattr(a, "_fields") and hasattr(b, "_fields"):  # of a class made anew by the reader
+        if type(a).__name__ != type(b).__name__ or a._fields != b._fields:
+            return False
+        a, b = tuple(a), tuple(b)
     if type(a) is not type(b):
         return False
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+        return list(a) == list(b) and all(same(a[key], b[key]) for key in a)
     if isinstance(a, (np.ndarray, np.generic)):
         if a.dtype != b.dtype or a.shape != b.shape:
             return False

@@ -8,13 +8,15 @@ import pytest
 import acme_io
 from acme_io.tools.verify import verify
 
-VERSION_1 = Path(__file__).with_name("data") / "version-1"
+DATA = Path(__file__).with_name("data")
+versions = pytest.mark.parametrize("version", ["version-1", "version-2"])
 
 
+@versions
 @pytest.mark.parametrize("kind", ["links", "single", "pickles", "parts"])
-def test_version_1(kind: str, tools) -> None:
-    with acme_io.open_results(VERSION_1 / kind, allow_pickle=True) as results:
-        assert results.run.run_id == "run-of-version-1"
+def test_calls(version: str, kind: str, tools) -> None:
+    with acme_io.open_results(DATA / version / kind, allow_pickle=True) as results:
+        assert results.run.run_id == f"run-of-{version}"
         assert results[0].values == 18
         # Pickled arrays can be loaded only with a NumPy compatible with the one that wrote them.
         first = np.arange(3.0) if kind != "pickles" else [0, 1, 2]
@@ -24,9 +26,10 @@ def test_version_1(kind: str, tools) -> None:
         assert results[1].arguments == {"x": 1}
 
 
+@versions
 @pytest.mark.parametrize("kind", ["stacked", "stacked-single"])
-def test_version_1_stacked(kind: str) -> None:
-    with acme_io.open_results(VERSION_1 / kind) as results:
+def test_stacked_calls(version: str, kind: str) -> None:
+    with acme_io.open_results(DATA / version / kind) as results:
         row, other = results[2].values
         assert row.tolist() == [2, 2, 2]
         assert other == 3.0
@@ -35,12 +38,14 @@ def test_version_1_stacked(kind: str) -> None:
         assert results.failures[3].type == "ZeroDivisionError"
 
 
-def test_version_1_merged() -> None:
-    with acme_io.open_results(VERSION_1 / "alike") as results:
+@versions
+def test_merged_calls(version: str) -> None:
+    with acme_io.open_results(DATA / version / "alike") as results:
         assert results.stack().tolist() == [0, 1, 2, 3]
         assert results[2].values == 2.0
 
 
-def test_version_1_verifies() -> None:
+@versions
+def test_files_verify(version: str) -> None:
     for kind in ("links", "single", "pickles", "stacked", "stacked-single", "alike"):
-        assert verify(VERSION_1 / kind) == []
+        assert verify(DATA / version / kind) == []

@@ -125,3 +125,29 @@ def test_many_calls_in_order(in_memory):
 def test_equal_arguments_are_not_merged(in_memory):
     identity = in_memory(lambda x: (os.getpid(), time.perf_counter_ns()), [1] * 50)
     assert len(set(identity)) == 50
+
+
+def test_dicts_and_nested_values_are_read_as_they_were_returned():
+    def nested(x):
+        return {"x": x, "parts": [x, {"array": np.full(3, x)}]}
+
+    with ParallelMap(nested, [2, 4]) as pmap:
+        results = pmap.compute()
+    assert [Path(result).suffix for result in results] == [".h5", ".h5"]
+    value = pmap.results[1].values
+    assert value["x"] == 4
+    assert value["parts"][0] == 4
+    assert value["parts"][1]["array"].tolist() == [4, 4, 4]
+
+
+def test_one_warning_counts_the_results_that_were_pickled(capfd):
+    def odd(x):
+        return {3: {x}, 7: {"a": {1: x}}}.get(x, {x} if x > 20 else x)
+
+    with ParallelMap(odd, range(30)) as pmap:
+        pmap.compute()
+    (warning,) = [line for line in capfd.readouterr().err.splitlines() if "WARNING" in line]
+    assert warning.endswith(
+        "11 results were pickled. 10 calls, the first is call 3: HDF5 cannot hold a value of type "
+        "builtins.set. Call 7: HDF5 cannot hold a dict with the key 1: keys of dicts must be text."
+    )

@@ -190,7 +190,7 @@ def test_other_files_and_folders_are_refused(tmp_path: Path) -> None:
 def test_a_later_format_version_is_refused(run) -> None:
     done = run(lambda call: call, 1)
     content = done.container.read_bytes()
-    done.container.write_bytes(content.replace(b"ACME-IO 2 ", b"ACME-IO 3 ", 1))
+    done.container.write_bytes(content.replace(b"ACME-IO 2 ", b"ACME-IO 9 ", 1))
     with pytest.raises(UnknownFileError, match="Update acme-io"):
         acme_io.open_results(done.output_dir)
 

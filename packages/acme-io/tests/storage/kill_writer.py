@@ -28,15 +28,18 @@ WAYS = {
 
 
 def value(call: int) -> object:
-    """Return a small or large array, and sometimes a value that HDF5 cannot hold."""
+    """Return a small or large array or a dict, and sometimes a value that HDF5 cannot hold."""
     if call % 7 == 6:
-        return {"call": call, "data": np.full(3000, call)}
+        return {call: np.full(3000, call)}
+    if call % 3 == 1:
+        return {"call": call, "data": {"all": [np.full(3000, call), np.full(50_000, call)]}}
     size = 5000 if call % 3 else 400_000
     return np.full(size, float(call))
 
 
 def stacked_value(call: int) -> object:
-    return np.full(5000, float(call))
+    row = np.full(5000, float(call))
+    return (row, {"call": call, "data": np.full(100, call)}) if call % 2 else row
 
 
 def main() -> None:

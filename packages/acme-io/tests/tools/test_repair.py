@@ -28,7 +28,7 @@ KINDS = {
 
 def value(call: int) -> object:
     if call == 3:
-        return {"a": call}
+        return {"a", call}
     if call == 4:
         raise ZeroDivisionError
     return np.full(2, float(call))
@@ -62,7 +62,7 @@ def test_rebuild_after_a_kill(tmp_path: Path, tools, kind: str) -> None:
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]
     with acme_io.open_results(tmp_path, allow_pickle=True) as results:
         assert results.run.function == "f"
-        assert results[3].values == {"a": 3}
+        assert results[3].values == {"a", 3}
         np.testing.assert_array_equal(results[5].values, [5, 5])
         assert results[5].arguments == {"x": 5}
         assert 6 in results.missing
@@ -127,7 +127,7 @@ def test_resuming_keeps_what_is_finished(tmp_path: Path, tools, kind: str, finis
     with acme_io.open_results(tmp_path, allow_pickle=True) as results:
         assert results.missing == results.failed == []
         assert [call.values[1] for call in results if call.number != 3] == [0, 1, 2, -4, -5, -6, -7]
-        assert results[3].values == {"a": 3}
+        assert results[3].values == {"a", 3}
     assert all(file is not None and Path(file).exists() for file in files)
 
 
@@ -173,7 +173,7 @@ def test_merging_makes_one_self_contained_file(run, tmp_path: Path, kind: str) -
     assert verify(made.path) == []
     with acme_io.open_results(made.path, allow_pickle=True) as results:
         assert results.failed == [4]
-        assert results[3].values == {"a": 3}
+        assert results[3].values == {"a", 3}
         np.testing.assert_array_equal(results[7].values, [7, 7])
         assert results[7].arguments == {"x": 7}
         assert results.run.function == "f"
@@ -238,7 +238,7 @@ def test_results_without_a_receipt_are_adopted(
         assert results.failed == failed
         assert [results[call].arguments for call in failed] == [{"x": 4} for _ in failed]
         assert sorted(results.missing + results.failed) == sorted({*range(8)} - {*received, 3, 5})
-        assert results[3].values == {"a": 3}
+        assert results[3].values == {"a", 3}
         np.testing.assert_array_equal(results[5].values, [5, 5])
 
 
@@ -267,7 +267,7 @@ def test_a_merged_file_is_not_rebuilt(run, tmp_path: Path, kind: str, odd: bool)
         "single": StorageOptions(single_file=True),
         "stacked": StorageOptions(slots=Slots((None,))),
     }[kind]
-    values = [0, {"a": 1}, 2, 3] if not odd or kind == "stacked" else [0, {"a": 1}, 2.5, "three"]
+    values = [0, {"a", 1}, 2, 3] if not odd or kind == "stacked" else [0, {"a", 1}, 2.5, "three"]
     done = run(lambda call: values[call], 4, options)
     (tmp_path / "m").mkdir()
     target = merge(done.output_dir, tmp_path / "m" / "all.h5").path

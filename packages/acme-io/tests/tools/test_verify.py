@@ -29,6 +29,11 @@ def values(call: int) -> object:
     return np.arange(3.0) + call
 
 
+def nests(call: int) -> object:
+    """Return a row and a group, or a group alone where no row is wanted."""
+    return values(call), {"name": [call, {"x": "text", "y": np.arange(3)}], "a/b": None}
+
+
 def read_all(path: Path) -> list[object]:
     """Return the value or error of every call; errors other than those of acme-io pass through."""
     found: list[object] = []
@@ -50,9 +55,10 @@ def test_undamaged_runs_have_no_problems(run, kind: str) -> None:
     assert verify(done.output_dir) == []
 
 
+@pytest.mark.parametrize("make", [values, nests])
 @pytest.mark.parametrize("kind", KINDS)
-def test_any_flipped_byte_is_found_and_never_read_as_a_result(run, tools, kind: str) -> None:
-    done = run(values, 4, KINDS[kind], batch=2)
+def test_any_flipped_byte_is_found_and_never_read_as_a_result(run, tools, kind: str, make) -> None:
+    done = run(make, 4, KINDS[kind], batch=2)
     expected = read_all(done.output_dir)
     rng = random.Random(kind)
     for path in sorted(p for p in done.output_dir.rglob("*") if p.is_file()):

@@ -93,18 +93,21 @@ STORED = [
     (),
     (np.ones(2), [1, 2], None, b"\0"),
     ([1, 2.5], np.str_("a")),
+    ((1, 2), 3),
+    ([1, "a"], [[1], [2, 3]]),
+    [np.ones(3), {"a": 1}],
 ]
 
 PICKLED = [
     2**64,
     (1, 2**70),
-    {"a": 1},
-    ((1, 2), 3),
+    {1: "a"},
     {1, 2},
     np.array([None, "a"], dtype=object),
     np.array([("ü",)], dtype=[("a", "U3")]),
-    [np.ones(3), {"a": 1}],
-    np.ma.masked_equal([1, 2], 2),
+    [np.ones(3), {1: "a"}],
+    {"a": {"b": {1, 2}}},
+    collections.OrderedDict(a=1),
 ]
 
 

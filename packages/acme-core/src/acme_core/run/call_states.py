@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acme_core.run.pickled_results import PickledResults
 from acme_core.transport.protocol import BatchOutcome, CallFailure
 from acme_core.transport.serialization import unpacked
 from acme_core.worker.failures import exception_of
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Notes about stored results that are logged one by one; the run's record holds all of them.
-_SHOWN_NOTES = 5
 # Exceptions to keep. One becomes the cause of `ComputeError`, but the exception of a call that
 # succeeds in a later attempt is dropped, and the next one takes its place.
 _KEPT_EXCEPTIONS = 100
@@ -71,7 +70,7 @@ class CallStates:
         self._workers = {worker: i for i, worker in enumerate(workers)}
         self._texts: dict[str, str] = {}
         self._exceptions: dict[int, CallFailure] = {}
-        self._n_notes = 0
+        self._pickled = PickledResults(n_calls)
 
     @property
     def n_done(self) -> int:
@@ -126,7 +125,7 @@ class CallStates:
         n_before = _n_with_result(status[part])
         if outcome.receipt is not None and self._store is not None:
             self._store.accept(outcome.receipt)
-            self._log_notes(outcome.receipt.notes)
+            self._pickled.note(outcome.receipt.notes)
         else:
             status[part] = DONE
         if self._values is not None and outcome.values is not None:
@@ -176,13 +175,11 @@ class CallStates:
             kept(kind, kind), kept(message, message), kept(trace, trace), arguments
         )
 
-    def _log_notes(self, notes: dict[int, str]) -> None:
-        for call, note in notes.items():
-            self._n_notes += 1
-            if self._n_notes <= _SHOWN_NOTES:
-                logger.warning(f"<ParallelMap> WARNING: call {call}: {note}")
-            elif self._n_notes == _SHOWN_NOTES + 1:
-                logger.warning("<ParallelMap> WARNING: more results were pickled; see the record.")
+    def warn_of_pickles(self) -> None:
+        """Warn of the results that became pickles since the last warning, with the reasons."""
+        text = self._pickled.summary(self._status == PICKLED)
+        if text:
+            logger.warning(f"<ParallelMap> WARNING: {text}")
 
     def results(self) -> list[Any] | None:
         """Return the list that `compute` returns: values in memory, or file names.

@@ -155,6 +155,7 @@ class Run:
         if self.store is not None:
             self.call_states.recover_results()
             self.store.finish()
+            self.call_states.warn_of_pickles()
 
     def log_failures(self) -> None:
         """Write the tracebacks to the log file, equal ones once."""

@@ -126,31 +126,41 @@ def has_checksum(array: Array, known: int, version: int) -> bool:
     return own == known
 
 
-def data_checksum(arrays: Sequence[Array | None]) -> int:
-    """Return the checksum of a call's data, which does not depend on the file that holds it."""
-    return combined([0 if array is None else checksum(as_bytes(array)) for array in arrays])
+def data_checksum(arrays: Sequence[Array | None], names: bytes = b"") -> int:
+    """Return the checksum of a call's data, which does not depend on the file that holds it.
+
+    Parameters
+    ----------
+    arrays : sequence of numpy.ndarray or None
+        The datasets.
+    names : bytes
+        The names in groups, if any (`acme_io.hdf5.members.names_of`).
+    """
+    return combined([0 if array is None else checksum(as_bytes(array)) for array in arrays], names)
 
 
-def combined(checksums: Sequence[int]) -> int:
+def combined(checksums: Sequence[int], names: bytes = b"") -> int:
     """Return the checksum of one dataset as it is, the CRC-32 of the checksums of several."""
-    if len(checksums) == 1:
+    if names:
+        checksums = [*checksums, zlib.crc32(names)]
+    elif len(checksums) == 1:
         return checksums[0]
     return zlib.crc32(b"".join(one.to_bytes(4, "little") for one in checksums))
 
 
-def fits(known: int, arrays: Sequence[Array | None]) -> bool:
-    """Whether a call's data has the checksum on record.
+def fits(known: int, arrays: Sequence[Array | None], names: bytes = b"") -> bool:
+    """Whether a call's data has the checksum on record; parameters as for `data_checksum`.
 
     Runs that began under format version 1 may have recorded block sums in a container of version 2,
     so either is accepted. Neither becomes weaker: the block sums of damaged data equal the recorded
     CRC-32 by chance only.
     """
-    if data_checksum(arrays) == known:
+    if data_checksum(arrays, names) == known:
         return True
     # Without large data both versions have the same checksum.
     if not any(array is not None and array.nbytes >= LARGE for array in arrays):
         return False
-    return combined([_block_sums(array) for array in arrays]) == known
+    return combined([_block_sums(array) for array in arrays], names) == known
 
 
 def _block_sums(array: Array | None) -> int:

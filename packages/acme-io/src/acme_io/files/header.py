@@ -22,8 +22,11 @@ from acme_io.files.checksum import checksum, range_checksum
 
 __all__ = ["FileHeader", "block_size", "read_header"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 """Version of the file format; the rule for changing it stands on the file-format page."""
+
+FLAT_VERSION = 2
+"""Version of files without groups as values, which earlier readers understand."""
 
 # Readable text, so that a pager shows which program wrote the file.
 MAGIC = b"ACME-IO "
@@ -68,7 +71,7 @@ class FileHeader:
     data : list of (int, int, int)
         Offset, length and checksum of each large dataset, sorted by offset.
     version : int
-        Version of the file format.
+        Version of the file format that the file needs.
     """
 
     kind: str
@@ -78,7 +81,7 @@ class FileHeader:
     size: int = 0
     rest: int = 0
     data: list[tuple[int, int, int]] = field(default_factory=list)
-    version: int = FORMAT_VERSION
+    version: int = FLAT_VERSION
 
     def line(self) -> bytes:
         """Return the header as a line of text, without padding."""

@@ -7,7 +7,8 @@ import numpy as np
 from h5py import h5d, h5p, h5s
 
 from acme_io.files.checksum import LARGE
-from acme_io.hdf5.objects import Field, add_dataset, allocated_offset, hdf5_type
+from acme_io.hdf5.members import add_member
+from acme_io.hdf5.objects import Field, allocated_offset, hdf5_type
 
 __all__ = ["DatasetCreator", "read_alike"]
 
@@ -48,7 +49,7 @@ class DatasetCreator:
             None if nothing is left to write.
         """
         if field.shape is None or array is None:
-            add_dataset(where, field)
+            add_member(where, field)
             return None
         kind, space = self._kind_and_space(field)
         nbytes = field.nbytes

@@ -19,6 +19,7 @@ from acme_io.values.encoded import Encoded
 
 __all__ = [
     "Field",
+    "GroupField",
     "MemoryFile",
     "access_properties",
     "add_dataset",
@@ -50,13 +51,25 @@ LARGEST_ATTRIBUTE = 60_000
 _NAMES = itertools.count()
 
 
+class GroupField(NamedTuple):
+    """The attributes of a group that is a value: its kind, and its members in order if given."""
+
+    kind: str
+    order: tuple[str, ...] = ()
+
+
 class Field(NamedTuple):
-    """Path, dtype and shape of one dataset; `shape` None means a null dataspace."""
+    """Path, dtype and shape of one dataset; `shape` None means a null dataspace.
+
+    With `group`, the path is that of a group, which precedes its members; it has no dtype and no
+    shape.
+    """
 
     path: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...] | None
     text: bool = False
+    group: GroupField | None = None
 
     @classmethod
     def of(cls, path: str, encoded: Encoded) -> "Field":
@@ -241,7 +254,9 @@ def read_array(dataset: h5d.DatasetID) -> Array | None:
     space = dataset.get_space()
     if space.get_simple_extent_type() == h5s.NULL:
         return None
-    array = np.empty(space.shape, dataset.dtype)
+    dtype = dataset.dtype
+    # h5py notes the character set in the metadata of the dtype, of which NumPy warns later.
+    array = np.empty(space.shape, dtype.str if dtype.kind == "S" else dtype)
     if array.size:
         kind = dataset.get_type()
         # h5py would derive an ASCII type from the array, and HDF5 refuses to convert UTF-8 to it.
@@ -273,6 +288,7 @@ def add_dataset(where: Any, field: Field, *, early: bool = True) -> h5d.DatasetI
     if "/" in field.path:
         link = h5p.create(h5p.LINK_CREATE)
         link.set_create_intermediate_group(True)
+        link.set_char_encoding(h5t.CSET_UTF8)
     kind = hdf5_type(field.dtype, field.text)
     return h5d.create(where, field.path.encode(), kind, space, plist, lcpl=link)
 

@@ -13,7 +13,14 @@ import numpy as np
 
 from acme_io.files import atomic
 from acme_io.files.checksum import LARGE, as_bytes, checksum, range_checksum
-from acme_io.files.header import FORMAT_VERSION, FileHeader, block_size, complete_header
+from acme_io.files.header import (
+    FLAT_VERSION,
+    FORMAT_VERSION,
+    FileHeader,
+    block_size,
+    complete_header,
+)
+from acme_io.hdf5.members import add_member, is_nested
 from acme_io.hdf5.new_file import NewFile, write_exactly
 from acme_io.hdf5.objects import LARGEST_ATTRIBUTE, Field, add_dataset, allocated_offset, write_text
 from acme_io.hdf5.templates.writing import template_for
@@ -49,6 +56,7 @@ def write_file(
     arrays: Sequence[Array | None],
     *,
     flush: bool = False,
+    version: int = FLAT_VERSION,
 ) -> int:
     """Write one HDF5 file; under its final name it is either complete or absent.
 
@@ -68,6 +76,8 @@ def write_file(
         The datasets and their contents, in order.
     flush : bool
         Whether to wait until the file is on the disk.
+    version : int
+        Version of the format that a reader has to know; raised here if a field is a group.
 
     Returns
     -------
@@ -77,9 +87,12 @@ def write_file(
     texts = {"run": stamp.json.encode(), "calls": padded(records)}
     n_large = sum(field.nbytes >= LARGE for field in fields)
     header = FileHeader(kind, stamp.run_id, calls, block_size(n_large, stamp.run_id))
-    # Names of groups contain call numbers, and records of several calls vary in length: no other
-    # file would have the same structure.
-    repeats = len(calls) == 1 and not any("/" in field.path for field in fields)
+    header.version = FORMAT_VERSION if is_nested(fields) else version
+    # Names of the groups of calls contain their numbers, and records of several calls vary in
+    # length: no other file would have the same structure.
+    repeats = len(calls) == 1
+    if kind != "payload":
+        repeats = repeats and not any("/" in field.path for field in fields)
     if repeats and sum(field.nbytes for field in fields) <= _IN_MEMORY:
         sizes = [(name, len(text)) for name, text in texts.items()]
         template = template_for(fields, sizes, header.block)
@@ -94,7 +107,7 @@ def write_file(
     def lay_out(root: Any) -> list[Data]:
         for name, text in texts.items():
             write_text(root, name, text)
-        made = [add_dataset(root, field) for field in fields]
+        made = [add_member(root, field) for field in fields]
         return [
             Data(allocated_offset(dataset), field.nbytes, [array])
             for dataset, field, array in zip(made, fields, arrays, strict=True)
@@ -118,16 +131,19 @@ def write_pieces(
     records: str,
     name: str,
     pieces: Sequence[Array],
+    version: int = FLAT_VERSION,
 ) -> None:
     """Write a file with one dataset of bytes, given in pieces, and flush it to the disk.
 
-    Parameters are those of `write_file`, with the name of the dataset and its pieces.
+    Parameters are those of `write_file`, with the name of the dataset, its pieces, and the version
+    of the format that readers of the bytes have to know.
     """
     length = sum(piece.nbytes for piece in pieces)
     field = Field(name, np.dtype("u1"), (length,))
     if length <= _IN_MEMORY:
         whole = np.frombuffer(b"".join(map(as_bytes, pieces)), "u1")
-        write_file(path, kind, stamp, calls, records, [field], [whole], flush=True)
+        fields, arrays = [field], [whole]
+        write_file(path, kind, stamp, calls, records, fields, arrays, flush=True, version=version)
         return
     texts = {"run": stamp.json.encode(), "calls": padded(records)}
 
@@ -136,7 +152,7 @@ def write_pieces(
             write_text(root, attribute, text)
         return [Data(allocated_offset(add_dataset(root, field)), length, pieces)]
 
-    header = FileHeader(kind, stamp.run_id, calls, block_size(1, stamp.run_id))
+    header = FileHeader(kind, stamp.run_id, calls, block_size(1, stamp.run_id), version=version)
     build_file(path, header, lay_out, dense=_needs_dense(texts), flush=True)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from acme_io.errors import FailedCallError, MissingCallError, PicklesRefusedError
 from acme_io.records.call_record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure
 from acme_io.storage.source import Source
-from acme_io.values.encoding import decode, decode_value
+from acme_io.values.encoding import decode, decode_one
 
 __all__ = ["RunReader"]
 
@@ -87,8 +87,8 @@ class RunReader:
             several = list(values) if isinstance(values, tuple) else [values]
         else:
             stored = self.source.load(call)
-            if index < len(stored.arrays):
-                return decode_value(stored.arrays[index], stored.record["values"][index])
+            if index < len(stored.record["values"]):
+                return decode_one(stored.arrays, stored.record, index)
             several = []
         if index >= len(several):
             raise AttributeError(f"Call {call} has no result_{index}.")

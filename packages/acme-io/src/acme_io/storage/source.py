@@ -18,7 +18,8 @@ from acme_io.errors import AcmeIOError, DamagedFileError, MissingCallError
 from acme_io.files.header import FileHeader, read_header
 from acme_io.files.pickle_file import read_pickle, read_pickle_record
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import Field, is_utf8, open_dataset, read_array
+from acme_io.hdf5.members import read_field, read_group
+from acme_io.hdf5.objects import Field, open_dataset, open_group
 from acme_io.records.call_record import DONE, MISSING, PICKLED
 from acme_io.records.call_table import CallTable
 from acme_io.records.run_record import RunInfo
@@ -261,19 +262,15 @@ def own_files_present(source: Source) -> Array:
 def read_values(
     checked: CheckedFile, group: str, record: dict[str, Any], first: int
 ) -> list[tuple[Field, Array | None]]:
-    """Read the datasets of a call, from `result_<first>` on."""
-    names = [layout.result_name(i) for i in range(first, len(record["values"]))]
-    where = [open_dataset(checked.fid, f"{group}{name}") for name in names]
-    return [read_field(checked, *one) for one in zip(where, names, strict=True)]
-
-
-def read_field(checked: CheckedFile, dataset: Any, name: str) -> tuple[Field, Array | None]:
-    """Read and check a dataset; the field describes it well enough to write a copy."""
-    array = read_array(dataset)
-    if array is None:
-        return Field(name, np.dtype("u1"), None), None
-    checked.check_data(dataset, array)
-    return Field(name, array.dtype, array.shape, is_utf8(dataset)), array
+    """Read the values of a call, from `result_<first>` on."""
+    found: list[tuple[Field, Array | None]] = []
+    for index in range(first, len(record["values"])):
+        name, form = layout.result_name(index), record["values"][index]
+        if isinstance(form, dict):
+            found += read_group(checked, open_group(checked.fid, group or "/"), name, form)
+        else:
+            found.append(read_field(checked, open_dataset(checked.fid, f"{group}{name}"), name))
+    return found
 
 
 def payload_missing(path: Path, call: int) -> MissingCallError:

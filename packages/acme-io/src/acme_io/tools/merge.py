@@ -12,6 +12,7 @@ from acme_io import layout
 from acme_io.errors import AcmeIOError, MissingCallError, ResultsExistError
 from acme_io.files.checksum import LARGE, data_checksum
 from acme_io.hdf5.container import Description
+from acme_io.hdf5.members import names_of
 from acme_io.hdf5.record_lines import RecordLines
 from acme_io.records.call_record import DONE, MISSING, PICKLED
 from acme_io.records.call_table import CallTable
@@ -120,7 +121,7 @@ def _done(
             skipped[number] = str(error)
             continue
         # Of the data alone, since the copy has no file per call whose checksum would serve.
-        table.checksum[number] = data_checksum(found.arrays)
+        table.checksum[number] = data_checksum(found.arrays, names_of(found.fields))
         yield number, found
 
 

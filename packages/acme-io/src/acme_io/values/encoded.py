@@ -1,14 +1,15 @@
-"""One value as HDF5 can hold it: an array, and the form that restores the value from it."""
+"""Values as HDF5 can hold them: datasets and groups, with the forms that restore the values."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["MAX_RANK", "Array", "Encoded", "Form"]
+__all__ = ["MAX_RANK", "Array", "Encode", "Encoded", "EncodedGroup", "Form", "Node"]
 
 Form = Any
-"""A JSON-able description: text, number, or list of these."""
+"""A JSON-able description: text, number, list or dict of these."""
 
 Array = np.ndarray[Any, Any]
 
@@ -34,3 +35,35 @@ class Encoded:
     array: Array | None
     form: Form
     text: bool = False
+
+
+@dataclass
+class EncodedGroup:
+    """A value that consists of several: a group of datasets and groups.
+
+    Attributes
+    ----------
+    kind : str
+        The kind of value, such as `"dict"`; an attribute of the group in the file.
+    members : dict of str to Encoded or EncodedGroup
+        The members by their names in the file, in order.
+    more : dict
+        What else the form needs to restore the value.
+    """
+
+    kind: str
+    members: "dict[str, Node]"
+    more: dict[str, Form] = field(default_factory=dict)
+
+    @property
+    def form(self) -> Form:
+        """The form of the value: kind and further facts, and the form of each member."""
+        members = {name: member.form for name, member in self.members.items()}
+        return {"kind": self.kind, **self.more, "members": members}
+
+
+Node: TypeAlias = Encoded | EncodedGroup
+
+# Passed to the encoders of groups, which do not know the encoders of their members.
+Encode: TypeAlias = Callable[[object], Node]
+"""Encodes a member of a group; raises `NotStorableError` if HDF5 cannot hold it."""

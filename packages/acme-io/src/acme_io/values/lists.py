@@ -74,7 +74,12 @@ def _unnest(value: Sequence[Any]) -> tuple[list[tuple[type, int]], list[Any]]:
     """Return levels (type, length) and leaves of nested sequences; refuse unequal lengths."""
     levels: list[tuple[type, int]] = [(type(value), len(value))]
     leaves: list[Any] = list(value)
+    above = [id(value)]
     while leaves and type(leaves[0]) in (list, tuple):
+        # A list that contains itself twice would double its leaves at each of 32 levels.
+        if id(leaves[0]) in above:
+            raise NotStorableError("HDF5 cannot hold a list that contains itself.")
+        above.append(id(leaves[0]))
         kind, length = type(leaves[0]), len(leaves[0])
         if any(type(leaf) is not kind or len(leaf) != length for leaf in leaves):
             raise NotStorableError("HDF5 cannot hold a list of sequences of unequal lengths.")
@@ -113,7 +118,7 @@ def decode_list(array: Array, names: str, leaf: str, extra: str | None = None) -
         count = math.prod(plain.shape[:depth])
         flat = plain.reshape((count, *plain.shape[depth:]))
         # Copies: views would keep the whole stack in memory and share changes.
-        leaves = [flat[i].copy() if leaf == "array" else flat[i] for i in range(count)]
+        leaves = [flat[i, ...].copy() if leaf == "array" else flat[i] for i in range(count)]
     elif leaf == "str":
         leaves = [bytes(raw).decode("utf-8") for raw in array.reshape(-1)]
     elif leaf == "mixed":

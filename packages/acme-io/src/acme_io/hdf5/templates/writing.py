@@ -30,11 +30,11 @@ import numpy as np
 from h5py import h5d, h5f, h5g, h5o, h5p
 
 from acme_io.files.checksum import as_bytes
+from acme_io.hdf5.members import add_member
 from acme_io.hdf5.objects import (
     LARGEST_ATTRIBUTE,
     Field,
     MemoryFile,
-    add_dataset,
     creation_properties,
     memory_name,
     read_array,
@@ -203,7 +203,7 @@ def _kind(field: Field) -> tuple[Any, ...]:
     # A dataset without elements has no data whose address could be filled in: its shape is fixed.
     rank = None if shape is None else len(shape) if field.nbytes else shape
     # `str` alone is the same for all structured dtypes of one size ("|V16").
-    return (field.path, field.dtype.str, field.dtype, rank, field.text)
+    return (field.path, field.dtype.str, field.dtype, rank, field.text, field.group)
 
 
 def _make(
@@ -225,7 +225,7 @@ def _make(
         write_text(new.root, name, mark)
     # Late allocation leaves the data address undefined: a bit pattern to search for, and a file
     # without data. `addr` is the offset of the object header from the superblock.
-    headers = [h5o.get_info(add_dataset(new.root, field, early=False)).addr for field in marked]
+    headers = [h5o.get_info(add_member(new.root, field, early=False)).addr for field in marked]
     head = new.image()
     texts = [head.find(mark) for mark in marks]
     places = [find_places(head, at, field) for at, field in zip(headers, marked, strict=True)]
@@ -294,12 +294,19 @@ def _works(
     try:
         root = h5g.open(fid, b"/")
         read = [read_text(root, name).encode() for name, _ in attributes]
-        back = [read_array(h5d.open(root, field.path.encode())) for field in tried]
+        back = [_read(root, field) for field in tried]
         return read == texts and all(map(_equal, back, arrays))
     except (KeyError, OSError, ValueError):
         return False
     finally:
         fid.close()
+
+
+def _read(root: Any, field: Field) -> Array | None:
+    if field.group is None:
+        return read_array(h5d.open(root, field.path.encode()))
+    h5g.open(root, field.path.encode())
+    return None
 
 
 def _with_other_shape(field: Field, number: int) -> Field:

@@ -35,10 +35,11 @@ class _PerCallWriter(CallWriter):
             encoded, form = encode(value)
         except NotStorableError as reason:
             return self._pickle_instead(report, value, at, reason)
-        from acme_io.hdf5.objects import Field
+        from acme_io.hdf5.members import fields_of
         from acme_io.hdf5.run_file import write_file
 
         call = report.call
+        fields, arrays = fields_of(encoded)
         record = call_to_json(report, DONE, form)
         self._note_arguments(at, record)
         calls = range(call, call + 1)
@@ -49,8 +50,8 @@ class _PerCallWriter(CallWriter):
             self.run.stamp,
             calls,
             record,
-            [Field.of(layout.result_name(i), one) for i, one in enumerate(encoded)],
-            [one.array for one in encoded],
+            fields,
+            arrays,
         )
         self._files[at] = layout.relative(self._folder, name)
         # Only now that the new file has its name: a kill in between leaves two files, not none.

@@ -10,10 +10,11 @@ from acme_io import layout
 from acme_io.errors import DamagedFileError
 from acme_io.files import atomic
 from acme_io.files.checksum import as_bytes, checksum, combined, fits
-from acme_io.files.header import FileHeader, block_size
+from acme_io.files.header import FLAT_VERSION, FORMAT_VERSION, FileHeader, block_size
 from acme_io.hdf5.attributes import column_ranges
 from acme_io.hdf5.container import Description, describe_container
 from acme_io.hdf5.many_datasets import DatasetCreator
+from acme_io.hdf5.members import names_of
 from acme_io.hdf5.new_file import NewFile, write_exactly
 from acme_io.hdf5.objects import Field, create_group
 from acme_io.hdf5.record_lines import RecordLines
@@ -66,6 +67,7 @@ class Assembler:
     def __init__(self, path: Path, run_id: str, n_calls: int, n_large: int) -> None:
         self._path, self._run_id, self._n_calls = path, run_id, n_calls
         self._ranges: list[tuple[int, int, int]] = []
+        self._version = FLAT_VERSION
         self._creator = DatasetCreator()
         # 8 more ranges for long attributes: the records and the columns of the call table.
         self._new = NewFile(path, block_size(n_calls * n_large + 8, run_id), dense=True)
@@ -105,8 +107,11 @@ class Assembler:
         contents = list(datasets)
         arrays = [array for _, array in contents]
         checksums = [0 if array is None else checksum(as_bytes(array)) for array in arrays]
+        names = names_of([field for field, _ in contents])
+        if names:
+            self._version = FORMAT_VERSION
         # `fits` computes everything again, also in the way of format version 1.
-        if combined(checksums) != known and not fits(known, arrays):
+        if combined(checksums, names) != known and not fits(known, arrays, names):
             raise DamagedFileError(f"The result of call {call} changed after it was written.")
         group = layout.call_group(call)
         # One result, the usual case: a single library call makes group and dataset.
@@ -133,7 +138,8 @@ class Assembler:
         """Write the record, flush the container to disk and give it its final name."""
         try:
             found = write_record(self._new, about, lines)
-            header = FileHeader("container", self._run_id, range(self._n_calls))
+            calls = range(self._n_calls)
+            header = FileHeader("container", self._run_id, calls, version=self._version)
             self._new.publish(header, [*self._ranges, *found], flush=True)
             atomic.flush_folder(self._path.parent)
         except BaseException:

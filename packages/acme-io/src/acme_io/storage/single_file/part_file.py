@@ -19,11 +19,11 @@ import numpy as np
 from acme_io import layout
 from acme_io.errors import DamagedFileError
 from acme_io.files.checksum import as_bytes
+from acme_io.files.header import FLAT_VERSION, FORMAT_VERSION
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import Field, data_offset, open_dataset, read_text
+from acme_io.hdf5.objects import Field, GroupField, data_offset, open_dataset, read_text
 from acme_io.hdf5.run_file import write_pieces
 from acme_io.records.run_record import RunStamp
-from acme_io.values.encoded import Encoded
 
 __all__ = ["LARGEST_PART", "Packer", "PartFile", "stored_record", "write_part"]
 
@@ -39,27 +39,32 @@ _ALIGN = 8
 _AHEAD = 1 << 16
 
 
-def stored_record(record: str, encoded: Sequence[Encoded]) -> str:
-    """Append to a record how its arrays are packed: dtype, shape (or null) and UTF-8 flag."""
-    packing = ",".join(map(_packing, encoded))
+def stored_record(record: str, fields: Sequence[Field]) -> str:
+    """Append to a record how its arrays are packed.
+
+    For each dataset this is dtype, shape (or null) and UTF-8 flag; in a group also the path, and
+    for a group its path, kind and order.
+    """
+    packing = ",".join(
+        _packing_json(field._replace(path=""))
+        if field.path == layout.result_name(index) and field.group is None
+        else _packing_json(field)
+        for index, field in enumerate(fields)
+    )
     # Insert it before the closing brace, without parsing the JSON of every record.
     return f"{record[:-1]}{_PACKED}[{packing}]}}"
 
 
-def _packing(one: Encoded) -> str:
-    array = one.array
-    return (
-        _packing_json(None, None, False)
-        if array is None
-        else _packing_json(array.dtype, array.shape, one.text)
-    )
-
-
 # Most calls of a run return arrays of few dtypes and shapes.
-@lru_cache(maxsize=64)
-def _packing_json(dtype: np.dtype[Any] | None, shape: tuple[int, ...] | None, text: bool) -> str:
-    descr = None if dtype is None else np.lib.format.dtype_to_descr(dtype)
-    return json.dumps([descr, shape, text], separators=(",", ":"))
+@lru_cache(maxsize=256)
+def _packing_json(field: Field) -> str:
+    descr = None if field.shape is None else np.lib.format.dtype_to_descr(field.dtype)
+    packing: list[Any] = [descr, field.shape, field.text]
+    if field.path:
+        packing.append(field.path)
+    if field.group is not None:
+        packing += [field.group.kind, field.group.order]
+    return json.dumps(packing, separators=(",", ":"))
 
 
 class Packer:
@@ -132,6 +137,8 @@ def write_part(
     calls: range,
     pieces: Sequence[Array],
     records: Sequence[str],
+    *,
+    nested: bool = False,
 ) -> None:
     """Write a part file.
 
@@ -147,8 +154,11 @@ def write_part(
         The packed values of the calls (`Packer`).
     records : sequence of str
         One record per call (`stored_record`).
+    nested : bool
+        Whether a value in it is a group.
     """
-    write_pieces(path, "part", stamp, calls, "\n".join(records), DATA, pieces)
+    version = FORMAT_VERSION if nested else FLAT_VERSION
+    write_pieces(path, "part", stamp, calls, "\n".join(records), DATA, pieces, version)
 
 
 class Packing(NamedTuple):
@@ -299,8 +309,10 @@ def _array(content: Array, field: Field, at: int) -> Array:
 def _packing_of(text: str) -> Packing:
     """Parse the packing of a call's arrays; cached, as most calls of a run are alike."""
     fields, offsets, position = [], [], 0
-    for index, (descr, shape, is_text) in enumerate(json.loads(text)):
-        fields.append(_field(layout.result_name(index), descr, shape, is_text))
+    for index, (descr, shape, is_text, *more) in enumerate(json.loads(text)):
+        path = more[0] if more else layout.result_name(index)
+        group = GroupField(more[1], tuple(more[2])) if len(more) > 1 else None
+        fields.append(_field(path, descr, shape, is_text)._replace(group=group))
         offsets.append(position)
         position += -(-fields[-1].nbytes // _ALIGN) * _ALIGN
     return Packing(tuple(fields), tuple(offsets), position)

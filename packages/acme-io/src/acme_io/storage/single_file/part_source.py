@@ -10,7 +10,8 @@ from acme_io.errors import AcmeIOError
 from acme_io.files.checksum import fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.objects import Field, member_names, open_dataset, open_group, read_column
+from acme_io.hdf5.members import names_of
+from acme_io.hdf5.objects import Field, read_column
 from acme_io.records.call_record import DONE, PICKLED
 from acme_io.records.serialization import call_from_json
 from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
@@ -21,7 +22,7 @@ from acme_io.storage.source import (
     StoredCall,
     data_changed,
     part_missing,
-    read_field,
+    read_values,
 )
 
 Array = np.ndarray[Any, Any]
@@ -52,11 +53,8 @@ class ContainerPart:
 
     def datasets(self, call: int) -> list[tuple[Field, Array | None]]:
         """Read the datasets of a call."""
-        group = open_group(self._container.fid, layout.call_group(call))
-        # Names in numeric order: HDF5 lists `result_10` before `result_2`.
-        names = map(layout.result_name, range(len(member_names(group))))
-        where = [(open_dataset(group, name), name) for name in names]
-        return [read_field(self._container, *one) for one in where]
+        record = call_from_json(self.record(call))
+        return read_values(self._container, f"{layout.call_group(call)}/", record, 0)
 
     def close(self) -> None:
         """Close the file."""
@@ -108,7 +106,7 @@ class PartSource(Source):
     def load(self, call: int) -> StoredCall:
         """Read one call with status `DONE`."""
         found = StoredCall.of(self.load_record(call), self._part_of(call).datasets(call))
-        if not fits(found.record["checksum"], found.arrays):
+        if not fits(found.record["checksum"], found.arrays, names_of(found.fields)):
             raise data_changed(call, layout.local(self.folder, str(self._files[call])))
         return found
 

@@ -30,9 +30,11 @@ class PartWriter(BatchWriter):
         super().__init__(sink, calls, part=True)
         self._largest = LARGEST_PART
         self._packer = Packer()
+        self._nested = False
 
     def _store(self, report: CallReport, value: object, at: int) -> int:
         from acme_io.files.checksum import data_checksum
+        from acme_io.hdf5.members import fields_of, names_of
         from acme_io.storage.single_file.part_file import stored_record
 
         try:
@@ -40,23 +42,28 @@ class PartWriter(BatchWriter):
         except NotStorableError as reason:
             return self._pickle_instead(report, value, at, reason)
         # Also in the record: after a kill there is no receipt, and the parts are all there is.
-        self._checksums[at] = form["checksum"] = data_checksum([one.array for one in encoded])
-        for one in encoded:
-            if one.array is not None:
-                self._packer.add(one.array)
+        fields, arrays = fields_of(encoded)
+        names = names_of(fields)
+        self._nested = self._nested or bool(names)
+        self._checksums[at] = form["checksum"] = data_checksum(arrays, names)
+        for array in arrays:
+            if array is not None:
+                self._packer.add(array)
         # With padding, and in place of a sum of our own: the packer knows when its buffer is full.
         self._pending_bytes = self._packer.nbytes
-        self._records[-1] = stored_record(call_to_json(report, DONE, form), encoded)
+        self._records[-1] = stored_record(call_to_json(report, DONE, form), fields)
         return DONE
 
     def _write(self, calls: range, path: Path) -> None:
         from acme_io.storage.single_file.part_file import write_part
 
-        write_part(path, self.run.stamp, calls, self._packer.pieces(), self._records)
+        pieces = self._packer.pieces()
+        write_part(path, self.run.stamp, calls, pieces, self._records, nested=self._nested)
 
     def _discard(self) -> None:
         super()._discard()
         self._packer.clear()
+        self._nested = False
 
     def close(self) -> BatchReceipt:
         """Write the remaining results, release the buffer and return the receipt."""

@@ -11,6 +11,7 @@ from acme_io.files.checksum import fits
 from acme_io.files.header import read_header
 from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.many_datasets import read_alike
+from acme_io.hdf5.members import names_of
 from acme_io.records.argument_text import recorded_arguments
 from acme_io.records.call_record import DONE, PICKLED
 from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
@@ -123,7 +124,7 @@ class SingleFileSource(Source):
             except (AcmeIOError, OSError) as error:
                 problems.append(Problem([int(call)], str(error)))
                 continue
-            if not fits(known, found.arrays):
+            if not fits(known, found.arrays, names_of(found.fields)):
                 reason = f"The data of call {call} in {self.path} has changed."
                 problems.append(Problem([int(call)], reason))
         return problems

@@ -15,13 +15,13 @@ from acme_io.errors import DamagedFileError
 from acme_io.files.checksum import as_bytes, checksum
 from acme_io.files.header import FileHeader, block_size
 from acme_io.hdf5.checked_file import CheckedFile
+from acme_io.hdf5.members import datasets_in, fields_of
 from acme_io.hdf5.objects import (
     Field,
     add_dataset,
     allocated_offset,
     copy_member,
     has_member,
-    member_names,
     open_dataset,
     open_group,
     read_array,
@@ -31,7 +31,7 @@ from acme_io.hdf5.objects import (
 from acme_io.hdf5.run_file import Data, build_file, write_file
 from acme_io.hdf5.slabs import VirtualSource, add_virtual_dataset, read_slab, write_slab
 from acme_io.records.run_record import RunStamp
-from acme_io.values.encoded import Encoded
+from acme_io.values.encoded import Node
 from acme_io.values.result_shape import Slots, fill_value
 
 __all__ = [
@@ -79,7 +79,7 @@ def write_batch(
     calls: range,
     slots: Slots,
     rows: Sequence[Array | None],
-    extras: Mapping[int, Sequence[Encoded]],
+    extras: Mapping[int, Sequence[Node]],
     records: str,
 ) -> None:
     """Write the rows of consecutive calls into one file.
@@ -98,7 +98,7 @@ def write_batch(
         Shape and dtype of a row.
     rows : sequence of numpy.ndarray or None
         One per call; None for calls without a row.
-    extras : mapping of int to sequence of Encoded
+    extras : mapping of int to sequence of Encoded or EncodedGroup
         Further return values by call, stored as `comp_3/result_1` and so on.
     records : str
         The records of the calls, one line each.
@@ -107,9 +107,9 @@ def write_batch(
     fields = [Field(RESULT, stacked.dtype, stacked.shape)]
     arrays: list[Array | None] = [stacked]
     for call, values in sorted(extras.items()):
-        for index, one in enumerate(values, start=1):
-            fields.append(Field.of(f"{layout.call_group(call)}/{layout.result_name(index)}", one))
-            arrays.append(one.array)
+        found = fields_of(values, first=1, where=f"{layout.call_group(call)}/")
+        fields += found[0]
+        arrays += found[1]
     write_file(path, kind, stamp, calls, records, fields, arrays, flush=True)
 
 
@@ -261,9 +261,7 @@ class StackedFile:
 
     def copy_group(self, group: str, root: Any) -> None:
         """Check the datasets of a group and copy it into the root group of another file."""
-        where = open_group(self.fid, group)
-        for name in member_names(where):
-            dataset = open_dataset(where, name)
+        for dataset in datasets_in(open_group(self.fid, group)):
             array = read_array(dataset)
             if array is not None:
                 self.checked.check_data(dataset, array)
@@ -312,6 +310,7 @@ def write_stacked(
         dataset = add_dataset(root, field)
         for call, source in extras:
             source.copy_group(layout.call_group(call), root)
+            header.version = max(header.version, source.header.version)
         if not field.nbytes:
             return []
         # With the calls along the first axis, rows are contiguous in the file and can be written

@@ -13,7 +13,7 @@ from acme_io.storage.batch_writer import LARGEST_BATCH, BatchWriter
 from acme_io.storage.call_writer import RunSink
 from acme_io.storage.sink import BatchReceipt, Writer
 from acme_io.values.arrays import clean_copy
-from acme_io.values.encoded import Encoded
+from acme_io.values.encoded import Encoded, EncodedGroup, Node
 from acme_io.values.encoding import encode_value
 from acme_io.values.result_shape import Slots
 
@@ -45,7 +45,7 @@ class _StackedWriter(BatchWriter):
         super().__init__(sink, calls, part=part)
         self._slots = slots
         self._rows: dict[int, np.ndarray[Any, Any]] = {}
-        self._extras: dict[int, list[Encoded]] = {}
+        self._extras: dict[int, list[Node]] = {}
         self._lengths = [0] * len(calls)
         self._has_extras = bytearray(len(calls))
 
@@ -110,17 +110,22 @@ class _StackedWriter(BatchWriter):
         return receipt
 
 
-def _size(encoded: Encoded) -> int:
+def _size(encoded: Node) -> int:
+    if isinstance(encoded, EncodedGroup):
+        return sum(map(_size, encoded.members.values()))
     return 0 if encoded.array is None else encoded.array.nbytes
 
 
-def _copied(encoded: Encoded) -> Encoded:
-    """Return an encoded value with its own copy of the array."""
+def _copied(encoded: Node) -> Node:
+    """Return an encoded value with copies of its arrays."""
+    if isinstance(encoded, EncodedGroup):
+        members = {name: _copied(one) for name, one in encoded.members.items()}
+        return EncodedGroup(encoded.kind, members, encoded.more)
     array = encoded.array
     return Encoded(None if array is None else clean_copy(array), encoded.form, encoded.text)
 
 
-def _form(value: object, others: tuple[object, ...], extras: list[Encoded]) -> dict[str, object]:
+def _form(value: object, others: tuple[object, ...], extras: list[Node]) -> dict[str, object]:
     form: dict[str, object] = {"returned": "tuple" if others else "one"}
     if others and type(value) is not tuple:
         form["named"] = [type(value).__name__, list(value._fields)]  # type: ignore[attr-defined]
@@ -128,7 +133,9 @@ def _form(value: object, others: tuple[object, ...], extras: list[Encoded]) -> d
     return form
 
 
-def _extras_checksum(extras: list[Encoded]) -> int:
+def _extras_checksum(extras: list[Node]) -> int:
     from acme_io.files.checksum import data_checksum
+    from acme_io.hdf5.members import fields_of, names_of
 
-    return data_checksum([one.array for one in extras]) if extras else 0
+    fields, arrays = fields_of(extras, first=1)
+    return data_checksum(arrays, names_of(fields)) if extras else 0
