@@ -133,6 +133,14 @@ def same(a: Any, b: Any) -> bool:
         a, b = tuple(a), tuple(b)
     if type(a) is not type(b):
         return False
+    library = type(a).__module__.partition(".")[0]
+    if library in ("pandas", "xarray"):
+        return a is b or (_same_frames if library == "pandas" else _same_labelled)(a, b)
+    if isinstance(a, np.ma.MaskedArray):
+        masks = (a.mask is np.ma.nomask) == (b.mask is np.ma.nomask)
+        fills = same(np.asarray(a.fill_value), np.asarray(b.fill_value))
+        parts = same(a.data, b.data) and same(np.asarray(a.mask), np.asarray(b.mask))
+        return masks and fills and parts and a.hardmask == b.hardmask
     if isinstance(a, (list, tuple)):
         return len(a) == len(b) and all(same(x, y) for x, y in zip(a, b, strict=True))
     if isinstance(a, dict):
@@ -148,6 +156,64 @@ def same(a: Any, b: Any) -> bool:
             return bool(np.array_equal(a, b, equal_nan=True))
         return np.asarray(a).tobytes() == np.asarray(b).tobytes()
     return bool(a == b or (a != a and b != b))
+
+
+def _same_frames(a: Any, b: Any) -> bool:
+    import pandas as pd
+
+    if isinstance(a, (pd.Timestamp, pd.Timedelta)):
+        if pd.isna(a):
+            return True
+        return bool(a == b and a.unit == b.unit and getattr(a, "tz", 0) == getattr(b, "tz", 0))
+    if not isinstance(a, (pd.Index, pd.Series, pd.DataFrame)):
+        return bool(a == b)
+    if isinstance(a, pd.Index):
+        names = same(list(a.names), list(b.names))
+        if isinstance(a, pd.MultiIndex):
+            codes = all(np.array_equal(x, y) for x, y in zip(a.codes, b.codes, strict=True))
+            return names and codes and same(list(a.levels), list(b.levels))
+        same_freq = getattr(a, "freq", None) == getattr(b, "freq", None)
+        return names and same_freq and _same_columns(a, b)
+    if not same(a.index, b.index) or not same(dict(a.attrs), dict(b.attrs)):
+        return False
+    if isinstance(a, pd.Series):
+        return same(a.name, b.name) and _same_columns(a, b)
+    columns = (_same_columns(a.iloc[:, at], b.iloc[:, at]) for at in range(a.shape[1]))
+    return a.shape == b.shape and same(a.columns, b.columns) and all(columns)
+
+
+def _same_columns(a: Any, b: Any) -> bool:
+    """Compare series or indexes: dtype, then each element with its type."""
+    if a.dtype != b.dtype:
+        return False
+    if isinstance(a.dtype, np.dtype) and a.dtype != object:
+        return same(a.to_numpy(), b.to_numpy())
+    # Dtypes of texts are equal whatever their storage.
+    if repr(a.dtype) != repr(b.dtype):
+        return False
+    if hasattr(a.dtype, "categories") and not same(a.dtype.categories, b.dtype.categories):
+        return False
+    return same(list(a), list(b)) and bool(np.array_equal(a.isna(), b.isna()))
+
+
+def _same_labelled(a: Any, b: Any) -> bool:
+    def variables(value: Any) -> dict[Any, Any]:
+        found = {"": value.variable} if hasattr(value, "variable") else dict(value.variables)
+        return {**found, **{name: c.variable for name, c in value.coords.items()}}
+
+    one, other = variables(a), variables(b)
+    return (
+        a.identical(b)
+        and list(a.coords) == list(b.coords)
+        and list(getattr(a, "data_vars", ())) == list(getattr(b, "data_vars", ()))
+        and type(getattr(a, "name", None)) is type(getattr(b, "name", None))
+        and all(v.dtype == other[name].dtype for name, v in one.items())
+        and all(same(dict(v.attrs), dict(other[name].attrs)) for name, v in one.items())
+        and all(
+            type(index) is type(b.xindexes[name]) and index.equals(b.xindexes[name])
+            for name, index in a.xindexes.items()
+        )
+    )
 
 
 @pytest.fixture(name="run")

@@ -7,7 +7,7 @@ Readers follow the forms on record, not the links in the file: a member is opene
 that its form has, and only if it lies in the file itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,12 +31,8 @@ __all__ = ["add_member", "datasets_in", "fields_of", "is_nested", "names_of", "r
 
 Array = np.ndarray[Any, Any]
 
-# Groups whose members have an order that matters, as an attribute: HDF5 tells the order of
-# creation, but many programs list members by name.
-_ORDERED = ("columns",)
-# Bytes of that attribute; longer ones would need the 1.8 layout of HDF5, and the order of creation
-# is in the file in any case.
-_LONGEST_ORDER = 32 << 10
+# Bytes of a list of texts in an attribute; longer ones would need the 1.8 layout of HDF5.
+_LONGEST_LIST = 32 << 10
 
 _NO_DTYPE = np.dtype("u1")
 
@@ -64,7 +60,7 @@ def fields_of(
 
 def _collect(fields: list[Field], arrays: list[Array | None], path: str, value: Node) -> None:
     if isinstance(value, EncodedGroup):
-        fields.append(_group_field(path, value.kind, value.members))
+        fields.append(_group_field(path, value.kind, value.members, value.more))
         arrays.append(None)
         for name, member in value.members.items():
             _collect(fields, arrays, f"{path}/{name}", member)
@@ -73,13 +69,15 @@ def _collect(fields: list[Field], arrays: list[Array | None], path: str, value: 
         arrays.append(value.array)
 
 
-def _group_field(path: str, kind: str, members: Any) -> Field:
-    order: tuple[str, ...] = ()
-    if kind in _ORDERED and members:
-        longest = max(len(name.encode()) for name in members)
-        if longest * len(members) <= _LONGEST_ORDER:
-            order = tuple(members)
-    return Field(path, _NO_DTYPE, None, group=GroupField(kind, order))
+def _group_field(path: str, kind: str, members: Iterable[str], form: Mapping[str, Form]) -> Field:
+    """Return the field of a group, with what other programs need of its form."""
+    # HDF5 tells the order of creation, but many programs list members by name.
+    name = {"columns": "order", "variable": "dims"}.get(kind, "")
+    texts = tuple(members if name == "order" else form.get("dims", ()) if name else ())
+    longest = max((len(text.encode("utf-8", "replace")) for text in texts), default=0)
+    if not 0 < longest * len(texts) <= _LONGEST_LIST:
+        name, texts = "", ()
+    return Field(path, _NO_DTYPE, None, group=GroupField(kind, name, texts))
 
 
 def is_nested(fields: Sequence[Field]) -> bool:
@@ -101,8 +99,8 @@ def add_member(where: Any, field: Field, *, early: bool = True) -> Any:
         return add_dataset(where, field, early=early)
     made = h5g.create(where, field.path.encode(), lcpl=_LINKS, gcpl=_GROUPS)
     write_text(made, "kind", field.group.kind.encode())
-    if field.group.order:
-        _write_texts(made, "order", field.group.order)
+    if field.group.list_name:
+        _write_texts(made, field.group.list_name, field.group.texts)
     return made
 
 
@@ -125,7 +123,7 @@ _GROUPS, _LINKS = _group_properties(), _link_properties()
 
 
 def _write_texts(where: Any, name: str, texts: Sequence[str]) -> None:
-    raw = np.array([text.encode() for text in texts])
+    raw = np.array([text.encode("utf-8", "replace") for text in texts])
     kind = h5t.C_S1.copy()
     kind.set_size(raw.itemsize)
     kind.set_cset(h5t.CSET_UTF8)
@@ -165,7 +163,7 @@ def read_group(
         A member is missing.
     """
     members = form["members"]
-    yield _group_field(path, form["kind"], members), None
+    yield _group_field(path, form["kind"], members, form), None
     group = h5g.open(where, _own_name(where, path.rpartition("/")[2]))
     for name, one in members.items():
         below = f"{path}/{name}"

@@ -52,10 +52,21 @@ _NAMES = itertools.count()
 
 
 class GroupField(NamedTuple):
-    """The attributes of a group that is a value: its kind, and its members in order if given."""
+    """The attributes of a group that is a value.
+
+    Attributes
+    ----------
+    kind : str
+        What it is, such as `"dict"`.
+    list_name : str
+        Name of a list of texts; empty without one.
+    texts : tuple of str
+        That list.
+    """
 
     kind: str
-    order: tuple[str, ...] = ()
+    list_name: str = ""
+    texts: tuple[str, ...] = ()
 
 
 class Field(NamedTuple):

@@ -20,7 +20,7 @@ import numpy as np
 from acme_io.errors import DamagedFileError, NotStorableError
 from acme_io.values.arrays import decode_array, encode_array
 from acme_io.values.encoded import Array, Encoded, Form, Node
-from acme_io.values.groups import decode_group, encode_object
+from acme_io.values.groups import decode_foreign, decode_group, encode_object
 from acme_io.values.lists import decode_list, encode_list
 from acme_io.values.nests import encode_dict, encode_sequence, is_named_tuple, make_named_tuple
 from acme_io.values.scalars import (
@@ -31,6 +31,7 @@ from acme_io.values.scalars import (
     encode_number,
     encode_text,
 )
+from acme_io.values.texts import decode_texts
 
 __all__ = ["decode", "decode_one", "encode", "encode_value"]
 
@@ -244,6 +245,8 @@ def _decode_node(left: Iterator[Array | None], form: Form, depth: int = 0) -> An
 def _decode_leaf(array: Array | None, form: Form) -> Any:
     """Restore a value from its only dataset."""
     head, *rest = form if isinstance(form, list) else [form]
+    if head == "pandas":
+        return decode_foreign(array, head, rest)
     if head == "none" or array is None:
         return None
     if head in ("bool", "int", "float", "complex"):
@@ -252,6 +255,12 @@ def _decode_leaf(array: Array | None, form: Form) -> Any:
         return decode_text(array, head, as_bytes=bool(rest))
     if head == "list":
         return decode_list(array, *rest)
+    if head == "texts":
+        return decode_texts(array)
+    if head == "dates":
+        return decode_foreign(decode_array(array, rest[0]), head, rest[1:])
+    if head not in ("array", "scalar"):
+        return decode_foreign(array, head, rest)
     plain = decode_array(array, rest[0] if rest else None)
     if head == "scalar":
         return plain.reshape(())[()] if plain.dtype.names is None else plain.reshape(-1)[0]

@@ -1,6 +1,8 @@
-"""The values that make groups, and the modules that encode and decode them.
+"""The values of other libraries, and the modules that encode and decode them.
 
-A module that needs another library is imported for values of that library only.
+A library is imported for values of its own only: types are told apart by the names of their
+modules, and files by the kinds of their groups. If a library is missing where its values are read,
+they come back as their members: arrays, and dicts of arrays.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,18 +10,67 @@ from importlib import import_module
 from typing import Any
 
 from acme_io.errors import DamagedFileError, NotStorableError
-from acme_io.values.encoded import Encode, Form, Node
-from acme_io.values.nests import decode_nest
+from acme_io.values.encoded import Array, Encode, Form, Node
 
-__all__ = ["decode_group", "encode_object"]
+__all__ = ["decode_foreign", "decode_group", "encode_object"]
 
-_Encoder = Callable[[Any, Encode], Node]
-_Decoder = Callable[[Mapping[str, Form], dict[str, Any]], Any]
+# Module of the package and function, by library and name of the type.
+_ENCODERS: dict[tuple[str, str], tuple[str, str]] = {
+    ("numpy", "MaskedArray"): ("masked", "encode_masked"),
+    ("pandas", "DataFrame"): ("pandas_frames", "encode_frame"),
+    ("pandas", "Series"): ("pandas_frames", "encode_series"),
+    **{
+        ("pandas", name): ("pandas_index", "encode_index")
+        for name in (
+            "CategoricalIndex",
+            "DatetimeIndex",
+            "Index",
+            "IntervalIndex",
+            "MultiIndex",
+            "PeriodIndex",
+            "RangeIndex",
+            "TimedeltaIndex",
+        )
+    },
+    ("xarray", "DataArray"): ("labelled", "encode_data_array"),
+    ("xarray", "Dataset"): ("labelled", "encode_dataset"),
+    **{
+        ("pandas", name): ("pandas_scalars", "encode_scalar")
+        for name in ("NAType", "NaTType", "Timedelta", "Timestamp")
+    },
+}
 
-# By the module of the type, whose name is known without importing it.
-_ENCODERS: dict[tuple[str, str], tuple[str, str]] = {}
+# Module and function, by kind of group.
+_DECODERS: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(("dict", "list", "tuple", "named_tuple", "columns"), ("nests", "decode_nest")),
+    "masked": ("masked", "decode_masked"),
+    "texts": ("texts", "decode_packed_texts"),
+    "objects": ("object_columns", "decode_objects"),
+    "frame": ("pandas_frames", "decode_frame"),
+    "series": ("pandas_frames", "decode_series"),
+    "index": ("pandas_index", "decode_index"),
+    "multi_index": ("pandas_index", "decode_multi_index"),
+    "nullable": ("pandas_columns", "decode_nullable"),
+    "categorical": ("pandas_columns", "decode_categorical"),
+    "intervals": ("pandas_columns", "decode_intervals"),
+    "strings": ("pandas_columns", "decode_strings"),
+    "data_array": ("labelled", "decode_data_array"),
+    "dataset": ("labelled", "decode_dataset"),
+    "level_coordinates": ("labelled", "decode_level_coordinates"),
+    "variable": ("labelled", "decode_variable"),
+}
 
-_NESTS = ("dict", "list", "tuple", "named_tuple")
+# Datasets of other libraries by the heads of their forms.
+_LEAVES = {
+    "pandas": ("pandas_scalars", "decode_scalar"),
+    "dates": ("pandas_columns", "decode_dates"),
+    "periods": ("pandas_columns", "decode_periods"),
+}
+
+# Groups with one member that stands for the whole where the library is missing.
+_ESSENCE = {"index": "values", "strings": "texts"}
+
+_OPTIONAL = ("pandas", "xarray")
 
 
 def encode_object(value: object, encode: Encode) -> Node:
@@ -31,19 +82,43 @@ def encode_object(value: object, encode: Encode) -> Node:
         If the class is not known, or HDF5 cannot hold the value.
     """
     kind = type(value)
-    library = kind.__module__.partition(".")[0]
-    found = _ENCODERS.get((library, kind.__name__))
+    found = _ENCODERS.get((kind.__module__.partition(".")[0], kind.__name__))
     if found is None:
         raise NotStorableError(
             f"HDF5 cannot hold a value of type {kind.__module__}.{kind.__name__}."
         )
-    encoder: _Encoder = getattr(import_module(f"acme_io.values.{found[0]}"), found[1])
-    return encoder(value, encode)
+    node: Node = _function(found)(value, encode)
+    return node
 
 
 def decode_group(form: Mapping[str, Form], members: dict[str, Any]) -> Any:
     """Restore a value from the members of its group."""
     kind = form["kind"]
-    if kind in _NESTS:
-        return decode_nest(form, members)
-    raise DamagedFileError(f"A result is a group of the unknown kind {kind!r}.")
+    if kind not in _DECODERS:
+        raise DamagedFileError(f"A result is a group of the unknown kind {kind!r}.")
+    decode = _function_if_installed(_DECODERS[kind])
+    if decode is None:
+        return members[_ESSENCE[kind]] if kind in _ESSENCE else members
+    return decode(form, members)
+
+
+def decode_foreign(array: Array | None, head: str, rest: list[Form]) -> Any:
+    """Restore a value from its only dataset, whose form begins with `head`."""
+    if head not in _LEAVES:
+        raise DamagedFileError(f"A result has the unknown form {head!r}.")
+    decode = _function_if_installed(_LEAVES[head])
+    return array if decode is None else decode(array, *rest)
+
+
+def _function(place: tuple[str, str]) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(import_module(f"acme_io.values.{place[0]}"), place[1])
+    return function
+
+
+def _function_if_installed(place: tuple[str, str]) -> Callable[..., Any] | None:
+    try:
+        return _function(place)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] in _OPTIONAL:
+            return None
+        raise

@@ -48,7 +48,7 @@ def make_named_tuple(name: str, fields: Sequence[str], values: Sequence[Any]) ->
 def decode_nest(form: Mapping[str, Form], members: dict[str, Any]) -> Any:
     """Restore a dict, list or tuple from its members."""
     match form["kind"]:
-        case "dict":
+        case "dict" | "columns":
             keys = form.get("keys")
             return members if keys is None else dict(zip(keys, members.values(), strict=True))
         case "named_tuple":

@@ -123,9 +123,13 @@ one = st.one_of(
     arrays, large, long_doubles, scalars.map(lambda v: [v, v]), nested.map(lambda v: [v])
 )
 several = st.lists(one, max_size=4).map(lambda parts: list(zip(*parts, strict=False)) or [()])
+dicts = several.map(lambda rows: [{f"k{i}": v for i, v in enumerate(row)} for row in rows])
+deeper = st.tuples(dicts, one).map(
+    lambda parts: [{"in": {"x/y": a}, "list": [b, "x"]} for a, b in zip(*parts, strict=False)]
+)
 named = st.tuples(one, one).map(lambda parts: [Pair(*pair) for pair in zip(*parts, strict=False)])
 # Values of several structures in one run: a pattern must not take another structure for its own.
-runs = st.tuples(arrays, st.lists(st.one_of(one, several, named), max_size=2)).map(
+runs = st.tuples(arrays, st.lists(st.one_of(one, several, dicts, deeper, named), max_size=2)).map(
     lambda parts: [value for part in (parts[0], *parts[1]) for value in part]
 )
 
@@ -137,7 +141,13 @@ def described(path: Path) -> dict[str, object]:
         found["user block"] = file.userblock_size
         found["attributes"] = sorted(file.attrs)
         found["calls"] = file.attrs.get_id("calls").dtype, file.attrs["calls"]
-        for name, dataset in file.items():
+        members: list[tuple[str, Any]] = []
+        file.visititems(lambda name, member: members.append((name, member)))
+        found["members"] = [name for name, _ in members]
+        for name, dataset in members:
+            if isinstance(dataset, h5py.Group):
+                found[name] = list(dataset), sorted(map(repr, dataset.attrs.items()))
+                continue
             data = None if dataset.shape is None else dataset[()]
             raw = None if data is None else np.asarray(data).tobytes()
             kind = dataset.id.get_type()
@@ -150,6 +160,8 @@ def exact(value: object) -> object:
     """Return a form of a value whose equality is equality of types, dtypes, shapes and bits."""
     if isinstance(value, (list, tuple)):
         return type(value).__name__, [exact(entry) for entry in value]
+    if isinstance(value, dict):
+        return [(key, exact(entry)) for key, entry in value.items()]
     if isinstance(value, (np.ndarray, np.generic)):
         array = np.asarray(value)
         flags = array.flags.writeable, array.flags.c_contiguous
@@ -167,6 +179,7 @@ def exact(value: object) -> object:
 @example(values=[GRID, GRID + 6, GRID.T, GRID.T + 6], way="links", batch=1)
 @example(values=[np.zeros((0, 3)), np.zeros((3, 0)), np.zeros((0, 3))], way="links", batch=1)
 @example(values=[(), (), None, None, "a", "b"], way="links", batch=1)
+@example(values=[{"a": GRID, "b": 1}, {"a": GRID + 6, "b": 2}], way="links", batch=1)
 @example(values=[GAPS, GAPS.copy(), GAPS.copy()], way="links", batch=1)
 def test_both_ways_write_and_read_the_same(
     tools, values: list[object], way: str, batch: int

@@ -43,7 +43,7 @@ def stored_record(record: str, fields: Sequence[Field]) -> str:
     """Append to a record how its arrays are packed.
 
     For each dataset this is dtype, shape (or null) and UTF-8 flag; in a group also the path, and
-    for a group its path, kind and order.
+    for a group its path and attributes.
     """
     packing = ",".join(
         _packing_json(field._replace(path=""))
@@ -63,7 +63,7 @@ def _packing_json(field: Field) -> str:
     if field.path:
         packing.append(field.path)
     if field.group is not None:
-        packing += [field.group.kind, field.group.order]
+        packing += field.group
     return json.dumps(packing, separators=(",", ":"))
 
 
@@ -311,7 +311,7 @@ def _packing_of(text: str) -> Packing:
     fields, offsets, position = [], [], 0
     for index, (descr, shape, is_text, *more) in enumerate(json.loads(text)):
         path = more[0] if more else layout.result_name(index)
-        group = GroupField(more[1], tuple(more[2])) if len(more) > 1 else None
+        group = GroupField(more[1], more[2], tuple(more[3])) if len(more) > 1 else None
         fields.append(_field(path, descr, shape, is_text)._replace(group=group))
         offsets.append(position)
         position += -(-fields[-1].nbytes // _ALIGN) * _ALIGN
