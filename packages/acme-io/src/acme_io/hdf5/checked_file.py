@@ -30,12 +30,15 @@ SMALL = 256 << 10
 """Bytes up to which a file is read into memory as a whole."""
 
 
-def small_content(path: Path) -> bytes | None:
-    """Return the content of a small file, None if the file is large."""
+def small_content(path: Path, limit: int = SMALL) -> bytes | None:
+    """Return the content of a file of up to `limit` bytes, None if the file is larger."""
     with open(path, "rb", buffering=0) as file:
         # One byte more shows that the file is larger, without a system call for its size.
         content = file.read(SMALL + 1)
-        return content if len(content) <= SMALL else None
+        # Memory for the whole limit would take longer to allocate than a small file to read.
+        if len(content) > SMALL < limit:
+            content += file.read(limit - SMALL)
+        return content if len(content) <= limit else None
 
 
 class CheckedFile:
@@ -47,6 +50,8 @@ class CheckedFile:
         The file.
     check : str
         What to check at once, as for `acme_io.files.header.read_header`.
+    small : int
+        Bytes up to which the file is read into memory.
 
     Raises
     ------
@@ -69,14 +74,14 @@ class CheckedFile:
         The whole file, if it is small.
     """
 
-    def __init__(self, path: Path, check: str = "structure") -> None:
+    def __init__(self, path: Path, check: str = "structure", small: int = SMALL) -> None:
         self.path = path
         self.content: bytes | None = None
         self._file: BinaryIO = open(path, "rb", buffering=0)  # noqa: SIM115
         try:
             size = self._file.seek(0, 2)
             self._file.seek(0)
-            self.content = content = self._file.read() if size <= SMALL else None
+            self.content = content = self._file.read() if size <= small else None
             source = self._file if content is None else io.BytesIO(content)
             # A small file is in memory anyway, so its data is checked with its structure.
             check = check if content is None else "all"

@@ -54,19 +54,27 @@ def fields_of(
     fields: list[Field] = []
     arrays: list[Array | None] = []
     for index, value in enumerate(values, start=first):
-        _collect(fields, arrays, f"{where}{layout.result_name(index)}", value)
+        path = f"{where}{layout.result_name(index)}"
+        if isinstance(value, EncodedGroup):
+            _collect(fields, arrays, path, value)
+        else:
+            fields.append(Field.of(path, value))
+            arrays.append(value.array)
     return fields, arrays
 
 
-def _collect(fields: list[Field], arrays: list[Array | None], path: str, value: Node) -> None:
-    if isinstance(value, EncodedGroup):
-        fields.append(_group_field(path, value.kind, value.members, value.more))
-        arrays.append(None)
-        for name, member in value.members.items():
-            _collect(fields, arrays, f"{path}/{name}", member)
-    else:
-        fields.append(Field.of(path, value))
-        arrays.append(value.array)
+def _collect(
+    fields: list[Field], arrays: list[Array | None], path: str, group: EncodedGroup
+) -> None:
+    fields.append(_group_field(path, group.kind, group.members, group.more))
+    arrays.append(None)
+    for name, member in group.members.items():
+        below = f"{path}/{name}"
+        if isinstance(member, EncodedGroup):
+            _collect(fields, arrays, below, member)
+        else:
+            fields.append(Field.of(below, member))
+            arrays.append(member.array)
 
 
 def _group_field(path: str, kind: str, members: Iterable[str], form: Mapping[str, Form]) -> Field:
@@ -82,7 +90,11 @@ def _group_field(path: str, kind: str, members: Iterable[str], form: Mapping[str
 
 def is_nested(fields: Sequence[Field]) -> bool:
     """Whether one of the fields is a group: readers of format version 2 do not know these."""
-    return any(field.group is not None for field in fields)
+    # A loop, because starting a generator takes longer for the one field of most calls.
+    for field in fields:  # noqa: SIM110
+        if field.group is not None:
+            return True
+    return False
 
 
 def names_of(fields: Sequence[Field]) -> bytes:

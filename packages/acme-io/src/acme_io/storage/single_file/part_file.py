@@ -18,12 +18,14 @@ import numpy as np
 
 from acme_io import layout
 from acme_io.errors import DamagedFileError
-from acme_io.files.checksum import as_bytes
+from acme_io.files.checksum import as_bytes, data_checksum
 from acme_io.files.header import FLAT_VERSION, FORMAT_VERSION
 from acme_io.hdf5.checked_file import CheckedFile
+from acme_io.hdf5.members import fields_of, names_of
 from acme_io.hdf5.objects import Field, GroupField, data_offset, open_dataset, read_text
 from acme_io.hdf5.run_file import write_pieces
 from acme_io.records.run_record import RunStamp
+from acme_io.values.encoded import Node
 
 __all__ = ["LARGEST_PART", "Packer", "PartFile", "stored_record", "write_part"]
 
@@ -45,26 +47,25 @@ def stored_record(record: str, fields: Sequence[Field]) -> str:
     For each dataset this is dtype, shape (or null) and UTF-8 flag; in a group also the path, and
     for a group its path and attributes.
     """
-    packing = ",".join(
-        _packing_json(field._replace(path=""))
-        if field.path == layout.result_name(index) and field.group is None
-        else _packing_json(field)
-        for index, field in enumerate(fields)
-    )
+    packing = ",".join([_packing(index, field) for index, field in enumerate(fields)])
     # Insert it before the closing brace, without parsing the JSON of every record.
     return f"{record[:-1]}{_PACKED}[{packing}]}}"
 
 
+def _packing(index: int, field: Field) -> str:
+    path, dtype, shape, text, group = field
+    # The path of a dataset outside of groups is known.
+    in_group = group is not None or path != layout.result_name(index)
+    return _packing_json(dtype, shape, text, (path, *(group or ())) if in_group else ())
+
+
 # Most calls of a run return arrays of few dtypes and shapes.
 @lru_cache(maxsize=256)
-def _packing_json(field: Field) -> str:
-    descr = None if field.shape is None else np.lib.format.dtype_to_descr(field.dtype)
-    packing: list[Any] = [descr, field.shape, field.text]
-    if field.path:
-        packing.append(field.path)
-    if field.group is not None:
-        packing += field.group
-    return json.dumps(packing, separators=(",", ":"))
+def _packing_json(
+    dtype: np.dtype[Any], shape: tuple[int, ...] | None, text: bool, more: tuple[Any, ...]
+) -> str:
+    descr = None if shape is None else np.lib.format.dtype_to_descr(dtype)
+    return json.dumps([descr, shape, text, *more], separators=(",", ":"))
 
 
 class Packer:
@@ -111,6 +112,16 @@ class Packer:
         if self._buffer is not _NO_BUFFER:
             _BUFFERS.append(self._buffer)
             self._buffer = _NO_BUFFER
+
+
+def pack(packer: Packer, encoded: Sequence[Node]) -> tuple[list[Field], int, bool]:
+    """Pack the values of a call; return its fields, its checksum, and whether it has groups."""
+    fields, arrays = fields_of(encoded)
+    names = names_of(fields)
+    for array in arrays:
+        if array is not None:
+            packer.add(array)
+    return fields, data_checksum(arrays, names), bool(names)
 
 
 # Smaller than `LARGEST_BATCH`, because every writing thread of a worker keeps a buffer of this

@@ -33,22 +33,16 @@ class PartWriter(BatchWriter):
         self._nested = False
 
     def _store(self, report: CallReport, value: object, at: int) -> int:
-        from acme_io.files.checksum import data_checksum
-        from acme_io.hdf5.members import fields_of, names_of
-        from acme_io.storage.single_file.part_file import stored_record
+        from acme_io.storage.single_file.part_file import pack, stored_record
 
         try:
             encoded, form = encode(value)
         except NotStorableError as reason:
             return self._pickle_instead(report, value, at, reason)
         # Also in the record: after a kill there is no receipt, and the parts are all there is.
-        fields, arrays = fields_of(encoded)
-        names = names_of(fields)
-        self._nested = self._nested or bool(names)
-        self._checksums[at] = form["checksum"] = data_checksum(arrays, names)
-        for array in arrays:
-            if array is not None:
-                self._packer.add(array)
+        fields, self._checksums[at], nested = pack(self._packer, encoded)
+        form["checksum"] = self._checksums[at]
+        self._nested |= nested
         # With padding, and in place of a sum of our own: the packer knows when its buffer is full.
         self._pending_bytes = self._packer.nbytes
         self._records[-1] = stored_record(call_to_json(report, DONE, form), fields)
