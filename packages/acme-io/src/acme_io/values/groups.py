@@ -87,7 +87,16 @@ def encode_object(value: object, encode: Encode) -> Node:
         raise NotStorableError(
             f"HDF5 cannot hold a value of type {kind.__module__}.{kind.__name__}."
         )
-    node: Node = _function(found)(value, encode)
+    try:
+        node: Node = _function(found)(value, encode)
+    except NotStorableError:
+        raise
+    # The library's own code, on an object in whatever state: what it cannot do becomes a pickle.
+    except Exception as error:
+        raise NotStorableError(
+            f"A value of type {kind.__module__}.{kind.__name__} could not be stored in HDF5: "
+            f"{type(error).__name__}: {error}"
+        ) from error
     return node
 
 

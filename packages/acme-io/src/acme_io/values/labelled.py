@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import xarray as xr
+from xarray.indexes import PandasIndex, PandasMultiIndex
 
 from acme_io.errors import NotStorableError
 from acme_io.values.encoded import Encode, EncodedGroup, Form, Node
@@ -69,6 +70,13 @@ def _encode_variable(variable: Any, encode: Encode) -> Node:
         _check_text(dim)
     more: dict[str, Form] = {"dims": list(variable.dims)}
     data = variable.data
+    if data.dtype == object and isinstance(variable, xr.IndexVariable):
+        # Dates with a zone, which releases before 2025 show as objects.
+        index = variable.to_index()
+        data = index.array if isinstance(index.dtype, pd.DatetimeTZDtype) else data
+    # Releases before 2025 wrap the arrays of pandas.
+    if type(data).__name__ == "PandasExtensionArray":
+        data = data.array
     if isinstance(data, pd.api.extensions.ExtensionArray):
         members = {"values": encode_column(pd.Series(data), encode)}
     elif type(data) is not np.ndarray:
@@ -89,11 +97,11 @@ def _add_coordinates(value: Any, members: dict[str, Node], encode: Encode) -> No
     levels: set[Any] = set()
     indexes = dict(value.xindexes)
     for name, index in indexes.items():
-        if type(index) is xr.indexes.PandasMultiIndex:
+        if type(index) is PandasMultiIndex:
             levels.add(name)
             if name == index.dim:
                 multi[name] = _encode_multi_index(value, index, encode)
-        elif type(index) is not xr.indexes.PandasIndex or index.dim != name:
+        elif type(index) is not PandasIndex or index.dim != name:
             raise NotStorableError(
                 f"HDF5 cannot hold the index of the coordinate {name!r:.60}, of type "
                 f"{type(index).__name__}."
@@ -167,7 +175,7 @@ def _with_indexes(value: Any, members: dict[str, Any]) -> Any:
 def decode_level_coordinates(form: Mapping[str, Form], members: dict[str, Any]) -> Any:
     """Restore the coordinates of the levels of a multi-index."""
     dtypes = {name: np.dtype(text) for name, text in form["dtypes"].items()}
-    index = xr.indexes.PandasMultiIndex(members["index"], form["dim"], level_coords_dtype=dtypes)
+    index = PandasMultiIndex(members["index"], form["dim"], level_coords_dtype=dtypes)
     variables = index.create_variables()
     for name, attrs in members.get("attrs", {}).items():
         variables[name].attrs = attrs
