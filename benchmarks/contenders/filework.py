@@ -10,13 +10,13 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from memory import MB, forget_high_water, high_water, resident
-from pools import Acme, AcmeOnDisk, AcmeSingleFile, EsiAcme, PlainH5py, Pool
+from pools import Acme, AcmeOnDisk, AcmeSingleFile, EsiAcme, PandasHDF, PlainH5py, Pool
 from stopwatch import figure
 
 BIG = 4_000_000
@@ -64,6 +64,7 @@ POOLS: dict[str, Callable[[], Any]] = {
     "esi-acme-single-file": EsiAcmeSingleFile,
     "esi-acme-stacked": EsiAcmeStacked,
     "h5py": PlainH5py,
+    "to_hdf": PandasHDF,
 }
 
 # -- functions ---------------------------------------------------------------------------------
@@ -82,6 +83,18 @@ def middling(x: float) -> np.ndarray[Any, Any]:
 def big(x: float) -> np.ndarray[Any, Any]:
     """Return 32 MB."""
     return np.full(BIG, x)
+
+
+def named(x: float) -> dict[str, np.ndarray[Any, Any]]:
+    """Return ten arrays of 80 kB by name."""
+    return {f"array {number}": np.full(10_000, x + number) for number in range(10)}
+
+
+def table(x: float) -> Any:
+    """Return a frame of ten columns and 10 000 rows."""
+    import pandas as pd
+
+    return pd.DataFrame(named(x))
 
 
 # -- workloads ---------------------------------------------------------------------------------
@@ -129,8 +142,52 @@ def arrays(pool: Pool, n: int) -> None:
     _clocked(pool, middling, n)
 
 
+def dicts(pool: Pool, n: int) -> None:
+    """Write a dict of ten arrays per call, and read all of them."""
+    _read_back(pool, named, n)
+
+
+def frames(pool: Pool, n: int) -> None:
+    """Write a frame per call, and read all of them."""
+    _read_back(pool, table, n)
+
+
+def _read_back(pool: Pool, func: Callable[[float], Any], n: int) -> None:
+    """Write, then record the seconds to read all results as they were, and their size."""
+    for path in pool.map(func, _numbers(4)):  # imports do not count
+        next(_values(pool, [path]))
+    paths = _clocked(pool, func, n)
+    start = time.perf_counter()
+    count = sum(1 for _ in _values(pool, paths))
+    figure("read", time.perf_counter() - start)
+    assert count == n
+    figure("kB a call", sum(os.path.getsize(path) for path in paths) / n / 1000)
+
+
+def _values(pool: Pool, paths: Sequence[str]) -> Iterator[Any]:
+    if isinstance(pool, PandasHDF):
+        import pandas as pd
+
+        yield from map(pd.read_hdf, paths)
+    elif isinstance(pool, PlainH5py):
+        import h5py
+
+        for path in paths:
+            with h5py.File(path, "r") as file:
+                found = {name: member[()] for name, member in file["result_0"].items()}
+            # pandas is loaded if the results were frames.
+            yield sys.modules["pandas"].DataFrame(found) if "pandas" in sys.modules else found
+    else:
+        import acme_io
+
+        with acme_io.open_results(Path(paths[0]).parent) as results:
+            for call in results:
+                yield call.values
+
+
 WORKS: dict[str, Callable[[Any, int], None]] = {
-    work.__name__: work for work in (write, stacked, files, merged, bandwidth, arrays)
+    work.__name__: work
+    for work in (write, stacked, files, merged, bandwidth, arrays, dicts, frames)
 }
 
 # -- figures -----------------------------------------------------------------------------------

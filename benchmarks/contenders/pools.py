@@ -254,6 +254,19 @@ class PlainH5py:
         self._executor.shutdown()
 
 
+class PandasHDF(PlainH5py):
+    """Two processes that write half of the frames each, with pandas' own `DataFrame.to_hdf`."""
+
+    def map(self, func: Callable[..., Any], items: Sequence[Any]) -> list[Any]:
+        folder = tempfile.mkdtemp(dir=".")
+        share = -(-len(items) // WORKERS)
+        futures = [
+            self._executor.submit(_write_frames, func, items[start : start + share], folder, start)
+            for start in range(0, len(items), share)
+        ]
+        return [path for future in futures for path in future.result()]
+
+
 class PlainH5pyOneFile(PlainH5py):
     """One process that writes all results to one file, with one group per call."""
 
@@ -264,11 +277,27 @@ class PlainH5pyOneFile(PlainH5py):
 
 def _write_files(func: Callable[..., Any], items: Sequence[Any], folder: str, start: int) -> Any:
     import h5py
+    import numpy as np
 
     paths = [f"{folder}/{number}.h5" for number in range(start, start + len(items))]
     for path, item in zip(paths, items, strict=True):
         with h5py.File(path, "w") as file:
-            file["result_0"] = func(item)
+            value = func(item)
+            if hasattr(value, "items"):  # a dict, or a frame with its columns
+                group = file.create_group("result_0")
+                for name, member in value.items():
+                    group[name] = np.asarray(member)
+            else:
+                file["result_0"] = value
+    return paths
+
+
+def _write_frames(func: Callable[..., Any], items: Sequence[Any], folder: str, start: int) -> Any:
+    paths = [f"{folder}/{number}.h5" for number in range(start, start + len(items))]
+    for path, item in zip(paths, items, strict=True):
+        value = func(item)
+        if hasattr(value, "to_hdf"):  # not the numbers of the warm-up
+            value.to_hdf(path, key="frame", format="fixed")
     return paths
 
 
