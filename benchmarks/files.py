@@ -192,11 +192,11 @@ RACES = (
     ),
     Race(
         name="frames-in-memory",
-        title="500 frames of 10 columns and 10 000 rows, in `/dev/shm`",
+        title="1 000 frames of 10 columns and 10 000 rows, in `/dev/shm`",
         work="frames",
-        calls=500,
+        calls=1_000,
         rounds=5,
-        entries=(Entry("acme-on-disk", 500), Entry("h5py", 500), Entry("to_hdf", 500)),
+        entries=(Entry("acme-on-disk", 1_000), Entry("h5py", 1_000), Entry("to_hdf", 1_000)),
         limits=(
             Limit("time / plain h5py", ratio("acme-on-disk", "h5py"), at_most=1.3),
             Limit("time to read / plain h5py", ratio("acme-on-disk", "h5py", "read"), at_most=1.3),
@@ -204,7 +204,7 @@ RACES = (
             Limit("time to read / `read_hdf`", ratio("acme-on-disk", "to_hdf", "read"), at_most=1),
             Limit("size / `to_hdf`", ratio("acme-on-disk", "to_hdf", "kB a call"), at_most=1),
         ),
-        quick_calls=100,
+        quick_calls=200,
         in_memory=True,
     ),
     Race(

@@ -20,7 +20,8 @@ Properties of files and datasets (`objects`)
       `test_early_allocation_gives_an_offset_that_counts_the_user_block`
     - no fill values: `test_the_library_does_not_fill_early_allocated_data`
     - no timestamps: `test_equal_files_have_equal_bytes`
-    - order of creation, external links: `test_members_are_listed_in_order_of_creation`
+    - order of creation, external links: `test_members_are_listed_in_order_of_creation`; in groups
+      that are values: `test_plain_h5py_reads_groups` in `tests/values/test_nests.py`
     - intermediate groups: `test_groups_on_a_path_are_created`
     - closing a file closes its objects: `test_closing_a_file_closes_its_objects`
     - null dataspaces: `test_datasets_without_elements_and_null_dataspaces_are_told_apart`

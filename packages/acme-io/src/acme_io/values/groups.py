@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
-from acme_io.errors import DamagedFileError, NotStorableError
+from acme_io.errors import AcmeIOError, DamagedFileError, NotStorableError
 from acme_io.values.encoded import Array, Encode, Form, Node
 
 __all__ = ["decode_foreign", "decode_group", "encode_object"]
@@ -108,7 +108,20 @@ def decode_group(form: Mapping[str, Form], members: dict[str, Any]) -> Any:
     decode = _function_if_installed(_DECODERS[kind])
     if decode is None:
         return members[_ESSENCE[kind]] if kind in _ESSENCE else members
-    return decode(form, members)
+    return _decoded(decode, kind, form, members)
+
+
+def _decoded(decode: Callable[..., Any], what: str, *arguments: Any) -> Any:
+    try:
+        return decode(*arguments)
+    except AcmeIOError:
+        raise
+    # The library's own code: another release may not know a frequency, a dtype or a time zone.
+    except Exception as error:
+        raise DamagedFileError(
+            f"A result that is stored as {what!r} cannot be restored here: "
+            f"{type(error).__name__}: {error}. Was it written with a later release of its library?"
+        ) from error
 
 
 def decode_foreign(array: Array | None, head: str, rest: list[Form]) -> Any:
@@ -116,7 +129,7 @@ def decode_foreign(array: Array | None, head: str, rest: list[Form]) -> Any:
     if head not in _LEAVES:
         raise DamagedFileError(f"A result has the unknown form {head!r}.")
     decode = _function_if_installed(_LEAVES[head])
-    return array if decode is None else decode(array, *rest)
+    return array if decode is None else _decoded(decode, head, array, *rest)
 
 
 def _function(place: tuple[str, str]) -> Callable[..., Any]:

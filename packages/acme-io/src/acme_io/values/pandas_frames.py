@@ -66,7 +66,8 @@ def encode_frame(frame: Any, encode: Encode) -> Node:
             encode_name("labels_name", labels.name, members, more, encode)
         elif not _is_default(labels):
             members["labels"] = encode_index(labels, encode)
-        columns = {name: encode_column(frame.iloc[:, at], encode) for at, name in enumerate(names)}
+        by_name = zip(names, frame.items(), strict=True)
+        columns = {name: encode_column(column, encode) for name, (_, column) in by_name}
         members["columns"] = EncodedGroup("columns", dict(columns), keys)
     _add_common(frame, members, encode)
     return EncodedGroup("frame", members, more)

@@ -30,7 +30,7 @@ import numpy as np
 from h5py import h5d, h5f, h5g, h5o, h5p
 
 from acme_io.files.checksum import as_bytes
-from acme_io.hdf5.members import add_member
+from acme_io.hdf5.members import add_member, is_nested
 from acme_io.hdf5.objects import (
     LARGEST_ATTRIBUTE,
     Field,
@@ -158,6 +158,10 @@ _TEMPLATES: "OrderedDict[tuple[Any, ...], Template | None]" = OrderedDict()
 # Templates per process, some kilobytes each: about a megabyte, for runs whose calls return values
 # of many kinds.
 _MAX_TEMPLATES = 256
+# Structures with groups that were met once, by hash. Dicts may have other keys in each call, and a
+# template costs as much as three files: it is made for the second file of a structure.
+_MET_ONCE: "OrderedDict[int, None]" = OrderedDict()
+_MAX_MET_ONCE = 4096
 
 
 def template_for(
@@ -177,8 +181,8 @@ def template_for(
     Returns
     -------
     Template or None
-        None if files of this structure cannot be made from a template, or if templates are
-        switched off.
+        None if files of this structure cannot be made from a template, if this is the first of
+        them and has groups, or if templates are switched off.
     """
     if not switched_on():
         return None
@@ -186,11 +190,23 @@ def template_for(
     if key in _TEMPLATES:
         _TEMPLATES.move_to_end(key)
         return _TEMPLATES[key]
+    if is_nested(fields) and _is_new(hash(key)):
+        return None
     made = _make(fields, attributes, block)
     _TEMPLATES[key] = made
     if len(_TEMPLATES) > _MAX_TEMPLATES:
         _TEMPLATES.popitem(last=False)
     return made
+
+
+def _is_new(structure: int) -> bool:
+    """Note a structure; return whether it was not met before."""
+    if structure in _MET_ONCE:
+        return False
+    _MET_ONCE[structure] = None
+    if len(_MET_ONCE) > _MAX_MET_ONCE:
+        _MET_ONCE.popitem(last=False)
+    return True
 
 
 def structure_of(fields: Sequence[Field]) -> tuple[Any, ...]:
