@@ -257,6 +257,8 @@ def _decode_leaf(array: Array | None, form: Form) -> Any:
         return decode_list(array, *rest)
     if head == "texts":
         return decode_texts(array)
+    if head == "strings":
+        return decode_foreign(decode_texts(array), head, rest)
     if head == "dates":
         return decode_foreign(decode_array(array, rest[0]), head, rest[1:])
     if head not in ("array", "scalar"):

@@ -65,6 +65,7 @@ _LEAVES = {
     "pandas": ("pandas_scalars", "decode_scalar"),
     "dates": ("pandas_columns", "decode_dates"),
     "periods": ("pandas_columns", "decode_periods"),
+    "strings": ("pandas_columns", "decode_whole_strings"),
 }
 
 # Groups with one member that stands for the whole where the library is missing.

@@ -20,15 +20,15 @@ _NAMES = {"b": "booleans", "i": "integers", "f": "floats", "c": "complex_numbers
 
 
 def encode_objects(values: Sequence[Any], encode: Encode) -> Node:
-    """Encode a column of objects: a letter for the type of each, and a dataset for each type."""
+    """Encode a column of objects: texts, or a letter and a dataset for each type that occurs."""
     letters = [_letter(value) for value in values]
     found = set(letters)
     if "?" in found or not _fits_64_bits(values, letters):
         # Cells of arrays, lists, dicts …: a value each.
         return EncodedGroup("objects", {"cells": encode(list(values))})
-    members: dict[str, Node] = {}
-    if found != {"s"}:
-        members["types"] = encode(np.array(letters, "S1"))
+    if found == {"s"}:
+        return encode_texts(values)
+    members: dict[str, Node] = {"types": encode(np.array(letters, "S1"))}
     # Each as long as the column, so that a row is at the same position in all of them.
     if "s" in found:
         is_text = zip(values, letters, strict=True)
@@ -57,9 +57,6 @@ def decode_objects(form: Mapping[str, Form], members: dict[str, Any]) -> Array:
     """Restore a column of objects; without pandas, its missing values are None."""
     if "cells" in members:
         return as_objects(members["cells"])
-    if "types" not in members:
-        texts: Array = members["texts"]
-        return texts
     letters = members["types"].astype("U1").tolist()
     columns = {key: members[name].tolist() for key, name in _NAMES.items() if name in members}
     columns["s"] = members.get("texts", [])

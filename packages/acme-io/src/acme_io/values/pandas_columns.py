@@ -19,6 +19,7 @@ __all__ = [
     "decode_nullable",
     "decode_periods",
     "decode_strings",
+    "decode_whole_strings",
     "encode_column",
 ]
 
@@ -69,11 +70,15 @@ def _encode_strings(values: Any, dtype: Any, encode: Encode) -> Node:
     missing = np.asarray(values.isna())
     texts = np.array(values, object)  # a copy
     texts[missing] = ""
-    members: dict[str, Node] = {"texts": encode_texts(texts.tolist())}
-    if missing.any():
-        members["missing"] = encode(missing)
+    found = encode_texts(texts.tolist())
     # pandas 2 has `NA` only; from 2.3 on `na_value` can be NaN.
     absent = "NA" if dtype.na_value is pd.NA else "nan"
+    if not missing.any() and isinstance(found, Encoded):
+        found.form = ["strings", dtype.storage, absent]
+        return found
+    members: dict[str, Node] = {"texts": found}
+    if missing.any():
+        members["missing"] = encode(missing)
     return EncodedGroup("strings", members, {"storage": dtype.storage, "na": absent})
 
 
@@ -128,4 +133,9 @@ def decode_strings(form: Mapping[str, Form], members: dict[str, Any]) -> Any:
     texts = members["texts"]
     if "missing" in members:
         texts[members["missing"]] = None
-    return pd.array(texts, dtype=string_dtype(form["storage"], form["na"]))
+    return decode_whole_strings(texts, form["storage"], form["na"])
+
+
+def decode_whole_strings(texts: Any, storage: str, absent: str) -> Any:
+    """Restore a column of texts without missing ones."""
+    return pd.array(texts, dtype=string_dtype(storage, absent))
