@@ -179,6 +179,17 @@ def test_plain_h5py_reads_frames(run) -> None:
         assert group["index/values"][:].tolist() == frame.index.astype("i8").tolist()
 
 
+@pytest.mark.parametrize("way", ["links", "single"])
+def test_names_and_records_longer_than_an_attribute(run, tools, way: str) -> None:
+    long = {f"column {at} with a long name": np.arange(2, dtype="if"[at % 2]) for at in range(1200)}
+    done = run(lambda call: pd.DataFrame(long), 2, WAYS[way])
+    assert not done.notes
+    assert verify(done.output_dir) == []
+    with acme_io.open_results(done.output_dir) as results:
+        for call in results:
+            assert tools.same(call.values, pd.DataFrame(long))
+
+
 class Own(pd.DataFrame):
     """A subclass, which would lose its class."""
 

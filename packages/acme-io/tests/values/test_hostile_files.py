@@ -6,6 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 import acme_io
@@ -132,6 +133,25 @@ def test_a_record_of_endless_depth_is_damaged(run) -> None:
     forge(Path(done.files[0]), change)
     with acme_io.open_results(done.output_dir) as results, pytest.raises(DamagedFileError):
         results[0].values  # noqa: B018
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"shape": "two"},
+        {"shape": [1, 1], "labels": ["no storage", "NA"]},
+        {"members": {}},
+        {"members": {"columns": {"kind": "objects", "members": {}}}},
+        {"kind": "index", "freq": "no frequency"},
+        {"kind": "variable", "dims": 7},
+        {"members": 7},
+        {"members": {"columns": {"members": {}}}},
+    ],
+)
+def test_a_form_that_no_library_accepts_is_damaged(run, change: dict) -> None:
+    done = run(lambda call: pd.DataFrame({"a": [1, 2]}), 1)
+    forge(Path(done.files[0]), lambda file: set_record(file, lambda form: form.update(change)))
+    read_damaged(done.output_dir, "cannot be restored here|unknown|is damaged")
 
 
 def test_a_group_of_an_unknown_kind_is_named(run) -> None:

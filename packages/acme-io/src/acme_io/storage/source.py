@@ -267,7 +267,11 @@ def read_values(
     for index in range(first, len(record["values"])):
         name, form = layout.result_name(index), record["values"][index]
         if isinstance(form, dict):
-            found += read_group(checked, open_group(checked.fid, group or "/"), name, form)
+            try:
+                found += read_group(checked, open_group(checked.fid, group or "/"), name, form)
+            except (TypeError, AttributeError) as error:
+                # The checksums of the file are right: somebody has written this on purpose.
+                raise ValueError(f"the record does not describe {name}: {error}") from error
         else:
             found.append(read_field(checked, open_dataset(checked.fid, f"{group}{name}"), name))
     return found

@@ -47,30 +47,44 @@ def _is_default(index: Any) -> bool:
 
 def encode_frame(frame: Any, encode: Encode) -> Node:
     """Encode a `DataFrame`: a member per column, named like the column if that is a text."""
-    labels = frame.columns
-    n_columns = len(labels)
-    members: dict[str, Node] = {}
     more: dict[str, Form] = {"shape": list(frame.shape)}
-    dtypes = set(frame.dtypes) if n_columns > _MOST_COLUMNS else set()
-    if len(dtypes) == 1 and isinstance(dtype := dtypes.pop(), np.dtype) and dtype.kind in "biufc":
+    members: dict[str, Node] = {}
+    if _is_matrix(frame):
         members["values"] = encode(frame.to_numpy())
-        members["labels"] = encode_index(labels, encode)
+        members["labels"] = encode_index(frame.columns, encode)
     else:
-        names = [str(at) for at in range(n_columns)]
-        keys: dict[str, Form] = {}
-        texts = list(labels) if type(labels) is pd.Index else []
-        if n_columns and all(type(one) is str for one in texts) and labels.is_unique and texts:
-            names = [member_name(one) for one in texts]
-            keys = {} if names == texts else {"keys": texts}
-            more["labels"] = _dtype_of_labels(labels)
-            encode_name("labels_name", labels.name, members, more, encode)
-        elif not _is_default(labels):
-            members["labels"] = encode_index(labels, encode)
-        by_name = zip(names, frame.items(), strict=True)
-        columns = {name: encode_column(column, encode) for name, (_, column) in by_name}
-        members["columns"] = EncodedGroup("columns", dict(columns), keys)
+        _add_columns(frame, members, more, encode)
     _add_common(frame, members, encode)
     return EncodedGroup("frame", members, more)
+
+
+def _is_matrix(frame: Any) -> bool:
+    """Whether a frame has many columns, all numbers of one dtype."""
+    dtypes = set(frame.dtypes) if frame.shape[1] > _MOST_COLUMNS else set()
+    if len(dtypes) != 1:
+        return False
+    dtype = dtypes.pop()
+    return isinstance(dtype, np.dtype) and dtype.kind in "biufc"
+
+
+def _add_columns(
+    frame: Any, members: dict[str, Node], more: dict[str, Form], encode: Encode
+) -> None:
+    """Add a member per column, and the labels as far as the names of these do not tell them."""
+    labels = frame.columns
+    names = [str(at) for at in range(len(labels))]
+    keys: dict[str, Form] = {}
+    texts = list(labels) if type(labels) is pd.Index else []
+    if texts and all(type(one) is str for one in texts) and labels.is_unique:
+        names = [member_name(one) for one in texts]
+        keys = {} if names == texts else {"keys": texts}
+        more["labels"] = _dtype_of_labels(labels)
+        encode_name("labels_name", labels.name, members, more, encode)
+    elif not _is_default(labels):
+        members["labels"] = encode_index(labels, encode)
+    by_name = zip(names, frame.items(), strict=True)
+    columns = {name: encode_column(column, encode) for name, (_, column) in by_name}
+    members["columns"] = EncodedGroup("columns", columns, keys)
 
 
 def _dtype_of_labels(labels: Any) -> Form:

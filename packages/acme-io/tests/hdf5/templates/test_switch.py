@@ -207,6 +207,21 @@ def test_both_ways_write_and_read_the_same(
         assert read[1:] == read[:1] * 3
 
 
+def test_groups_of_one_call_alone_need_no_template(run, monkeypatch) -> None:
+    filled: list[int] = []
+    plain = Template.fill
+
+    def noted(self, *arguments):
+        filled.append(1)
+        return plain(self, *arguments)
+
+    monkeypatch.setattr(Template, "fill", noted)
+    run(lambda call: {f"key of call {call}": call}, 6)
+    assert not filled
+    run(lambda call: {"key of all calls": call}, 6)
+    assert len(filled) == 1 + 5  # one to try the template, and all but the first call
+
+
 def test_the_switch_leaves_everything_to_the_library(run, monkeypatch) -> None:
     used: list[str] = []
 
