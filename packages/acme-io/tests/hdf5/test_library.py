@@ -13,10 +13,12 @@ from h5py import h5, h5d, h5f, h5fd, h5g, h5o, h5p, h5s, h5t
 
 import acme_io.hdf5
 from acme_io.hdf5.attributes import column_ranges, find_attribute
+from acme_io.hdf5.members import add_member
 from acme_io.hdf5.new_file import NewFile
 from acme_io.hdf5.objects import (
     LARGEST_ATTRIBUTE,
     Field,
+    GroupField,
     MemoryFile,
     add_dataset,
     container_properties,
@@ -258,6 +260,25 @@ def test_attributes_up_to_the_limit_fit_the_original_layout() -> None:
     with pytest.raises((OSError, RuntimeError)):
         write_text(new.root, "more", b"x" * (1 << 16))
     new.image()
+
+
+@pytest.mark.parametrize("count", [3, 10, 200])
+def test_groups_of_values_list_their_members_in_order(tmp_path: Path, count: int) -> None:
+    names = [f"member {number * 7 % count}" for number in range(count)]
+    images = []
+    for _ in range(2):
+        new = MemoryFile(creation_properties(512), dense=False)
+        add_member(new.root, Field("value", np.dtype("u1"), None, group=GroupField("dict")))
+        for name in names:
+            add_member(new.root, Field(f"value/{name}", np.dtype("f8"), (2,)), early=False)
+        images.append(new.image())
+    # Without time stamps, and with object headers whose numbers a template may change.
+    assert images[0] == images[1]
+    (tmp_path / "f.h5").write_bytes(bytes(512) + images[0])
+    with h5py.File(tmp_path / "f.h5", "r") as file:
+        assert list(file["value"]) == names
+        address = h5o.get_info(file[f"value/{names[-1]}"].id).addr
+    assert images[0][address] == 1  # version of the object header
 
 
 @pytest.mark.parametrize("text", ["", "a", "Größe ∑ 🎧"])

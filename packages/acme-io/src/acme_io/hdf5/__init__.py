@@ -5,8 +5,9 @@ before HDF5 sees them, the frame that all files of a run share, and containers. 
 `templates` makes and reads small files without the library. May import `files`, `values` and
 `records`.
 
-Other rooms of acme-io use HDF5 through functions of this one: `objects` for single objects, `slabs`
-for parts of datasets and virtual datasets, `many_datasets` for thousands of datasets in one file.
+Other rooms of acme-io use HDF5 through functions of this one: `objects` for single objects,
+`members` for values that are groups, `slabs` for parts of datasets and virtual datasets,
+`many_datasets` for thousands of datasets in one file.
 
 This room relies on behaviour of HDF5 and h5py beyond the high-level interface of h5py. No private
 attribute of h5py is used. Each item is followed by the test that fails when the behaviour changes,
@@ -20,8 +21,9 @@ Properties of files and datasets (`objects`)
       `test_early_allocation_gives_an_offset_that_counts_the_user_block`
     - no fill values: `test_the_library_does_not_fill_early_allocated_data`
     - no timestamps: `test_equal_files_have_equal_bytes`
-    - order of creation, external links: `test_members_are_listed_in_order_of_creation`; in groups
-      that are values: `test_plain_h5py_reads_groups` in `tests/values/test_nests.py`
+    - order of creation, external links: `test_members_are_listed_in_order_of_creation`
+    - order of creation in groups of the original layout (`members`):
+      `test_groups_of_values_list_their_members_in_order`
     - intermediate groups: `test_groups_on_a_path_are_created`
     - closing a file closes its objects: `test_closing_a_file_closes_its_objects`
     - null dataspaces: `test_datasets_without_elements_and_null_dataspaces_are_told_apart`
