@@ -182,6 +182,6 @@ def test_results_of_several_sizes_pass_through_one_buffer(run) -> None:
     done = run(lambda call: np.full(sizes[call % 9], call), 90, SINGLE, batch=31)
     with acme_io.open_results(done.container) as results:
         for call in results:
-            assert (call.values == call.number).all()
-            assert len(call.values) == sizes[call.number % 9]
+            assert (call.values == call.index).all()
+            assert len(call.values) == sizes[call.index % 9]
     assert verify(done.container) == []

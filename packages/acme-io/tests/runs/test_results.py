@@ -142,8 +142,8 @@ def test_results_are_a_sequence(run) -> None:
     done = run(lambda call: (call, str(call)), 5)
     results = acme_io.open_results(done.output_dir)
     assert len(results) == 5
-    assert results[-1].number == 4
-    assert [call.number for call in results[1:3]] == [1, 2]
+    assert results[-1].index == 4
+    assert [call.index for call in results[1:3]] == [1, 2]
     assert results[2].result_1 == "2"
     assert results.stack(1).tolist() == list("01234")
     with pytest.raises(IndexError, match="5 calls"):

@@ -78,6 +78,6 @@ def test_results_larger_than_a_part(run, tmp_path: Path) -> None:
     with acme_io.open_results(done.container) as results:
         for call in results:
             big, number, small = call.values
-            assert (big == call.number).all()
-            assert big.size == LARGEST_PART // 8 - 3 + call.number
-            assert (number, small.sum()) == (call.number, 21 * call.number)
+            assert (big == call.index).all()
+            assert big.size == LARGEST_PART // 8 - 3 + call.index
+            assert (number, small.sum()) == (call.index, 21 * call.index)

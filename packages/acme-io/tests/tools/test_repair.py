@@ -126,7 +126,7 @@ def test_resuming_keeps_what_is_finished(tmp_path: Path, tools, kind: str, finis
     assert verify(tmp_path) == []
     with acme_io.open_results(tmp_path, allow_pickle=True) as results:
         assert results.missing == results.failed == []
-        assert [call.values[1] for call in results if call.number != 3] == [0, 1, 2, -4, -5, -6, -7]
+        assert [call.values[1] for call in results if call.index != 3] == [0, 1, 2, -4, -5, -6, -7]
         assert results[3].values == {"a", 3}
     assert all(file is not None and Path(file).exists() for file in files)
 

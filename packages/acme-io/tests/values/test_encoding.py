@@ -121,7 +121,7 @@ def test_values_are_read_as_they_were_returned(run, tools, way: str) -> None:
             # NumPy's own pickles forget the byte order of dates.
             expected_value = pickle.loads(pickle.dumps(value, 5)) if way == "pickles" else value
             assert tools.same(call.values, expected_value), (call, value, call.values)
-            expected = "pickled" if call.number >= len(STORED) and way != "pickles" else "done"
+            expected = "pickled" if call.index >= len(STORED) and way != "pickles" else "done"
             assert call.status == expected, value
     assert sorted(done.notes) == ([] if way == "pickles" else list(range(len(STORED), len(values))))
 

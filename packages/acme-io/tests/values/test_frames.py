@@ -142,7 +142,7 @@ def test_frames_come_back_in_every_way_of_storing(run, tools, tmp_path: Path, wa
         assert verify(path) == []
         with acme_io.open_results(path) as results:
             for call in results:
-                assert tools.same(call.values, make(call.number))
+                assert tools.same(call.values, make(call.index))
 
 
 SCALARS = [
@@ -159,7 +159,7 @@ def test_scalars_of_pandas_come_back(run, tools) -> None:
     assert not done.notes
     with acme_io.open_results(done.output_dir) as results:
         for call in results:
-            assert tools.same(call.values, {"scalars": SCALARS, "one": SCALARS[call.number]})
+            assert tools.same(call.values, {"scalars": SCALARS, "one": SCALARS[call.index]})
 
 
 def test_plain_h5py_reads_frames(run) -> None:
@@ -300,4 +300,4 @@ def test_files_lose_nothing(tmp_path_factory, tools, values: list[object], way: 
     assert not done.notes
     with acme_io.open_results(done.output_dir) as results:
         for call in results:
-            assert tools.same(call.values, values[call.number])
+            assert tools.same(call.values, values[call.index])

@@ -89,7 +89,7 @@ def test_labelled_arrays_come_back_from_files(run, tools, tmp_path: Path, way: s
         assert verify(path) == []
         with acme_io.open_results(path) as results:
             for call in results:
-                assert tools.same(call.values, values[call.number])
+                assert tools.same(call.values, values[call.index])
 
 
 def test_plain_h5py_reads_labelled_arrays(run) -> None:

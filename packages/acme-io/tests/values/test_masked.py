@@ -32,7 +32,7 @@ def test_masked_arrays_come_back(run, tools, single_file: bool) -> None:
     assert not done.notes
     with acme_io.open_results(done.output_dir) as results:
         for call in results:
-            assert tools.same(call.values, MASKED[call.number])
+            assert tools.same(call.values, MASKED[call.index])
     with h5py.File(done.container, "r") as file:
         assert list(file["comp_0/result_0"]) == ["data", "mask", "fill_value"]
 

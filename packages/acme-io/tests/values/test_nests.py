@@ -214,7 +214,7 @@ def test_files_lose_nothing(tmp_path_factory, tools, values: list[object], way: 
     for path in (done.output_dir, target):
         with acme_io.open_results(path) as results:
             for call in results:
-                assert tools.same(call.values, make(call.number))
+                assert tools.same(call.values, make(call.index))
     assert verify(done.output_dir) == []
 
 

@@ -72,6 +72,17 @@ class CallTable:
         twin.failures = dict(self.failures)
         return twin
 
+    def take(self, calls: np.ndarray[Any, Any]) -> "CallTable":
+        """Return a table with a row for each of these calls, in their order."""
+        some = CallTable(len(calls))
+        for name, _ in self.COLUMNS:
+            setattr(some, name, getattr(self, name)[calls])
+        some.workers = list(self.workers)
+        if self.failures:
+            known = enumerate(calls.tolist())
+            some.failures = {at: self.failures[n] for at, n in known if n in self.failures}
+        return some
+
     def clear(self, calls: Sequence[int]) -> None:
         """Reset the rows of some calls to their state before the run."""
         # Not always zero: unknown times are NaN, an unknown worker is -1.

@@ -13,26 +13,21 @@ class Call:
 
     Attributes
     ----------
-    number : int
-        The call's number.
+    index : int
+        The call's number in its run, from 0.
     """
 
-    def __init__(self, reader: RunReader, number: int) -> None:
-        self._reader, self.number = reader, number
+    def __init__(self, reader: RunReader, index: int) -> None:
+        self._reader, self.index = reader, index
 
     def __repr__(self) -> str:
         """Return the call's number and status."""
-        return f"<Call {self.number}: {self.status}>"
-
-    @property
-    def index(self) -> int:
-        """The call's number."""
-        return self.number
+        return f"<Call {self.index}: {self.status}>"
 
     @property
     def status(self) -> str:
         """`"done"`, `"failed"`, `"missing"` or `"pickled"`."""
-        return STATUS_NAMES[self._reader.status[self.number]]
+        return STATUS_NAMES[self._reader.status[self.index]]
 
     @property
     def values(self) -> Any:
@@ -49,12 +44,12 @@ class Call:
         PicklesRefusedError
             The value is a pickle, and `allow_pickle` is false.
         """
-        return self._reader.values(self.number)
+        return self._reader.values(self.index)
 
     @property
     def record(self) -> dict[str, Any]:
         """The record of the call: start, seconds, peak memory, worker, arguments."""
-        return self._reader.record(self.number)
+        return self._reader.record(self.index)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -65,7 +60,7 @@ class Call:
     @property
     def failure(self) -> Failure | None:
         """Type, message and traceback of the exception, if the call failed."""
-        return self._reader.failures.get(self.number)
+        return self._reader.failures.get(self.index)
 
     def __getattr__(self, name: str) -> Any:
         """Return one of several return values: `result_0`, `result_1` and so on."""
@@ -73,4 +68,4 @@ class Call:
         index = name.removeprefix("result_")
         if name == index or not index.isdigit():
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        return self._reader.value(self.number, int(index))
+        return self._reader.value(self.index, int(index))

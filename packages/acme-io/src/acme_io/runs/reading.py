@@ -1,12 +1,12 @@
 """Read single calls of a run: their status, values and records."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from acme_io.errors import FailedCallError, MissingCallError, PicklesRefusedError
 from acme_io.records.call_record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure
+from acme_io.runs.selection import Calls, numbers_of
 from acme_io.storage.source import Source
 from acme_io.values.encoding import decode, decode_one
 
@@ -104,15 +104,16 @@ class RunReader:
             facts["arguments"] = dict(self.failures[call].arguments)
         return facts
 
-    def arguments(self, calls: Sequence[int]) -> list[dict[str, Any]]:
+    def arguments(self, calls: Calls) -> list[dict[str, Any]]:
         """Return the distributed arguments of some calls; empty for those without a record."""
-        # The record of a call lies in its file, which a missing call does not have.
-        status = self.status[calls]
-        found: list[dict[str, Any]] = [{} for _ in calls]
-        stored = np.flatnonzero(np.isin(status, (DONE, PICKLED))).tolist()
-        read = self.source.arguments([calls[at] for at in stored])
-        for at, arguments in zip(stored, read, strict=True):
-            found[at] = arguments
-        for at in np.flatnonzero(status == FAILED).tolist():
-            found[at] = self.record(calls[at]).get("arguments", {})
-        return found
+        # The record of a call lies in its file, which a missing call does not have. Records are
+        # read in the order of calls, file by file, and each once.
+        numbers = numbers_of(calls)
+        wanted = np.unique(numbers)
+        status = self.status[wanted]
+        found: dict[int, dict[str, Any]] = {}
+        stored = wanted[np.isin(status, (DONE, PICKLED))].tolist()
+        found.update(zip(stored, self.source.arguments(stored), strict=True))
+        for call in wanted[status == FAILED].tolist():
+            found[call] = self.record(call).get("arguments", {})
+        return [found.get(call, {}) for call in numbers.tolist()]

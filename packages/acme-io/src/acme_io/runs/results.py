@@ -10,7 +10,7 @@ Results are read on access. Only h5py and NumPy are needed.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -20,12 +20,13 @@ import numpy as np
 from acme_io.errors import AcmeIOError
 from acme_io.hdf5.stored_table import StoredTable
 from acme_io.records.call_record import FAILED, MISSING, STATUS_NAMES, Failure
+from acme_io.records.call_table import CallTable
 from acme_io.records.run_record import RunInfo
 from acme_io.runs.call import Call
 from acme_io.runs.locate import find_source
 from acme_io.runs.reading import RunReader
+from acme_io.runs.selection import Calls, numbers_of, select
 from acme_io.runs.stacking import calls_per_chunk, stack
-from acme_io.storage.source import Source
 
 __all__ = ["Results", "open_results"]
 
@@ -57,7 +58,7 @@ def open_results(path: str | os.PathLike[str], allow_pickle: bool = False) -> "R
     DamagedFileError
         The container has changed since it was written.
     """
-    return Results(find_source(Path(path)), allow_pickle)
+    return Results(RunReader(find_source(Path(path)), allow_pickle))
 
 
 class Results(Sequence[Call]):
@@ -67,13 +68,12 @@ class Results(Sequence[Call]):
     ----------
     path : pathlib.Path
         The container.
-    table : CallTable
-        Start, seconds, peak memory, worker, attempts and checksum of every call, as columns.
     """
 
-    def __init__(self, source: Source, allow_pickle: bool) -> None:
-        self._source, self._reader = source, RunReader(source, allow_pickle)
-        self.path, self.table = source.path, source.table
+    def __init__(self, reader: RunReader, calls: Calls | None = None) -> None:
+        self._reader, self._source = reader, reader.source
+        self._calls: Calls = range(len(self._source.table)) if calls is None else calls
+        self.path = self._source.path
 
     def __repr__(self) -> str:
         """Return the function, the number of calls and the path."""
@@ -82,7 +82,9 @@ class Results(Sequence[Call]):
             name = self.run.function
         except (AcmeIOError, OSError):
             name = self._source.name
-        return f"<Results of {name}: {len(self)} calls in {self.path}>"
+        n_calls = len(self._source.table)
+        count = f"{n_calls}" if self._whole else f"{len(self)} of {n_calls}"
+        return f"<Results of {name}: {count} calls in {self.path}>"
 
     def __enter__(self) -> "Results":
         """Return `self`."""
@@ -101,33 +103,94 @@ class Results(Sequence[Call]):
         """Close all open files; does nothing when called again."""
         self._source.close()
 
+    @property
+    def _whole(self) -> bool:
+        """Whether these are all calls of the run, in order."""
+        return isinstance(self._calls, range) and self._calls == range(len(self._source.table))
+
     def __len__(self) -> int:
-        """Return the number of calls of the run, finished or not."""
-        return len(self.table)
+        """Return the number of calls, finished or not."""
+        return len(self._calls)
 
     @overload
     def __getitem__(self, index: int) -> Call: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Call]: ...
-    def __getitem__(self, index: int | slice) -> Call | list[Call]:
-        """Return a call, or a list of them for a slice."""
-        if isinstance(index, slice):
-            return [Call(self._reader, number) for number in range(len(self))[index]]
-        try:
-            return Call(self._reader, range(len(self))[index])
-        except IndexError:
-            raise IndexError(
-                f"There is no call {index}: the run has {len(self)} calls, numbered from 0."
-            ) from None
+    def __getitem__(self, index: Any) -> "Results": ...
+    def __getitem__(self, index: Any) -> "Call | Results":
+        """Return a call, or several as results of their own.
+
+        Parameters
+        ----------
+        index : int, slice, sequence of int or bool, or array of these
+            A position, or several, or a mask with one truth value per call. In the results of a
+            run, positions are call numbers.
+
+        Returns
+        -------
+        Call or Results
+            A selection keeps the numbers of its calls, reads nothing, and shares the open files.
+
+        Raises
+        ------
+        IndexError
+            A position is outside, or the mask has another length.
+        TypeError
+            The index is of another type.
+        """
+        found = select(self._calls, index)
+        if isinstance(found, int):
+            return Call(self._reader, found)
+        return Results(self._reader, found)
 
     def __iter__(self) -> Iterator[Call]:
         """Iterate over the calls in order."""
-        return (Call(self._reader, number) for number in range(len(self)))
+        return (Call(self._reader, int(number)) for number in self._calls)
+
+    def filter(self, *, status: str | Iterable[str]) -> "Results":
+        """Select the calls with a status.
+
+        Parameters
+        ----------
+        status : str or iterable of str
+            One or several of `"done"`, `"failed"`, `"missing"` and `"pickled"`.
+
+        Returns
+        -------
+        Results
+            The calls, none if no call has that status.
+
+        Raises
+        ------
+        ValueError
+            There is no such status.
+        """
+        names = {status} if isinstance(status, str) else set(status)
+        unknown = sorted(names.difference(STATUS_NAMES))
+        if unknown:
+            raise ValueError(f"A call is one of {', '.join(STATUS_NAMES)}, never {unknown[0]!r}.")
+        return self[np.isin(self._codes, [STATUS_NAMES.index(name) for name in names])]
+
+    @property
+    def _codes(self) -> Array:
+        """The status codes of the calls."""
+        codes = self._reader.status
+        return codes if self._whole else codes[numbers_of(self._calls)]
+
+    def _with_status(self, code: int) -> list[int]:
+        found: list[int] = numbers_of(self._calls)[self._codes == code].tolist()
+        return found
 
     @property
     def status(self) -> list[str]:
         """Status of each call: `"done"`, `"failed"`, `"missing"` or `"pickled"`."""
-        return [STATUS_NAMES[code] for code in self._reader.status]
+        return [STATUS_NAMES[code] for code in self._codes.tolist()]
+
+    @property
+    def table(self) -> CallTable:
+        """Start, seconds, peak memory (bytes), worker and attempts of every call, as columns."""
+        return (
+            self._source.table if self._whole else self._source.table.take(numbers_of(self._calls))
+        )
 
     @property
     def run(self) -> RunInfo:
@@ -145,22 +208,26 @@ class Results(Sequence[Call]):
     @property
     def failed(self) -> list[int]:
         """Numbers of the calls that raised an exception."""
-        return [int(call) for call in np.flatnonzero(self._reader.status == FAILED)]
+        return self._with_status(FAILED)
 
     @property
     def missing(self) -> list[int]:
         """Numbers of the calls that did not finish or whose file is gone."""
-        return [int(call) for call in np.flatnonzero(self._reader.status == MISSING)]
+        return self._with_status(MISSING)
 
     @property
     def failures(self) -> dict[int, Failure]:
-        """Type, message and traceback of each failed call."""
-        return self._source.table.failures
+        """Type, message and traceback of each failed call, by its number."""
+        failures = self._reader.failures
+        if self._whole or not failures:
+            return failures
+        numbers = numbers_of(self._calls).tolist()
+        return {number: failures[number] for number in numbers if number in failures}
 
     @property
     def arguments(self) -> list[dict[str, Any]]:
         """The distributed arguments of every call; empty for calls without a record."""
-        return self._reader.arguments(range(len(self)))
+        return self._reader.arguments(self._calls)
 
     def stack(self, index: int = 0, *, missing: str = "raise") -> Array:
         """Stack the results of all calls into one array.
@@ -186,11 +253,11 @@ class Results(Sequence[Call]):
         ValueError
             The results differ in shape.
         """
-        return stack(self._reader, range(len(self)), index, missing)
+        return stack(self._reader, self._calls, index, missing)
 
     def chunks(
         self, index: int = 0, *, size: int | None = None, missing: str = "raise"
-    ) -> Iterator[tuple[range, Array]]:
+    ) -> Iterator[tuple[Calls, Array]]:
         """Stack the results in chunks, for results that do not fit in memory.
 
         Parameters
@@ -204,19 +271,20 @@ class Results(Sequence[Call]):
 
         Yields
         ------
-        calls : range
-            The calls of the chunk.
+        calls : range or numpy.ndarray
+            The numbers of the calls in the chunk; an array if they are not evenly spaced.
         stacked : numpy.ndarray
             Their results, shape `(len(calls), ...)`.
         """
         start = 0
         while start < len(self):
             step = size or calls_per_chunk(self._reader, index)
-            calls = range(start, min(start + max(step, 1), len(self)))
+            calls = self._calls[start : start + max(step, 1)]
             yield calls, stack(self._reader, calls, index, missing)
-            start = calls.stop
+            start += len(calls)
 
     @property
     def lengths(self) -> Array | None:
         """Length of each row along the varying axis, shape `(n_calls,)`; None without one."""
-        return self._source.lengths
+        lengths = self._source.lengths
+        return lengths if lengths is None or self._whole else lengths[numbers_of(self._calls)]

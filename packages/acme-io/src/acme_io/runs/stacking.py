@@ -1,12 +1,14 @@
 """Stack the results of many calls into one array."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from acme_io.errors import DamagedFileError, FailedCallError, MissingCallError
-from acme_io.records.call_record import DONE
+from acme_io.records.call_record import DONE, PICKLED
 from acme_io.runs.reading import RunReader
+from acme_io.runs.selection import Calls, numbers_of
 
 __all__ = ["calls_per_chunk", "stack", "stack_values"]
 
@@ -14,19 +16,32 @@ Array = np.ndarray[Any, Any]
 
 # Bytes that `Results.chunks` stacks at a time by default; its docstring says 64 MB.
 _CHUNK = 64 << 20
+# Selected calls with fewer others between them are read together with these.
+_GAP = 8
 
 
-def stack(reader: RunReader, calls: range, index: int, missing: str) -> Array:
-    """Stack one return value of several calls; see `Results.stack`."""
+def stack(reader: RunReader, calls: Calls, index: int, missing: str) -> Array:
+    """Stack one return value of several calls; see `Results.stack`.
+
+    The calls lie along the stacking axis of the source, which is the first one but for
+    `result_shape`.
+    """
     if missing not in ("raise", "mask"):
         raise ValueError(f'missing must be "raise" or "mask", not {missing!r}.')
+    numbers = numbers_of(calls)
+    stored = np.isin(reader.source.table.status[numbers], (DONE, PICKLED))
+    if not len(numbers) or (missing == "mask" and not stored.any()):
+        raise MissingCallError("No call has a result to stack.")
     # Stacked and merged results lie in one dataset, read in one go; others call by call.
-    found = reader.source.stack(index, calls, missing)
+    if isinstance(calls, range) and calls.step == 1:
+        found = reader.source.stack(index, calls, missing)
+    else:
+        found = _stack_selected(reader, numbers, index, missing)
     if found is not None:
         return found
     rows: list[Any] = []
     absent: dict[int, Exception] = {}
-    for at, call in enumerate(calls):
+    for at, call in enumerate(numbers.tolist()):
         try:
             rows.append(reader.value(call, index))
         except (MissingCallError, FailedCallError, DamagedFileError, OSError) as error:
@@ -34,13 +49,62 @@ def stack(reader: RunReader, calls: range, index: int, missing: str) -> Array:
                 raise
             absent[at] = error
             rows.append(None)
-    return stack_values(rows, absent, missing)
+    return np.moveaxis(stack_values(rows, absent, missing), 0, stacking_axis(reader, index))
+
+
+def stacking_axis(reader: RunReader, index: int) -> int:
+    """Return the axis along which the calls lie in a stack of one return value."""
+    return 0 if index else reader.source.stacking_axis
+
+
+def _stack_selected(reader: RunReader, calls: Array, index: int, missing: str) -> Array | None:
+    """Stack calls with gaps between them; None to have them read call by call.
+
+    Blocks of calls are read whole and the selected rows taken: that is quicker than reading row by
+    row, unless the calls are far apart.
+    """
+    table = reader.source.table
+    if missing == "raise" and not (table.status[calls] == DONE).all():
+        return None  # read call by call, the first without a result is named
+    wanted, places = np.unique(calls, return_inverse=True)
+    blocks = list(_blocks(wanted, calls_per_chunk(reader, index)))
+    if len(blocks) > len(wanted) // 2:
+        return None
+    axis, pieces = stacking_axis(reader, index), []
+    for block in blocks:
+        # Calls between the selected ones may lack results.
+        covering = range(int(block[0]), int(block[-1]) + 1)
+        found = reader.source.stack(index, covering, "mask")
+        if found is None or found.dtype.names:  # masks of structured arrays have fields, too
+            return None
+        pieces.append(np.take(found, block - covering.start, axis))
+    first = pieces[0].dtype, np.delete(pieces[0].shape, axis).tolist()
+    if any((one.dtype, np.delete(one.shape, axis).tolist()) != first for one in pieces):
+        return None
+    mask = np.take(np.concatenate([np.ma.getmaskarray(one) for one in pieces], axis), places, axis)
+    rows = np.take(np.concatenate([np.ma.getdata(one) for one in pieces], axis), places, axis)
+    if missing == "mask":
+        return np.ma.MaskedArray(rows, mask)
+    return None if mask.any() else rows
+
+
+def _blocks(calls: Array, longest: int) -> Iterator[Array]:
+    """Cut increasing call numbers where the gaps are wide or a block becomes too long."""
+    start = 0
+    for cut in [*(np.flatnonzero(np.diff(calls) > _GAP) + 1).tolist(), len(calls)]:
+        while start < cut:
+            end = int(np.searchsorted(calls, calls[start] + longest))
+            yield calls[start : min(cut, end)]
+            start = min(cut, end)
 
 
 def calls_per_chunk(reader: RunReader, index: int) -> int:
     """Return the number of calls whose results take about 64 MB together."""
-    for call in np.flatnonzero(reader.status == DONE):
-        row = np.asarray(reader.value(int(call), index))
+    for call in np.flatnonzero(reader.status == DONE).tolist():
+        try:
+            row = np.asarray(reader.value(call, index))
+        except (MissingCallError, DamagedFileError, OSError):
+            continue  # `missing="mask"` leaves such calls out
         return max(_CHUNK // max(row.nbytes, 1), 1)
     return len(reader.status)
 

@@ -98,6 +98,11 @@ class Source(ABC):
             raise DamagedFileError(f"{self.path} lacks a part of its record: {error}") from error
 
     @property
+    def stacking_axis(self) -> int:
+        """Axis along which the calls lie in what `stack` returns."""
+        return 0
+
+    @property
     def lengths(self) -> Array | None:
         """Length of each row along the varying axis, shape (n_calls,); None without one."""
         return self.facts.lengths

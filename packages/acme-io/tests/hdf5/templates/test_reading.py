@@ -47,7 +47,7 @@ def test_gaps_between_the_fields_of_structured_arrays_stay_zero(run, tmp_path, s
     assert verify(tmp_path / "all.h5") == []
     with acme_io.open_results(tmp_path / "all.h5") as results:
         for call in results:
-            np.testing.assert_array_equal(call.values, np.full(shape, call.number, dtype))
+            np.testing.assert_array_equal(call.values, np.full(shape, call.index, dtype))
 
 
 @pytest.mark.parametrize(

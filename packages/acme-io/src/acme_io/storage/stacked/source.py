@@ -80,6 +80,11 @@ class StackedSource(Source):
                 rows[rows == DONE] = MISSING
         return status
 
+    @property
+    def stacking_axis(self) -> int:
+        """Axis along which the calls lie, the `None` in `result_shape`."""
+        return self.slots.stacking_axis
+
     def source_path(self, file: str) -> Path:
         """Return the path of a source file."""
         return layout.local(self.path.parent, file)
