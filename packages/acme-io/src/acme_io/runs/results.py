@@ -21,12 +21,14 @@ from acme_io.errors import AcmeIOError
 from acme_io.hdf5.stored_table import StoredTable
 from acme_io.records.call_record import FAILED, MISSING, STATUS_NAMES, Failure
 from acme_io.records.call_table import CallTable
+from acme_io.records.grid import Grid
 from acme_io.records.run_record import RunInfo
 from acme_io.runs.call import Call
+from acme_io.runs.grid import complete, grid_on_record, select_by_arguments, select_in_grid
 from acme_io.runs.locate import find_source
 from acme_io.runs.reading import RunReader
 from acme_io.runs.selection import Calls, numbers_of, select
-from acme_io.runs.stacking import calls_per_chunk, stack
+from acme_io.runs.stacking import calls_per_chunk, stack, stacking_axis
 
 __all__ = ["Results", "open_results"]
 
@@ -70,8 +72,10 @@ class Results(Sequence[Call]):
         The container.
     """
 
-    def __init__(self, reader: RunReader, calls: Calls | None = None) -> None:
-        self._reader, self._source = reader, reader.source
+    def __init__(
+        self, reader: RunReader, calls: Calls | None = None, grid: Grid | None = None
+    ) -> None:
+        self._reader, self._source, self._subgrid = reader, reader.source, grid
         self._calls: Calls = range(len(self._source.table)) if calls is None else calls
         self.path = self._source.path
 
@@ -170,6 +174,46 @@ class Results(Sequence[Call]):
             raise ValueError(f"A call is one of {', '.join(STATUS_NAMES)}, never {unknown[0]!r}.")
         return self[np.isin(self._codes, [STATUS_NAMES.index(name) for name in names])]
 
+    def sel(self, /, **arguments: Any) -> "Results":
+        """Select calls by the values of their arguments.
+
+        Parameters
+        ----------
+        **arguments : object
+            For an argument of the run's `grid`, or else a distributed argument: one value, a list
+            or an array of values, or a slice of values, both ends included. Numbers that agree to
+            nine digits count as equal.
+
+        Returns
+        -------
+        Results
+            The calls. Those of a grid are a grid, without the arguments given by one value.
+
+        Raises
+        ------
+        KeyError
+            There is no such argument, or it never has that value.
+        """
+        grid = self.grid
+        if grid is None:
+            arguments_on_record = self.arguments
+            return Results(
+                self._reader, select_by_arguments(self._calls, arguments_on_record, arguments)
+            )
+        return Results(self._reader, *select_in_grid(self._calls, grid, arguments))
+
+    @property
+    def grid(self) -> Grid | None:
+        """The arguments whose combinations are the calls, with their values; None without any."""
+        grid = self._axes
+        return grid if grid is None or grid is self._subgrid else complete(self._reader, grid)
+
+    @property
+    def _axes(self) -> Grid | None:
+        """The grid of the calls; the values of the run's long axes may be unknown."""
+        # Of other selections, which need not be grids, none is known.
+        return grid_on_record(self._reader) if self._whole else self._subgrid
+
     @property
     def _codes(self) -> Array:
         """The status codes of the calls."""
@@ -242,7 +286,9 @@ class Results(Sequence[Call]):
         Returns
         -------
         numpy.ndarray
-            Array of shape `(n_calls, ...)`; a masked one with `missing="mask"`.
+            Array of shape `(n_calls, ...)`; a masked one with `missing="mask"`. The calls of a
+            grid have one axis per argument in front, of the shape `grid.shape`. Results that were
+            stored with `result_shape` have the calls along its stacking dimension.
 
         Raises
         ------
@@ -253,7 +299,11 @@ class Results(Sequence[Call]):
         ValueError
             The results differ in shape.
         """
-        return stack(self._reader, self._calls, index, missing)
+        stacked, axes = stack(self._reader, self._calls, index, missing), self._axes
+        if axes is None:
+            return stacked
+        rows = np.moveaxis(stacked, stacking_axis(self._reader, index), 0)
+        return rows.reshape(axes.shape + rows.shape[1:])
 
     def chunks(
         self, index: int = 0, *, size: int | None = None, missing: str = "raise"

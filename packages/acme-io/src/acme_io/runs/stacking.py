@@ -10,7 +10,7 @@ from acme_io.records.call_record import DONE, PICKLED
 from acme_io.runs.reading import RunReader
 from acme_io.runs.selection import Calls, numbers_of
 
-__all__ = ["calls_per_chunk", "stack", "stack_values"]
+__all__ = ["calls_per_chunk", "stack", "stack_values", "stacking_axis"]
 
 Array = np.ndarray[Any, Any]
 
