@@ -43,7 +43,7 @@ def new_run(n_calls: int, **changes: Any) -> RunInfo:
     return RunInfo(**{**facts, **changes})
 
 
-def report(call: int, attempt: int = 1, **arguments: object) -> CallReport:
+def report(call: int, attempt: int = 1, /, **arguments: object) -> CallReport:
     return CallReport(
         call, 1e9 + call, 0.5, 1000, f"worker-{call % 2}", attempt, arguments or {"x": call}
     )

@@ -1,4 +1,4 @@
-"""The `acme-io` command: inspect, verify, rebuild, merge and report results.
+"""The `acme-io` command: inspect, tabulate, verify, rebuild, merge and report results.
 
 Exit codes: 0 success; 1 a problem with the results (`verify` found damage, `merge` or `rebuild`
 left out calls, `show` met a call without a result); 2 wrong usage, or unreadable results.
@@ -73,11 +73,22 @@ def _parser() -> argparse.ArgumentParser:
         commands, "show", _show, "show the record and result of one call", "show my_results 3"
     )
     show.add_argument("call", type=int, help="number of the call, from 0")
-    show.add_argument(
-        "--allow-pickle",
-        action="store_true",
-        help="load pickles, which runs code from them: only for files from people you trust",
+    table = _command(
+        commands,
+        "table",
+        _table,
+        "write arguments, scalar results, run time (seconds) and peak memory (bytes) as CSV",
+        "table my_results -o table.csv",
     )
+    table.add_argument(
+        "-o", "--output", metavar="FILE", help="the file to write, which must not exist"
+    )
+    for command in (show, table):
+        command.add_argument(
+            "--allow-pickle",
+            action="store_true",
+            help="load pickles, which runs code from them: only for files from people you trust",
+        )
     _command(
         commands, "verify", _verify, "compare every byte with its checksum", "verify my_results"
     )
@@ -243,6 +254,20 @@ def _show(options: argparse.Namespace) -> int:
 
 
 # The tools are imported by their commands: `info` and `ls` need none of the code that writes files.
+
+
+def _table(options: argparse.Namespace) -> int:
+    from acme_io.tools.table import table_rows, to_csv, write_table
+
+    with open_results(options.path, options.allow_pickle) as results:
+        if options.output is not None:
+            path = write_table(results, options.output)
+            _print(options, {"path": str(path)}, f"Wrote {path}.")
+        elif options.json:
+            _print(options, table_rows(results), "")
+        else:
+            sys.stdout.write(to_csv(results))
+    return 0
 
 
 def _verify(options: argparse.Namespace) -> int:

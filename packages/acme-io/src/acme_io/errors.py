@@ -45,7 +45,7 @@ class OutputDirError(AcmeIOError, OSError):
 
 
 class ResultsExistError(AcmeIOError, FileExistsError):
-    """An output directory already holds results of the function."""
+    """An output directory already holds results of the function, or a file to write exists."""
 
 
 class RunLockError(AcmeIOError, FileExistsError):

@@ -21,6 +21,7 @@ _RESULTS = {
     "info": "show the function, time and user of a run",
     "ls": "list the calls of a run",
     "show": "show one call",
+    "table": "write arguments, scalar results, times and memory as CSV",
     "verify": "compare every byte with its checksum",
     "rebuild": "make the container of a run from its payloads",
     "merge": "copy all results into one file",

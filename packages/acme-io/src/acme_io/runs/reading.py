@@ -73,6 +73,13 @@ class RunReader:
         stored = self.source.load(call)
         return decode(stored.arrays, stored.record)
 
+    def values_and_arguments(self, call: int) -> tuple[Any, dict[str, Any]]:
+        """Return what a call returned, and its arguments on record."""
+        if self._check(call) == PICKLED:
+            return self.source.unpickle(call), self.source.load_record(call).get("arguments", {})
+        stored = self.source.load(call)
+        return decode(stored.arrays, stored.record), stored.record.get("arguments", {})
+
     def value(self, call: int, index: int) -> Any:
         """Return one of the return values of a call.
 

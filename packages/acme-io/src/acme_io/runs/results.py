@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -24,11 +24,17 @@ from acme_io.records.call_table import CallTable
 from acme_io.records.grid import Grid
 from acme_io.records.run_record import RunInfo
 from acme_io.runs.call import Call
+from acme_io.runs.columns import Column
+from acme_io.runs.frames import to_pandas
 from acme_io.runs.grid import complete, grid_on_record, select_by_arguments, select_in_grid
 from acme_io.runs.locate import find_source
 from acme_io.runs.reading import RunReader
 from acme_io.runs.selection import Calls, numbers_of, select
 from acme_io.runs.stacking import calls_per_chunk, stack, stacking_axis
+from acme_io.runs.tables import table_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Results", "open_results"]
 
@@ -332,6 +338,40 @@ class Results(Sequence[Call]):
             calls = self._calls[start : start + max(step, 1)]
             yield calls, stack(self._reader, calls, index, missing)
             start += len(calls)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return a table with a row per call.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The index, `call`, has the numbers of the calls. The columns are:
+
+            - the distributed arguments, or those of the grid, named like the parameters; of an
+              argument that is no number or text, its type and shape as text;
+            - the scalar results: `result_0`, `result_1` and so on, the fields of a named tuple, or
+              the keys of a dict, joined by a dot in nested ones (`fit.slope`). Arrays and other
+              results have no column;
+            - `status`, `seconds` (run time), `peak_memory` (bytes, of the worker) and `worker`.
+
+            A call without a result has a row as well: NaN, NaT or None stand for values that it
+            lacks. A result whose name another column has is called `result.name`; one of the last
+            four columns, `call.name`.
+
+        Raises
+        ------
+        ImportError
+            pandas is not installed.
+        PicklesRefusedError
+            A result is a pickle, and `allow_pickle` is false.
+        DamagedFileError
+            A file has changed since it was written.
+        """
+        return to_pandas(self._reader, self._calls)
+
+    def _columns(self) -> list[Column]:
+        """Return the columns of `to_pandas`, which need no pandas."""
+        return table_columns(self._reader, self._calls)
 
     @property
     def lengths(self) -> Array | None:

@@ -10,7 +10,7 @@ from acme_io.records.call_record import DONE, PICKLED
 from acme_io.runs.reading import RunReader
 from acme_io.runs.selection import Calls, numbers_of
 
-__all__ = ["calls_per_chunk", "stack", "stack_values", "stacking_axis"]
+__all__ = ["calls_per_chunk", "stack", "stack_at_once", "stack_values", "stacking_axis"]
 
 Array = np.ndarray[Any, Any]
 
@@ -32,11 +32,7 @@ def stack(reader: RunReader, calls: Calls, index: int, missing: str) -> Array:
     stored = np.isin(reader.source.table.status[numbers], (DONE, PICKLED))
     if not len(numbers) or (missing == "mask" and not stored.any()):
         raise MissingCallError("No call has a result to stack.")
-    # Stacked and merged results lie in one dataset, read in one go; others call by call.
-    if isinstance(calls, range) and calls.step == 1:
-        found = reader.source.stack(index, calls, missing)
-    else:
-        found = _stack_selected(reader, numbers, index, missing)
+    found = stack_at_once(reader, calls, index, missing)
     if found is not None:
         return found
     rows: list[Any] = []
@@ -50,6 +46,13 @@ def stack(reader: RunReader, calls: Calls, index: int, missing: str) -> Array:
             absent[at] = error
             rows.append(None)
     return np.moveaxis(stack_values(rows, absent, missing), 0, stacking_axis(reader, index))
+
+
+def stack_at_once(reader: RunReader, calls: Calls, index: int, missing: str) -> Array | None:
+    """Stack results that lie in one dataset, or in many alike; None for any other results."""
+    if isinstance(calls, range) and calls.step == 1:
+        return reader.source.stack(index, calls, missing)
+    return _stack_selected(reader, numbers_of(calls), index, missing)
 
 
 def stacking_axis(reader: RunReader, index: int) -> int:

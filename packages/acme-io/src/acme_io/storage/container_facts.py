@@ -1,7 +1,7 @@
 """What a container records about its run and its calls, apart from the results."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ from acme_io.records.serialization import call_from_json, storage_from_json
 from acme_io.storage.options import StorageOptions
 from acme_io.values.result_shape import Slots
 
-__all__ = ["ContainerFacts", "ContainerRecords", "read_facts"]
+__all__ = ["ContainerFacts", "ContainerRecords", "alike", "read_facts"]
 
 Array = np.ndarray[Any, Any]
 
@@ -119,16 +119,21 @@ class ContainerRecords:
 
     def alike(self, calls: Sequence[int]) -> bool:
         """Whether these calls, all done, returned values of the same form, judged by the text."""
-        # The form stands between status and start; the checksum of the call may follow it.
-        forms = set()
-        for line in map(self.line, calls):
-            form = line[line.find(',"status":') : line.find(',"started":')]
-            forms.add(form.rpartition(',"checksum":')[0] or form)
-            if len(forms) > 1:
-                return False
-        return True
+        return alike(map(self.line, calls))
 
     def __getitem__(self, call: int) -> dict[str, Any]:
         """Return the record of a call."""
         line = self.line(call)
         return call_from_json(line) if line else {"call": call}
+
+
+def alike(lines: Iterable[str]) -> bool:
+    """Whether calls, all done, returned values of the same form, judged by their records."""
+    # The form stands between status and start; the checksum of the call may follow it.
+    forms = set()
+    for line in lines:
+        form = line[line.find(',"status":') : line.find(',"started":')]
+        forms.add(form.rpartition(',"checksum":')[0] or form)
+        if len(forms) > 1:
+            return False
+    return True

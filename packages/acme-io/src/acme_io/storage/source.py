@@ -119,6 +119,10 @@ class Source(ABC):
         """Read the arguments of calls with status `DONE` or `PICKLED`."""
         return [self.load_record(call).get("arguments", {}) for call in calls]
 
+    def alike(self, calls: Sequence[int]) -> bool:
+        """Whether these calls, all done, are known to have returned values of the same form."""
+        return False
+
     def present(self) -> Array:
         """Return the status of every call, `MISSING` for results whose files no longer exist."""
         status = self.table.status.copy()

@@ -76,6 +76,10 @@ class SingleFileSource(Source):
             return self.pickle_record(call)
         return self._open()[1][call]
 
+    def alike(self, calls: Sequence[int]) -> bool:
+        """Whether these calls returned values of the same form, judged by their records."""
+        return self._open()[1].alike(calls)
+
     def stack(self, index: int, calls: range, missing: str) -> Array | None:
         """Read one return value of several calls as one array; see `Source.stack`.
 

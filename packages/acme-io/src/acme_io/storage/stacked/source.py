@@ -17,7 +17,7 @@ from acme_io.records.argument_text import recorded_arguments
 from acme_io.records.call_record import DONE, MISSING, PICKLED, STATUS_NAMES
 from acme_io.records.call_table import CallTable
 from acme_io.records.serialization import call_from_json
-from acme_io.storage.container_facts import ContainerFacts, ContainerRecords
+from acme_io.storage.container_facts import ContainerFacts, ContainerRecords, alike
 from acme_io.storage.source import (
     Problem,
     Source,
@@ -168,6 +168,10 @@ class StackedSource(Source):
             self.pickle_record(call).get("arguments", {}) if other else next(found)
             for call, other in zip(calls, pickled, strict=True)
         ]
+
+    def alike(self, calls: Sequence[int]) -> bool:
+        """Whether these calls returned values of the same form, judged by their records."""
+        return alike(self._lines(calls))
 
     def load(self, call: int) -> StoredCall:
         """Read one call with status `DONE`: its row, then its further return values."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -78,6 +79,10 @@ class UniformSource(SingleFileSource):
             return False
         row = array.dtype.itemsize * math.prod(array.shape[1:])
         self._opened().read_into(as_bytes(array), offset + first * row)
+        return True
+
+    def alike(self, calls: Sequence[int]) -> bool:
+        """Whether these calls returned values of the same form, as all calls here did."""
         return True
 
     def stack(self, index: int, calls: range, missing: str) -> Array | None:

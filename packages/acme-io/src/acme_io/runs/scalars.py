@@ -1,0 +1,75 @@
+"""The scalars in what calls returned: one per column of a table."""
+
+import datetime
+import numbers
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+__all__ = ["is_scalar", "named_values", "scalars_in"]
+
+_SCALARS = (
+    str,
+    bytes,
+    numbers.Number,
+    np.generic,
+    datetime.date,
+    datetime.time,
+    datetime.timedelta,
+    type(None),
+)
+# Levels of dicts that become columns; one that contains itself, as pickles may, has no end.
+_DEEPEST = 8
+
+
+def named_values(value: object) -> Iterator[tuple[str, object]]:
+    """Yield each of the return values of a call, with the name of its column.
+
+    Parameters
+    ----------
+    value : object
+        What the call returned: a tuple is several values, anything else is one.
+    """
+    if not isinstance(value, tuple):
+        yield "result_0", value
+        return
+    names = getattr(value, "_fields", None) or [f"result_{at}" for at in range(len(value))]
+    yield from zip(names, value, strict=True)
+
+
+def scalars_in(value: object) -> Iterator[tuple[str, object]]:
+    """Yield the scalars of what a call returned, with the names of their columns.
+
+    The names are `result_0`, `result_1` and so on, the fields of a named tuple, or the keys of a
+    dict. A dict within another value has the name of that value in front of its keys:
+    `result_1.key`.
+    """
+    if isinstance(value, dict):
+        yield from _in_dict(value, "", 0)
+        return
+    for name, one in named_values(value):
+        if isinstance(one, dict):
+            yield from _in_dict(one, f"{name}.", 0)
+        elif is_scalar(one):
+            yield name, _plain(one)
+
+
+def _in_dict(value: dict[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, object]]:
+    for key, one in value.items():
+        if isinstance(one, dict):
+            if depth < _DEEPEST:
+                yield from _in_dict(one, f"{prefix}{key}.", depth + 1)
+        elif is_scalar(one):
+            yield f"{prefix}{key}", _plain(one)
+
+
+def is_scalar(value: object) -> bool:
+    """Whether a value is one number, text or time, or `None`."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 0 and value.dtype.names is None
+    return isinstance(value, _SCALARS) and not isinstance(value, np.void)
+
+
+def _plain(value: object) -> object:
+    return value[()] if isinstance(value, np.ndarray) else value
