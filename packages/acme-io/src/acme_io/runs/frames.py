@@ -3,14 +3,17 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from acme_io.records.grid import Grid
+from acme_io.runs.labelled import Dims, dataset_of
 from acme_io.runs.reading import RunReader
 from acme_io.runs.selection import Calls, numbers_of
 from acme_io.runs.tables import table_columns
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
-__all__ = ["to_pandas"]
+__all__ = ["to_pandas", "to_xarray"]
 
 
 def optional(name: str, user: str) -> Any:
@@ -34,3 +37,9 @@ def to_pandas(reader: RunReader, calls: Calls) -> "pd.DataFrame":
     pandas = optional("pandas", "to_pandas")
     columns = {one.name: one.filled() for one in table_columns(reader, calls)}
     return pandas.DataFrame(columns, index=pandas.Index(numbers_of(calls), name="call"))
+
+
+def to_xarray(reader: RunReader, calls: Calls, grid: Grid | None, dims: Dims) -> "xr.Dataset":
+    """Return a data set with the axes of the grid as dimensions; see `Results.to_xarray`."""
+    found: xr.Dataset = dataset_of(optional("xarray", "to_xarray"), reader, calls, grid, dims)
+    return found

@@ -18,7 +18,8 @@ import numpy as np
 
 from acme_io.runs.call_sequence import CallSequence
 from acme_io.runs.columns import Column
-from acme_io.runs.frames import to_pandas
+from acme_io.runs.frames import to_pandas, to_xarray
+from acme_io.runs.labelled import Dims
 from acme_io.runs.locate import find_source
 from acme_io.runs.reading import RunReader
 from acme_io.runs.selection import Calls
@@ -27,6 +28,7 @@ from acme_io.runs.tables import table_columns
 
 if TYPE_CHECKING:
     import pandas as pd
+    import xarray as xr
 
 __all__ = ["Results", "open_results"]
 
@@ -159,6 +161,39 @@ class Results(CallSequence):
             A file has changed since it was written.
         """
         return to_pandas(self._reader, self._calls)
+
+    def to_xarray(self, *, dims: Dims = None) -> "xr.Dataset":
+        """Return all results as arrays with named dimensions.
+
+        Parameters
+        ----------
+        dims : sequence of str, or mapping of str to sequence of str, optional
+            Names of the dimensions of each result, such as `["channel", "time"]`; if results have
+            different ones, for each variable. By default `result_0_dim_0` and so on.
+
+        Returns
+        -------
+        xarray.Dataset
+            One variable per result, named as in `to_pandas`, but of any type. The first
+            dimensions are the arguments of the grid, with their values as coordinates; without
+            a grid, the first dimension is `call`, and the distributed arguments are coordinates
+            along it. The coordinate `status` has the status of each call. Calls without a
+            result have NaN, NaT or None: integers become floats there, and bools objects.
+            Results of different shapes are objects, one array each; those that are labelled
+            arrays themselves keep their dimensions and coordinates.
+
+        Raises
+        ------
+        ImportError
+            xarray is not installed.
+        PicklesRefusedError
+            A result is a pickle, and `allow_pickle` is false.
+        DamagedFileError
+            A file has changed since it was written.
+        ValueError
+            `dims` has another number of names than a result has dimensions.
+        """
+        return to_xarray(self._reader, self._calls, self.grid, dims)
 
     def _columns(self) -> list[Column]:
         """Return the columns of `to_pandas`, which need no pandas."""

@@ -10,7 +10,7 @@ from acme_io.records.call_record import DONE, PICKLED
 from acme_io.runs.reading import RunReader
 from acme_io.runs.selection import Calls, numbers_of
 
-__all__ = ["calls_per_chunk", "stack", "stack_at_once", "stack_values", "stacking_axis"]
+__all__ = ["calls_per_chunk", "stack", "stack_intact", "stack_values", "stacking_axis"]
 
 Array = np.ndarray[Any, Any]
 
@@ -53,6 +53,21 @@ def stack_at_once(reader: RunReader, calls: Calls, index: int, missing: str) -> 
     if isinstance(calls, range) and calls.step == 1:
         return reader.source.stack(index, calls, missing)
     return _stack_selected(reader, numbers_of(calls), index, missing)
+
+
+def stack_intact(reader: RunReader, calls: Calls, index: int) -> Array | None:
+    """Stack results at once, the calls first; rows of calls without a result are arbitrary.
+
+    None for results that cannot be stacked at once, and if a call on record as done has none: read
+    one by one, that call is named.
+    """
+    found = stack_at_once(reader, calls, index, "mask")
+    if found is None:
+        return None
+    rows = np.moveaxis(found, stacking_axis(reader, index), 0)
+    done = reader.status[numbers_of(calls)] == DONE
+    intact = not np.ma.getmaskarray(rows)[done].any() if rows.dtype.names is None else True
+    return np.ma.getdata(rows) if intact else None
 
 
 def stacking_axis(reader: RunReader, index: int) -> int:

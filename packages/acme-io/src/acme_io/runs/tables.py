@@ -12,12 +12,12 @@ from acme_io.records.argument_values import argument_value
 from acme_io.records.call_record import DONE, PICKLED, STATUS_NAMES
 from acme_io.runs.columns import Column, column_of
 from acme_io.runs.grid import complete, grid_on_record
+from acme_io.runs.leaves import is_scalar, named_values, scalars_in
 from acme_io.runs.reading import RunReader
-from acme_io.runs.scalars import is_scalar, named_values, scalars_in
 from acme_io.runs.selection import Calls, numbers_of
-from acme_io.runs.stacking import stack_at_once
+from acme_io.runs.stacking import stack_intact
 
-__all__ = ["argument_columns", "free_name", "table_columns"]
+__all__ = ["alike", "argument_columns", "free_name", "renamed", "table_columns"]
 
 Array = np.ndarray[Any, Any]
 Arguments = dict[int, dict[str, Any]]
@@ -112,10 +112,8 @@ def _result_columns(reader: RunReader, calls: Calls) -> tuple[list[Column], Argu
     """Return a column per scalar result, and the arguments of calls whose record was read."""
     numbers = numbers_of(calls)
     status = reader.status[numbers]
-    done = numbers[status == DONE]
-    alike = not (status == PICKLED).any() and not reader.source.only_pickles
-    if alike and len(done) and reader.source.alike(np.unique(done).tolist()):
-        columns = _stacked_columns(reader, calls, int(done[0]))
+    if alike(reader, numbers):
+        columns = _stacked_columns(reader, calls, int(numbers[status == DONE][0]))
         if columns is not None:
             return columns, {}
     rows, arguments = _Rows(len(numbers)), {}
@@ -126,21 +124,30 @@ def _result_columns(reader: RunReader, calls: Calls) -> tuple[list[Column], Argu
     return rows.columns(), arguments
 
 
+def alike(reader: RunReader, numbers: Array) -> bool:
+    """Whether all results of some calls, at least one, have one form and lie in few files."""
+    status = reader.status[numbers]
+    done = np.unique(numbers[status == DONE])
+    if not len(done) or (status == PICKLED).any() or reader.source.only_pickles:
+        return False
+    return reader.source.alike(done.tolist())
+
+
 def _stacked_columns(reader: RunReader, calls: Calls, first: int) -> list[Column] | None:
     """Read the scalar results of calls whose results are alike, a column at a time.
 
     None if the source cannot, or if a column is hidden in a dict: then the calls are read one by
     one.
     """
-    columns = []
+    known, columns = reader.status[numbers_of(calls)] == DONE, []
     for index, (name, value) in enumerate(named_values(reader.values(first))):
         if isinstance(value, dict):
             return None
         if is_scalar(value):
-            rows = stack_at_once(reader, calls, index, "mask")
+            rows = stack_intact(reader, calls, index)
             if rows is None or rows.ndim != 1:
                 return None
-            columns.append(Column(name, np.ma.getdata(rows), ~np.ma.getmaskarray(rows)))
+            columns.append(Column(name, rows, known))
     return columns
 
 

@@ -1,4 +1,4 @@
-"""The scalars in what calls returned: one per column of a table."""
+"""The parts of what calls returned, under the names of their columns: scalars, arrays, texts."""
 
 import datetime
 import numbers
@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["is_scalar", "named_values", "scalars_in"]
+__all__ = ["is_scalar", "leaves_in", "named_values", "scalars_in"]
 
 _SCALARS = (
     str,
@@ -38,8 +38,8 @@ def named_values(value: object) -> Iterator[tuple[str, object]]:
     yield from zip(names, value, strict=True)
 
 
-def scalars_in(value: object) -> Iterator[tuple[str, object]]:
-    """Yield the scalars of what a call returned, with the names of their columns.
+def leaves_in(value: object) -> Iterator[tuple[str, object]]:
+    """Yield the parts of what a call returned, with the names of their columns.
 
     The names are `result_0`, `result_1` and so on, the fields of a named tuple, or the keys of a
     dict. A dict within another value has the name of that value in front of its keys:
@@ -51,17 +51,24 @@ def scalars_in(value: object) -> Iterator[tuple[str, object]]:
     for name, one in named_values(value):
         if isinstance(one, dict):
             yield from _in_dict(one, f"{name}.", 0)
-        elif is_scalar(one):
-            yield name, _plain(one)
+        else:
+            yield name, one
 
 
 def _in_dict(value: dict[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, object]]:
     for key, one in value.items():
-        if isinstance(one, dict):
-            if depth < _DEEPEST:
-                yield from _in_dict(one, f"{prefix}{key}.", depth + 1)
-        elif is_scalar(one):
-            yield f"{prefix}{key}", _plain(one)
+        if not isinstance(one, dict):
+            yield f"{prefix}{key}", one
+        elif depth < _DEEPEST:
+            yield from _in_dict(one, f"{prefix}{key}.", depth + 1)
+
+
+def scalars_in(value: object) -> Iterator[tuple[str, object]]:
+    """Yield those of `leaves_in` that are scalars."""
+    for name, one in leaves_in(value):
+        if is_scalar(one):
+            # A 0-d array would be no element of a column, but an array in it.
+            yield name, one[()] if isinstance(one, np.ndarray) else one
 
 
 def is_scalar(value: object) -> bool:
@@ -69,7 +76,3 @@ def is_scalar(value: object) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim == 0 and value.dtype.names is None
     return isinstance(value, _SCALARS) and not isinstance(value, np.void)
-
-
-def _plain(value: object) -> object:
-    return value[()] if isinstance(value, np.ndarray) else value
