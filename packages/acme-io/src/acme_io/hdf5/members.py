@@ -26,8 +26,17 @@ from acme_io.hdf5.objects import (
     write_text,
 )
 from acme_io.values.encoded import EncodedGroup, Form, Node
+from acme_io.values.scalar_parts import may_be_scalar
 
-__all__ = ["add_member", "datasets_in", "fields_of", "is_nested", "names_of", "read_group"]
+__all__ = [
+    "add_member",
+    "datasets_in",
+    "fields_of",
+    "is_nested",
+    "names_of",
+    "read_group",
+    "read_leaf",
+]
 
 Array = np.ndarray[Any, Any]
 
@@ -145,7 +154,7 @@ def _write_texts(where: Any, name: str, texts: Sequence[str]) -> None:
 
 
 def read_group(
-    checked: CheckedFile, where: Any, path: str, form: Form
+    checked: CheckedFile, where: Any, path: str, form: Form, *, scalars: bool = False
 ) -> Iterator[tuple[Field, Array | None]]:
     """Read a group and its members, in the order of its form.
 
@@ -159,6 +168,8 @@ def read_group(
         Its path relative to the call; the last part is its name.
     form : dict
         Its form.
+    scalars : bool
+        Whether to read scalars only; other datasets are yielded as if they had no data.
 
     Yields
     ------
@@ -181,16 +192,29 @@ def read_group(
         below = f"{path}/{name}"
         if isinstance(one, dict):
             _own_name(group, name)
-            yield from read_group(checked, group, below, one)
+            yield from read_group(checked, group, below, one, scalars=scalars)
+        elif scalars and not may_be_scalar(one):
+            yield Field(below, _NO_DTYPE, None), None
         else:
-            yield _read_dataset(checked, h5d.open(group, _own_name(group, name)), below)
+            dataset = h5d.open(group, _own_name(group, name))
+            _check_own_data(checked, dataset, below)
+            yield read_leaf(checked, dataset, below, one, scalars=scalars)
 
 
-def _read_dataset(checked: CheckedFile, dataset: Any, path: str) -> tuple[Field, Array | None]:
+def read_leaf(
+    checked: CheckedFile, dataset: Any, path: str, form: Form, *, scalars: bool
+) -> tuple[Field, Array | None]:
+    """Read and check a dataset, or with `scalars` only one that is a scalar."""
+    if scalars and not may_be_scalar(form, dataset.shape):
+        return Field(path, _NO_DTYPE, None), None
+    return read_field(checked, dataset, path)
+
+
+def _check_own_data(checked: CheckedFile, dataset: Any, path: str) -> None:
+    """Raise `DamagedFileError` for a dataset whose data is in another file."""
     properties = dataset.get_create_plist()
     if properties.get_layout() == h5d.VIRTUAL or properties.get_external_count():
         raise DamagedFileError(f"{checked.path}: {path} has its data in another file.")
-    return read_field(checked, dataset, path)
 
 
 def read_field(checked: CheckedFile, dataset: Any, path: str) -> tuple[Field, Array | None]:

@@ -9,6 +9,7 @@ from acme_io.records.call_record import DONE, FAILED, MISSING, PICKLED, STATUS_N
 from acme_io.runs.selection import Calls, numbers_of
 from acme_io.storage.source import Source
 from acme_io.values.encoding import decode, decode_one
+from acme_io.values.scalar_parts import decode_scalars
 
 __all__ = ["RunReader"]
 
@@ -79,6 +80,13 @@ class RunReader:
             return self.source.unpickle(call), self.source.load_record(call).get("arguments", {})
         stored = self.source.load(call)
         return decode(stored.arrays, stored.record), stored.record.get("arguments", {})
+
+    def scalars_and_arguments(self, call: int) -> tuple[Any, dict[str, Any]]:
+        """Return the same without arrays, frames and the like, for which `OMITTED` stands."""
+        if self._check(call) == PICKLED:
+            return self.values_and_arguments(call)
+        stored = self.source.load_scalars(call)
+        return decode_scalars(stored.arrays, stored.record), stored.record.get("arguments", {})
 
     def value(self, call: int, index: int) -> Any:
         """Return one of the return values of a call.

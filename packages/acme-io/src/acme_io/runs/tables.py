@@ -119,7 +119,7 @@ def _result_columns(reader: RunReader, calls: Calls) -> tuple[list[Column], Argu
     rows, arguments = _Rows(len(numbers)), {}
     for at in np.flatnonzero(np.isin(status, (DONE, PICKLED))).tolist():
         number = int(numbers[at])
-        value, arguments[number] = reader.values_and_arguments(number)
+        value, arguments[number] = reader.scalars_and_arguments(number)
         rows.add(at, value)
     return rows.columns(), arguments
 
@@ -140,7 +140,7 @@ def _stacked_columns(reader: RunReader, calls: Calls, first: int) -> list[Column
     one.
     """
     known, columns = reader.status[numbers_of(calls)] == DONE, []
-    for index, (name, value) in enumerate(named_values(reader.values(first))):
+    for index, (name, value) in enumerate(named_values(reader.scalars_and_arguments(first)[0])):
         if isinstance(value, dict):
             return None
         if is_scalar(value):

@@ -18,7 +18,7 @@ from acme_io.errors import AcmeIOError, DamagedFileError, MissingCallError
 from acme_io.files.header import FileHeader, read_header
 from acme_io.files.pickle_file import read_pickle, read_pickle_record
 from acme_io.hdf5.checked_file import CheckedFile
-from acme_io.hdf5.members import read_field, read_group
+from acme_io.hdf5.members import read_group, read_leaf
 from acme_io.hdf5.objects import Field, open_dataset, open_group
 from acme_io.records.call_record import DONE, MISSING, PICKLED
 from acme_io.records.call_table import CallTable
@@ -110,6 +110,13 @@ class Source(ABC):
     @abstractmethod
     def load(self, call: int) -> StoredCall:
         """Read one call with status `DONE`."""
+
+    def load_scalars(self, call: int) -> StoredCall:
+        """Read one call with status `DONE`; arrays of more than one element may be left out.
+
+        Such an array is None, as is that of a value without data. The default leaves out none.
+        """
+        return self.load(call)
 
     @abstractmethod
     def load_record(self, call: int) -> dict[str, Any]:
@@ -269,20 +276,22 @@ def own_files_present(source: Source) -> Array:
 
 
 def read_values(
-    checked: CheckedFile, group: str, record: dict[str, Any], first: int
+    checked: CheckedFile, group: str, record: dict[str, Any], first: int, *, scalars: bool = False
 ) -> list[tuple[Field, Array | None]]:
-    """Read the values of a call, from `result_<first>` on."""
+    """Read the values of a call, from `result_<first>` on; with `scalars`, its scalars only."""
     found: list[tuple[Field, Array | None]] = []
     for index in range(first, len(record["values"])):
         name, form = layout.result_name(index), record["values"][index]
         if isinstance(form, dict):
+            where = open_group(checked.fid, group or "/")
             try:
-                found += read_group(checked, open_group(checked.fid, group or "/"), name, form)
+                found += read_group(checked, where, name, form, scalars=scalars)
             except (TypeError, AttributeError) as error:
                 # The checksums of the file are right: somebody has written this on purpose.
                 raise ValueError(f"the record does not describe {name}: {error}") from error
         else:
-            found.append(read_field(checked, open_dataset(checked.fid, f"{group}{name}"), name))
+            dataset = open_dataset(checked.fid, f"{group}{name}")
+            found.append(read_leaf(checked, dataset, name, form, scalars=scalars))
     return found
 
 

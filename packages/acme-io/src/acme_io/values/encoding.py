@@ -33,7 +33,7 @@ from acme_io.values.scalars import (
 )
 from acme_io.values.texts import decode_texts
 
-__all__ = ["decode", "decode_one", "encode", "encode_value"]
+__all__ = ["count_places", "decode", "decode_leaf", "decode_one", "encode", "encode_value"]
 
 MAX_DEPTH = 32
 """Levels of groups in a return value."""
@@ -234,7 +234,7 @@ def count_places(form: Form) -> int:
 def _decode_node(left: Iterator[Array | None], form: Form, depth: int = 0) -> Any:
     array = next(left)
     if not isinstance(form, dict):
-        return _decode_leaf(array, form)
+        return decode_leaf(array, form)
     # Only a file that nobody wrote with `encode` goes deeper.
     if depth > MAX_DEPTH:
         raise DamagedFileError(f"A result has more than {MAX_DEPTH} levels.")
@@ -242,7 +242,7 @@ def _decode_node(left: Iterator[Array | None], form: Form, depth: int = 0) -> An
     return decode_group(form, members)
 
 
-def _decode_leaf(array: Array | None, form: Form) -> Any:
+def decode_leaf(array: Array | None, form: Form) -> Any:
     """Restore a value from its only dataset."""
     head, *rest = form if isinstance(form, list) else [form]
     if head == "pandas":

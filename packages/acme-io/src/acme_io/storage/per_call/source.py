@@ -51,25 +51,35 @@ class PerCallSource(Source):
         """Read the record of one call that is done or pickled."""
         if self.table.status[call] == PICKLED:
             return self.pickle_record(call)
-        return self.load(call).record
+        return self.load_scalars(call).record
 
     def load(self, call: int) -> StoredCall:
         """Read one call with status `DONE`."""
+        return self._read(call, scalars=False)
+
+    def load_scalars(self, call: int) -> StoredCall:
+        """Read one call with status `DONE`; arrays in large files are left out."""
+        return self._read(call, scalars=True)
+
+    def _read(self, call: int, *, scalars: bool) -> StoredCall:
         path = self.file(call)
         try:
             found = self._load_by_pattern(path, call)
-            return self._load(path, call) if found is None else found
+            return self._load(path, call, scalars) if found is None else found
         except FileNotFoundError:
             raise payload_missing(path, call) from None
 
-    def _load(self, path: Path, call: int) -> StoredCall:
+    def _load(self, path: Path, call: int, scalars: bool) -> StoredCall:
         """Read a payload with the HDF5 library, and remember its byte pattern."""
         with CheckedFile(path, self.check, _WHOLE) as checked:
             self.check_belongs(checked.header, path, call)
             try:
                 text = read_text(checked.root, "calls")
                 record = call_from_json(text)
-                found = StoredCall.of(record, read_values(checked, "", record, 0))
+                # A small file is in memory as a whole, and its pattern needs all fields.
+                scalars = scalars and checked.content is None
+                values = read_values(checked, "", record, 0, scalars=scalars)
+                found = StoredCall.of(record, values)
             except (KeyError, ValueError, RuntimeError, OSError) as error:
                 raise DamagedFileError(
                     f"{path}, the result of call {call}, is damaged: {error}"

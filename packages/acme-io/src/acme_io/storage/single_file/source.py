@@ -60,12 +60,20 @@ class SingleFileSource(Source):
 
     def load(self, call: int) -> StoredCall:
         """Read one call with status `DONE`."""
+        return self._read(call, scalars=False)
+
+    def load_scalars(self, call: int) -> StoredCall:
+        """Read one call with status `DONE`, without its arrays."""
+        return self._read(call, scalars=True)
+
+    def _read(self, call: int, *, scalars: bool) -> StoredCall:
         checked, records = self._open()
         record = records[call]
         # No checksum of the call is compared here: `read_values` checks large datasets, and small
         # ones were checked with the structure of the file.
         try:
-            values = read_values(checked, f"{layout.call_group(call)}/", record, 0)
+            group = f"{layout.call_group(call)}/"
+            values = read_values(checked, group, record, 0, scalars=scalars)
             return StoredCall.of(record, values)
         except (KeyError, ValueError, RuntimeError, OSError) as error:
             raise DamagedFileError(f"Call {call} in {self.path} is damaged: {error}") from error

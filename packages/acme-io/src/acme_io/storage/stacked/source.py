@@ -173,21 +173,37 @@ class StackedSource(Source):
         """Whether these calls returned values of the same form, judged by their records."""
         return alike(self._lines(calls))
 
+    def load_scalars(self, call: int) -> StoredCall:
+        """Read one call with status `DONE`, without its arrays."""
+        if not self.slots.slot_shape:
+            return self.load(call)
+        record = self.load_record(call)
+        others = self._others(self._source_of(call), call, record, scalars=True)
+        row = Field(layout.result_name(0), self.slots.dtype, None)
+        return StoredCall.of(record, [(row, None), *others])
+
     def load(self, call: int) -> StoredCall:
         """Read one call with status `DONE`: its row, then its further return values."""
         record = self.load_record(call)
         source = self._source_of(call)
         row = from_stored(source.row(call, record.get("length")), self.slots)
-        try:
-            others = read_values(source.checked, f"{layout.call_group(call)}/", record, 1)
-        except (KeyError, ValueError, RuntimeError, OSError) as error:
-            raise DamagedFileError(f"Call {call} in {source.path} is damaged: {error}") from error
+        others = self._others(source, call, record)
         # Compare the row alone; the checksum of the whole dataset would need all of its data. The
         # low 32 bits are the checksum of the row, the high ones that of further values.
         if not fits(int(self.table.checksum[call]) & 0xFFFFFFFF, [to_stored(row)]):
             raise data_changed(call, source.path)
         field = Field(layout.result_name(0), row.dtype, row.shape)
         return StoredCall.of(record, [(field, row), *others])
+
+    def _others(
+        self, source: StackedFile, call: int, record: dict[str, Any], *, scalars: bool = False
+    ) -> list[tuple[Field, Array | None]]:
+        """Read the return values of a call that follow its row."""
+        group = f"{layout.call_group(call)}/"
+        try:
+            return read_values(source.checked, group, record, 1, scalars=scalars)
+        except (KeyError, ValueError, RuntimeError, OSError) as error:
+            raise DamagedFileError(f"Call {call} in {source.path} is damaged: {error}") from error
 
     def rows(self, calls: range) -> tuple[Array, dict[int, Exception]]:
         """Read the rows of consecutive calls, file by file.
