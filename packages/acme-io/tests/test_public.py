@@ -11,6 +11,7 @@ def test_public_names() -> None:
     assert sorted(acme_io.__all__) == [
         "AcmeIOError",
         "Call",
+        "Grid",
         "Results",
         "Slots",
         "StorageOptions",

@@ -13,6 +13,7 @@ from acme_io.__about__ import __version__
 
 if TYPE_CHECKING:
     from acme_io.errors import AcmeIOError
+    from acme_io.records.grid import Grid
     from acme_io.runs.call import Call
     from acme_io.runs.results import Results, open_results
     from acme_io.storage.options import StorageOptions
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AcmeIOError",
     "Call",
+    "Grid",
     "Results",
     "Slots",
     "StorageOptions",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "AcmeIOError": "errors",
     "Call": "runs.call",
+    "Grid": "records.grid",
     "Results": "runs.results",
     "Slots": "values.result_shape",
     "StorageOptions": "storage.options",

@@ -33,6 +33,12 @@ class Grid:
     values : tuple of sequence
         The values of each axis. In a grid that was read back, values are numbers, texts, `None` or
         elements of a NumPy array; other objects became their short text.
+
+    Examples
+    --------
+    >>> from acme_io import Grid
+    >>> Grid(("base", "exponent"), ([0, 1, 2], [-1, 2])).shape
+    (3, 2)
     """
 
     names: tuple[str, ...]

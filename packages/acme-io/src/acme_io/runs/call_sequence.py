@@ -65,7 +65,12 @@ class CallSequence(Sequence[Call]):
         self.close()
 
     def close(self) -> None:
-        """Close all open files; does nothing when called again."""
+        """Close all open files, also those of selections; does nothing when called again.
+
+        Examples
+        --------
+        >>> results.close()
+        """
         self._source.close()
 
     @property
@@ -74,7 +79,13 @@ class CallSequence(Sequence[Call]):
         return isinstance(self._calls, range) and self._calls == range(len(self._source.table))
 
     def __len__(self) -> int:
-        """Return the number of calls, finished or not."""
+        """Return the number of calls, finished or not.
+
+        Examples
+        --------
+        >>> len(results)
+        6
+        """
         return len(self._calls)
 
     @overload
@@ -101,6 +112,17 @@ class CallSequence(Sequence[Call]):
             A position is outside, or the mask has another length.
         TypeError
             The index is of another type.
+
+        Examples
+        --------
+        >>> results[-1]
+        <Call 5: done>
+        >>> [call.index for call in results[1:4]]
+        [1, 2, 3]
+        >>> [call.values for call in results[[5, 1]]]
+        [4, 0]
+        >>> len(results[results.table.seconds > 60])
+        0
         """
         found = select(self._calls, index)
         if isinstance(found, int):
@@ -108,7 +130,13 @@ class CallSequence(Sequence[Call]):
         return type(self)(self._reader, found)
 
     def __iter__(self) -> Iterator[Call]:
-        """Iterate over the calls in order."""
+        """Iterate over the calls in order.
+
+        Examples
+        --------
+        >>> [call.values for call in results if call.status == "done"]
+        [0, 1.0, 1, 0.5, 4]
+        """
         return (Call(self._reader, int(number)) for number in self._calls)
 
     def filter(self, *, status: str | Iterable[str]) -> Self:
@@ -128,6 +156,12 @@ class CallSequence(Sequence[Call]):
         ------
         ValueError
             There is no such status.
+
+        Examples
+        --------
+        >>> for call in results.filter(status="failed"):
+        ...     print(call.index, call.arguments, call.failure.type)
+        0 {'base': 0, 'exponent': -1} ZeroDivisionError
         """
         names = {status} if isinstance(status, str) else set(status)
         unknown = sorted(names.difference(STATUS_NAMES))
@@ -154,6 +188,13 @@ class CallSequence(Sequence[Call]):
         ------
         KeyError
             There is no such argument, or it never has that value.
+
+        Examples
+        --------
+        >>> [call.values for call in results.sel(base=2)]
+        [0.5, 4]
+        >>> results.sel(exponent=-1, base=slice(1, 2)).stack()
+        array([1. , 0.5])
         """
         grid = self.grid
         if grid is None:
@@ -163,7 +204,15 @@ class CallSequence(Sequence[Call]):
 
     @property
     def grid(self) -> Grid | None:
-        """The arguments whose combinations are the calls, with their values; None without any."""
+        """The arguments whose combinations are the calls, with their values; None without any.
+
+        Examples
+        --------
+        >>> results.grid
+        Grid(names=('base', 'exponent'), values=([0, 1, 2], [-1, 2]))
+        >>> results.grid.shape
+        (3, 2)
+        """
         grid = self._axes
         return grid if grid is None or grid is self._subgrid else complete(self._reader, grid)
 
@@ -185,24 +234,55 @@ class CallSequence(Sequence[Call]):
 
     @property
     def status(self) -> list[str]:
-        """Status of each call: `"done"`, `"failed"`, `"missing"` or `"pickled"`."""
+        """Status of each call: `"done"`, `"failed"`, `"missing"` or `"pickled"`.
+
+        Examples
+        --------
+        >>> results.status
+        ['failed', 'done', 'done', 'done', 'done', 'done']
+        """
         return [STATUS_NAMES[code] for code in self._codes.tolist()]
 
     @property
     def table(self) -> CallTable:
-        """Start, seconds, peak memory (bytes), worker and attempts of every call, as columns."""
+        """What the run recorded about every call, as columns.
+
+        Returns
+        -------
+        CallTable
+            NumPy arrays of shape `(n_calls,)`: `started` (seconds since 1970), `seconds`,
+            `peak_memory` (bytes), `worker` (an index into the list `workers`), `attempts`,
+            `checksum` and the code of the `status`.
+
+        Examples
+        --------
+        >>> results.table.attempts.tolist()
+        [1, 1, 1, 1, 1, 1]
+        """
         return (
             self._source.table if self._whole else self._source.table.take(numbers_of(self._calls))
         )
 
     @property
     def run(self) -> RunInfo:
-        """Identity of the run: function, user, host, time, options and versions."""
+        """Identity of the run: function, user, host, time, options and versions.
+
+        Examples
+        --------
+        >>> results.run.function, results.run.n_calls
+        ('power', 6)
+        """
         return self._source.run
 
     @property
     def finished(self) -> float:
-        """End of the run in seconds since 1970; NaN if not on record."""
+        """End of the run in seconds since 1970; NaN if not on record.
+
+        Examples
+        --------
+        >>> results.finished > results.run.started
+        True
+        """
         # The container is written at the end, with this time; a table scanned from payloads has
         # none.
         table = self._source.table
@@ -210,17 +290,35 @@ class CallSequence(Sequence[Call]):
 
     @property
     def failed(self) -> list[int]:
-        """Numbers of the calls that raised an exception."""
+        """Numbers of the calls that raised an exception.
+
+        Examples
+        --------
+        >>> results.failed
+        [0]
+        """
         return self._with_status(FAILED)
 
     @property
     def missing(self) -> list[int]:
-        """Numbers of the calls that did not finish or whose file is gone."""
+        """Numbers of the calls that did not finish or whose file is gone.
+
+        Examples
+        --------
+        >>> results.missing
+        []
+        """
         return self._with_status(MISSING)
 
     @property
     def failures(self) -> dict[int, Failure]:
-        """Type, message and traceback of each failed call, by its number."""
+        """Type, message and traceback of each failed call, by its number.
+
+        Examples
+        --------
+        >>> {call: failure.type for call, failure in results.failures.items()}
+        {0: 'ZeroDivisionError'}
+        """
         failures = self._reader.failures
         if self._whole or not failures:
             return failures
@@ -229,11 +327,25 @@ class CallSequence(Sequence[Call]):
 
     @property
     def arguments(self) -> list[dict[str, Any]]:
-        """The distributed arguments of every call; empty for calls without a record."""
+        """The distributed arguments of every call; empty for calls without a record.
+
+        Examples
+        --------
+        >>> results.arguments[4]
+        {'base': 2, 'exponent': -1}
+        """
         return self._reader.arguments(self._calls)
 
     @property
     def lengths(self) -> Array | None:
-        """Length of each row along the varying axis, shape `(n_calls,)`; None without one."""
+        """Length of each row along the varying axis, shape `(n_calls,)`; None without one.
+
+        `result_shape` has a varying axis where one of its lengths is `numpy.inf`.
+
+        Examples
+        --------
+        >>> results.lengths is None
+        True
+        """
         lengths = self._source.lengths
         return lengths if lengths is None or self._whole else lengths[numbers_of(self._calls)]

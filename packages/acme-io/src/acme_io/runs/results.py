@@ -59,6 +59,13 @@ def open_results(path: str | os.PathLike[str], allow_pickle: bool = False) -> "R
         acme-io did not write the file or folder, or it holds several results.
     DamagedFileError
         The container has changed since it was written.
+
+    Examples
+    --------
+    >>> from acme_io import open_results
+    >>> with open_results("powers") as results:
+    ...     results[4].values
+    0.5
     """
     return Results(RunReader(find_source(Path(path)), allow_pickle))
 
@@ -66,10 +73,29 @@ def open_results(path: str | os.PathLike[str], allow_pickle: bool = False) -> "R
 class Results(CallSequence):
     """The calls of a run, in order: a lazy sequence. Made by `open_results`.
 
+    A selection of calls is `Results` as well.
+
     Attributes
     ----------
     path : pathlib.Path
         The container.
+
+    Examples
+    --------
+    All examples read one run. Its call 0 fails, as 0 has no power of -1::
+
+        def power(base, exponent):
+            return base**exponent
+
+        arguments = cross([0, 1, 2]), cross([-1, 2])
+        with ParallelMap(power, *arguments, output_dir="powers") as pmap:
+            pmap.compute(on_error="keep")
+        results = pmap.results
+
+    >>> len(results), results.failed
+    (6, [0])
+    >>> results[4].arguments, results[4].values
+    ({'base': 2, 'exponent': -1}, 0.5)
     """
 
     def stack(self, index: int = 0, *, missing: str = "raise") -> Array:
@@ -97,6 +123,15 @@ class Results(CallSequence):
             The same for a call that failed, or whose file is damaged.
         ValueError
             The results differ in shape.
+
+        Examples
+        --------
+        >>> results[1:].stack()
+        array([0. , 1. , 1. , 0.5, 4. ])
+        >>> print(results.stack(missing="mask"))
+        [[-- 0.0]
+         [1.0 1.0]
+         [0.5 4.0]]
         """
         stacked, axes = stack(self._reader, self._calls, index, missing), self._axes
         if axes is None:
@@ -123,7 +158,14 @@ class Results(CallSequence):
         calls : range or numpy.ndarray
             The numbers of the calls in the chunk; an array if they are not evenly spaced.
         stacked : numpy.ndarray
-            Their results, shape `(len(calls), ...)`.
+            Their results, shape `(len(calls), ...)`, also of calls that are a grid.
+
+        Examples
+        --------
+        >>> for calls, stacked in results[1:].chunks(size=3):
+        ...     print(list(calls), stacked)
+        [1, 2, 3] [0. 1. 1.]
+        [4, 5] [0.5 4. ]
         """
         start = 0
         while start < len(self):
@@ -159,6 +201,18 @@ class Results(CallSequence):
             A result is a pickle, and `allow_pickle` is false.
         DamagedFileError
             A file has changed since it was written.
+
+        Examples
+        --------
+        >>> results.to_pandas()[["base", "exponent", "result_0", "status"]]
+              base  exponent  result_0  status
+        call
+        0        0        -1       NaN  failed
+        1        0         2       0.0    done
+        2        1        -1       1.0    done
+        3        1         2       1.0    done
+        4        2        -1       0.5    done
+        5        2         2       4.0    done
         """
         return to_pandas(self._reader, self._calls)
 
@@ -192,6 +246,14 @@ class Results(CallSequence):
             A file has changed since it was written.
         ValueError
             `dims` has another number of names than a result has dimensions.
+
+        Examples
+        --------
+        >>> data = results.to_xarray()
+        >>> data["result_0"].dims
+        ('base', 'exponent')
+        >>> data["result_0"].sel(base=2, exponent=-1).item()
+        0.5
         """
         return to_xarray(self._reader, self._calls, self.grid, dims)
 
