@@ -47,6 +47,7 @@ STAND_INS = {
 # examples. Port 0 picks a free port, since the dashboard's default port may be taken.
 os.environ["PATH"] = str(Path(sys.executable).parent)
 os.environ["DASK_ACME__DASHBOARD_PORT"] = "0"
+os.environ["MPLBACKEND"] = "Agg"  # pages draw figures without a screen
 
 WORKDIR = "/my/current/workdir"
 FOLDERS = "/path/to"
