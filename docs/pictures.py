@@ -1,7 +1,7 @@
 """Draw the pictures of the how-to pages with the code that the pages show.
 
-`hatch run docs:pictures` runs the Python blocks of `howto/tables.md` twice, in colours for light and
-for dark pages, and writes the figures to `howto/pictures`.
+`hatch run docs:pictures` runs the Python blocks of `howto/tables.md` twice, in colours for light
+and for dark pages, and writes the figures to `howto/pictures`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ def code_of(page: Path) -> str:
 def main() -> None:
     mpl.use("Agg")
     import matplotlib.pyplot as plt
-    from acme import cluster_cleanup
     from matplotlib.figure import Figure
+
+    from acme import cluster_cleanup
 
     code, save = code_of(PAGE), Figure.savefig
     PICTURES.mkdir(exist_ok=True)

@@ -14,8 +14,8 @@ from acme_io.__about__ import __version__
 if TYPE_CHECKING:
     from acme_io.errors import AcmeIOError
     from acme_io.records.grid import Grid
+    from acme_io.results.results import Results, open_results
     from acme_io.runs.call import Call
-    from acme_io.runs.results import Results, open_results
     from acme_io.storage.options import StorageOptions
     from acme_io.tools.report import write_report
     from acme_io.values.result_shape import Slots
@@ -37,10 +37,10 @@ _HOMES = {
     "AcmeIOError": "errors",
     "Call": "runs.call",
     "Grid": "records.grid",
-    "Results": "runs.results",
+    "Results": "results.results",
     "Slots": "values.result_shape",
     "StorageOptions": "storage.options",
-    "open_results": "runs.results",
+    "open_results": "results.results",
     "write_report": "tools.report",
 }
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from acme_io.__about__ import __version__
 from acme_io.errors import AcmeIOError
-from acme_io.runs.results import Results, open_results
+from acme_io.results.results import Results, open_results
 
 __all__ = ["main"]
 

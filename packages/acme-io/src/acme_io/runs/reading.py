@@ -6,7 +6,6 @@ import numpy as np
 
 from acme_io.errors import FailedCallError, MissingCallError, PicklesRefusedError
 from acme_io.records.call_record import DONE, FAILED, MISSING, PICKLED, STATUS_NAMES, Failure
-from acme_io.runs.selection import Calls, numbers_of
 from acme_io.storage.source import Source
 from acme_io.values.encoding import decode, decode_one
 from acme_io.values.scalar_parts import decode_scalars
@@ -119,11 +118,10 @@ class RunReader:
             facts["arguments"] = dict(self.failures[call].arguments)
         return facts
 
-    def arguments(self, calls: Calls) -> list[dict[str, Any]]:
+    def arguments(self, numbers: Array) -> list[dict[str, Any]]:
         """Return the distributed arguments of some calls; empty for those without a record."""
         # The record of a call lies in its file, which a missing call does not have. Records are
         # read in the order of calls, file by file, and each once.
-        numbers = numbers_of(calls)
         wanted = np.unique(numbers)
         status = self.status[wanted]
         found: dict[int, dict[str, Any]] = {}

@@ -1,6 +1,6 @@
 """Read the calls of a run: the base of the sources, one per way of storing.
 
-A source returns the status, the arrays and the record of each call; `acme_io.runs.results` turns
+A source returns the status, the arrays and the record of each call; `acme_io.results.results` turns
 them into Python values.
 """
 

@@ -18,7 +18,7 @@ from acme_io.records.call_record import DONE, MISSING, PICKLED
 from acme_io.records.call_table import CallTable
 from acme_io.records.run_record import RunStamp
 from acme_io.records.serialization import dumps
-from acme_io.runs.results import open_results
+from acme_io.results.results import open_results
 from acme_io.storage.single_file.assembler import Assembler
 from acme_io.storage.source import Source, StoredCall
 from acme_io.storage.uniform.writer import UniformWriter

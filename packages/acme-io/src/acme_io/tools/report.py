@@ -15,7 +15,7 @@ from acme_io import layout
 from acme_io.errors import AcmeIOError, ResultsExistError
 from acme_io.files import atomic
 from acme_io.records.call_record import STATUS_NAMES, Failure
-from acme_io.runs.results import Results, open_results
+from acme_io.results.results import Results, open_results
 from acme_io.tools.charts import (
     escaped,
     format_bytes,

@@ -10,9 +10,9 @@ import numpy as np
 
 from acme_io.errors import ResultsExistError
 from acme_io.files import atomic
-from acme_io.runs.columns import Column
-from acme_io.runs.results import Results
-from acme_io.runs.tables import free_name
+from acme_io.results.columns import Column
+from acme_io.results.results import Results
+from acme_io.results.tables import free_name
 
 __all__ = ["table_rows", "to_csv", "write_table"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from acme_io.errors import AcmeIOError
 from acme_io.hdf5.checked_file import CheckedFile
 from acme_io.hdf5.stored_table import StoredTable
-from acme_io.runs.results import open_results
+from acme_io.results.results import open_results
 from acme_io.storage.container_facts import read_facts
 from acme_io.storage.source import Problem
 

@@ -11,12 +11,12 @@ import numpy as np
 
 from acme_io.records.call_record import DONE, PICKLED, STATUS_NAMES
 from acme_io.records.grid import Grid
-from acme_io.runs.columns import Column, column_of, fill
-from acme_io.runs.leaves import leaves_in, named_values
+from acme_io.results.columns import Column, column_of, fill
+from acme_io.results.leaves import leaves_in, named_values
+from acme_io.results.selection import Calls, numbers_of
+from acme_io.results.stacking import stack_intact
+from acme_io.results.tables import alike, argument_columns, free_name, renamed
 from acme_io.runs.reading import RunReader
-from acme_io.runs.selection import Calls, numbers_of
-from acme_io.runs.stacking import stack_intact
-from acme_io.runs.tables import alike, argument_columns, free_name, renamed
 
 __all__ = ["Dims", "dataset_of"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import acme_io
 from acme_io import Slots, StorageOptions
-from acme_io.runs.selection import select
+from acme_io.results.selection import select
 
 N_CALLS = 30
 KINDS = {

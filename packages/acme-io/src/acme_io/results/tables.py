@@ -10,12 +10,12 @@ import numpy as np
 
 from acme_io.records.argument_values import argument_value
 from acme_io.records.call_record import DONE, PICKLED, STATUS_NAMES
-from acme_io.runs.columns import Column, column_of
-from acme_io.runs.grid import complete, grid_on_record
-from acme_io.runs.leaves import is_scalar, named_values, scalars_in
+from acme_io.results.columns import Column, column_of
+from acme_io.results.grid import complete, grid_on_record
+from acme_io.results.leaves import is_scalar, named_values, scalars_in
+from acme_io.results.selection import Calls, numbers_of
+from acme_io.results.stacking import stack_intact
 from acme_io.runs.reading import RunReader
-from acme_io.runs.selection import Calls, numbers_of
-from acme_io.runs.stacking import stack_intact
 
 __all__ = ["alike", "argument_columns", "free_name", "renamed", "table_columns"]
 

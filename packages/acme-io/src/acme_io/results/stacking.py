@@ -7,8 +7,8 @@ import numpy as np
 
 from acme_io.errors import DamagedFileError, FailedCallError, MissingCallError
 from acme_io.records.call_record import DONE, PICKLED
+from acme_io.results.selection import Calls, numbers_of
 from acme_io.runs.reading import RunReader
-from acme_io.runs.selection import Calls, numbers_of
 
 __all__ = ["calls_per_chunk", "stack", "stack_intact", "stack_values", "stacking_axis"]
 

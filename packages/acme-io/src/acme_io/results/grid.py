@@ -9,8 +9,8 @@ import numpy as np
 from acme_io.records.argument_values import argument_value
 from acme_io.records.call_record import MISSING
 from acme_io.records.grid import Grid
+from acme_io.results.selection import Calls, numbers_of
 from acme_io.runs.reading import RunReader
-from acme_io.runs.selection import Calls, numbers_of
 
 __all__ = ["complete", "grid_on_record", "select_by_arguments", "select_in_grid"]
 

@@ -4,10 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from acme_io.records.grid import Grid
-from acme_io.runs.labelled import Dims, dataset_of
+from acme_io.results.labelled import Dims, dataset_of
+from acme_io.results.selection import Calls, numbers_of
+from acme_io.results.tables import table_columns
 from acme_io.runs.reading import RunReader
-from acme_io.runs.selection import Calls, numbers_of
-from acme_io.runs.tables import table_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acme_io.runs.call_sequence import CallSequence
-from acme_io.runs.columns import Column
-from acme_io.runs.frames import to_pandas, to_xarray
-from acme_io.runs.labelled import Dims
+from acme_io.results.call_sequence import CallSequence
+from acme_io.results.columns import Column
+from acme_io.results.frames import to_pandas, to_xarray
+from acme_io.results.labelled import Dims
+from acme_io.results.selection import Calls
+from acme_io.results.stacking import calls_per_chunk, stack, stacking_axis
+from acme_io.results.tables import table_columns
 from acme_io.runs.locate import find_source
 from acme_io.runs.reading import RunReader
-from acme_io.runs.selection import Calls
-from acme_io.runs.stacking import calls_per_chunk, stack, stacking_axis
-from acme_io.runs.tables import table_columns
 
 if TYPE_CHECKING:
     import pandas as pd

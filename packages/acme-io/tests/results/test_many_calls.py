@@ -9,7 +9,7 @@ import pytest
 import acme_io
 from acme_io import Slots, StorageOptions
 from acme_io.hdf5.many_datasets import read_alike
-from acme_io.runs.stacking import stack_values
+from acme_io.results.stacking import stack_values
 from acme_io.tools.verify import verify
 
 KINDS = {

@@ -17,10 +17,10 @@ from acme_io.records.call_record import FAILED, MISSING, STATUS_NAMES, Failure
 from acme_io.records.call_table import CallTable
 from acme_io.records.grid import Grid
 from acme_io.records.run_record import RunInfo
+from acme_io.results.grid import complete, grid_on_record, select_by_arguments, select_in_grid
+from acme_io.results.selection import Calls, numbers_of, select
 from acme_io.runs.call import Call
-from acme_io.runs.grid import complete, grid_on_record, select_by_arguments, select_in_grid
 from acme_io.runs.reading import RunReader
-from acme_io.runs.selection import Calls, numbers_of, select
 
 __all__ = ["CallSequence"]
 
@@ -334,7 +334,7 @@ class CallSequence(Sequence[Call]):
         >>> results.arguments[4]
         {'base': 2, 'exponent': -1}
         """
-        return self._reader.arguments(self._calls)
+        return self._reader.arguments(numbers_of(self._calls))
 
     @property
     def lengths(self) -> Array | None:

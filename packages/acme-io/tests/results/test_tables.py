@@ -18,7 +18,7 @@ import acme_io
 from acme_io import Slots, StorageOptions
 from acme_io.backend import Grid, RunStore
 from acme_io.errors import DamagedFileError, PicklesRefusedError
-from acme_io.runs.columns import column_of
+from acme_io.results.columns import column_of
 from acme_io.tools.merge import merge
 
 WAYS = {
