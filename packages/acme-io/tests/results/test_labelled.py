@@ -158,6 +158,42 @@ def test_labelled_results_keep_their_labels(run) -> None:
     assert found["series"].sel(id=8).values.tolist() == [0, 1, 2]
 
 
+def test_dimensions_of_results_and_calls_of_one_name_are_told_apart(tmp_path, tools) -> None:
+    def func(call: int) -> object:
+        own = xr.DataArray([call, 1], dims="a", coords={"a": [5, 6]})
+        return {
+            "own": own,
+            "wide": xr.DataArray(np.ones(3)),
+            "frame": pd.DataFrame({"u": [1, call]}),
+        }
+
+    found = dataset_of(write(tmp_path, tools, func))
+    assert found["own"].dims == ("a", "b", "own_a")
+    assert found["own"].sel(own_a=5).values.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert found["wide"].dims == ("a", "b", "wide_dim_0")
+    assert found["frame"].dims == ("a", "b", "frame_dim_0", "frame_dim_1")
+    assert found["frame"].sel(frame_dim_0=1, frame_dim_1="u").values[1, 2] == 5
+
+
+def test_masked_elements_are_nan(run) -> None:
+    def func(call: int) -> object:
+        return np.ma.array([call, 1], mask=[call == 1, False])
+
+    found = dataset_of(run(func, 2).output_dir)
+    np.testing.assert_array_equal(found["result_0"], [[0, 1], [np.nan, 1]])
+
+
+def test_an_argument_may_be_named_call(tmp_path, tools) -> None:
+    store = RunStore.create(tmp_path, "f", StorageOptions(), tools.new_run(1))
+    writer = store.sink.open(range(1))
+    writer.put(tools.report(0, call="first"), 1.5)
+    receipt = writer.close()
+    store.accept(receipt)
+    tools.finish(store, [receipt])
+    store.close()
+    assert dataset_of(tmp_path)["argument.call"].values.tolist() == ["first"]
+
+
 def test_labels_that_differ_are_joined(run) -> None:
     def func(call: int) -> object:
         return xr.DataArray([1.0, 2.0], dims="t", coords={"t": [call, call + 1]})

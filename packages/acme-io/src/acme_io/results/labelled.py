@@ -32,7 +32,7 @@ def dataset_of(xarray: Any, reader: RunReader, calls: Calls, grid: Grid | None, 
     results = renamed(_results(xarray, reader, calls), set(axes) | set(coordinates), "result")
     variables = {}
     for one in results:
-        own, labels = _own_dims(one, dims)
+        own, labels = _own_dims(one, axes, dims)
         rows = fill(np.asarray(one.values), one.known)
         data = rows.reshape(shape + rows.shape[1:])
         labels = {name: label for name, label in labels.items() if name not in coordinates}
@@ -62,10 +62,12 @@ def _coordinates(
             if column.known.any():
                 found[name] = (name, column.filled())
     for column in argument_columns(reader, numbers):
-        if column.name not in (*found, *axes):
-            filled = column.filled()
+        filled = column.filled()
+        if grid is None:
+            found[free_name(column.name, set(found), "argument")] = ("call", filled)
+        elif column.name not in axes:
             # In a grid that is a part of another one, the other arguments have one value.
-            found[column.name] = ("call", filled) if grid is None else ((), filled[0])
+            found[column.name] = ((), filled[0])
     status = np.array(STATUS_NAMES)[reader.status[numbers]].reshape(shape)
     found[free_name("status", set(found), "call")] = (axes, status)
     return found
@@ -104,6 +106,8 @@ def _as_dict(xarray: Any, value: Any) -> Any:
 
 def _as_labelled(xarray: Any, value: Any) -> Any:
     """Return a Series or a DataFrame as an array with the labels of its index and columns."""
+    if isinstance(value, np.ma.MaskedArray):
+        return fill(np.ma.getdata(value), ~np.ma.getmaskarray(value))
     is_frame = hasattr(value, "to_xarray") and not isinstance(value, xarray.DataArray)
     return xarray.DataArray(value) if is_frame else value
 
@@ -151,14 +155,18 @@ def _spread(values: Any, rows: Mapping[int, Any], n_calls: int) -> Any:
     return values[places]
 
 
-def _own_dims(column: Column, dims: Dims) -> tuple[tuple[str, ...], dict[str, Any]]:
+def _own_dims(
+    column: Column, axes: tuple[str, ...], dims: Dims
+) -> tuple[tuple[str, ...], dict[str, Any]]:
     """Return the dimensions of each result, without those of the calls, and their labels."""
     values: Any = column.values
-    count = values.ndim - 1
     if hasattr(values, "dims"):
-        own = tuple(str(name) for name in values.dims[1:])
+        # xarray calls unnamed dimensions `dim_0` and so on, which are the same in no two results.
+        shared = [one for one in values.dims[1:] if one in axes or str(one).startswith("dim_")]
+        values = values.rename({one: f"{column.name}_{one}" for one in shared})
         labels = {name: one for name, one in values.coords.items() if "call" not in one.dims}
-        return own, labels
+        return tuple(map(str, values.dims[1:])), labels
+    count = values.ndim - 1
     given = dims.get(column.name) if isinstance(dims, Mapping) else dims
     if given is None or not count:
         return tuple(f"{column.name}_dim_{axis}" for axis in range(count)), {}

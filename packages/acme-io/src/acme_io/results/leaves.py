@@ -74,5 +74,6 @@ def scalars_in(value: object) -> Iterator[tuple[str, object]]:
 def is_scalar(value: object) -> bool:
     """Whether a value is one number, text or time, or `None`."""
     if isinstance(value, np.ndarray):
-        return value.ndim == 0 and value.dtype.names is None
+        plain = not isinstance(value, np.ma.MaskedArray) and value.dtype.names is None
+        return plain and value.ndim == 0
     return isinstance(value, _SCALARS) and not isinstance(value, np.void)
