@@ -96,7 +96,7 @@ def agree(found: object, expected: object) -> bool:
 WAYS = {
     "per call": StorageOptions(),
     "single file": StorageOptions(single_file=True),
-    "stacked": StorageOptions(slots=Slots((None, 40_000))),
+    "stacked": StorageOptions(slots=Slots((None, 300_000))),
 }
 
 
@@ -105,7 +105,7 @@ def test_large_arrays_stay_in_the_file(run, way, monkeypatch) -> None:
     """A bit that flipped in an array is no obstacle to a table without it."""
 
     def func(call: int) -> object:
-        return np.zeros(40_000), {"mean": call / 2, "trace": np.zeros(40_000), "note": "é" * call}
+        return np.zeros(300_000), {"mean": call / 2, "trace": np.zeros(9), "note": "é" * call}
 
     done = run(func, 3, WAYS[way])
     for path in [Path(file) for file in dict.fromkeys(done.files)]:

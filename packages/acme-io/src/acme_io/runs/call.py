@@ -33,6 +33,17 @@ class Call:
         return f"<Call {self.index}: {self.status}>"
 
     @property
+    def number(self) -> int:
+        """The same as `index`.
+
+        Examples
+        --------
+        >>> results[4].number
+        4
+        """
+        return self.index
+
+    @property
     def status(self) -> str:
         """`"done"`, `"failed"`, `"missing"` or `"pickled"`.
 
