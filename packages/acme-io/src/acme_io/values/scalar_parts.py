@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from acme_io.errors import DamagedFileError
 from acme_io.values.encoded import Array, Form
-from acme_io.values.encoding import count_places, decode_leaf
-from acme_io.values.nests import decode_nest, make_named_tuple
+from acme_io.values.encoding import MAX_DEPTH, count_places, decode_leaf
+from acme_io.values.groups import decode_group
+from acme_io.values.nests import make_named_tuple
 
 __all__ = ["OMITTED", "decode_scalars", "may_be_scalar"]
 
@@ -41,14 +43,17 @@ def decode_scalars(arrays: Sequence[Array | None], form: dict[str, Form]) -> Any
     return tuple(values)
 
 
-def _decode_node(left: Iterator[Array | None], form: Form) -> Any:
+def _decode_node(left: Iterator[Array | None], form: Form, depth: int = 0) -> Any:
     array = next(left)
     if not isinstance(form, dict):
         shape = None if array is None else array.shape
         return decode_leaf(array, form) if may_be_scalar(form, shape) else OMITTED
+    # As in `acme_io.values.encoding`: only a file that nobody wrote with `encode` goes deeper.
+    if depth > MAX_DEPTH:
+        raise DamagedFileError(f"A result has more than {MAX_DEPTH} levels.")
     if form["kind"] != "dict":
         for _ in range(count_places(form) - 1):
             next(left)
         return OMITTED
-    members = {name: _decode_node(left, one) for name, one in form["members"].items()}
-    return decode_nest(form, members)
+    members = {name: _decode_node(left, one, depth + 1) for name, one in form["members"].items()}
+    return decode_group(form, members)
