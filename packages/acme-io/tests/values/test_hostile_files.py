@@ -12,6 +12,7 @@ import pytest
 import acme_io
 from acme_io.errors import DamagedFileError
 from acme_io.files.header import read_header, write_header
+from acme_io.storage.options import StorageOptions
 from acme_io.tools.merge import merge
 
 
@@ -86,6 +87,24 @@ def test_links_are_not_followed(run, secret: Path, tmp_path: Path, link: str) ->
     forge(Path(done.files[0]), links(secret)[link])
     read_damaged(done.output_dir, r"f_0\.h5")
     assert merge(done.output_dir, tmp_path / "merged.h5").skipped.keys() == {0}
+
+
+@pytest.mark.parametrize("single_file", [False, True])
+@pytest.mark.parametrize("n_linked", [1, 3])
+def test_links_in_place_of_numbers_are_not_followed(
+    run, secret: Path, single_file: bool, n_linked: int
+) -> None:
+    done = run(float, 3, StorageOptions(single_file=single_file))
+
+    def link(file: h5py.File) -> None:
+        for group in ["/"] if not single_file else [f"comp_{i}" for i in range(n_linked)]:
+            del file[group]["result_0"]
+            file[group]["result_0"] = h5py.ExternalLink(str(secret), "/secret")
+
+    forge(done.output_dir / "f.h5" if single_file else Path(done.files[0]), link)
+    read_damaged(done.output_dir, "not followed|result_0")
+    with acme_io.open_results(done.output_dir) as results, pytest.raises(DamagedFileError):
+        results.stack()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,13 @@ from h5py import h5d, h5p, h5s
 
 from acme_io.files.checksum import LARGE
 from acme_io.hdf5.members import add_member
-from acme_io.hdf5.objects import Field, allocated_offset, hdf5_type
+from acme_io.hdf5.objects import (
+    Field,
+    allocated_offset,
+    file_number,
+    hdf5_type,
+    open_dataset,
+)
 
 __all__ = ["DatasetCreator", "read_alike"]
 
@@ -92,7 +98,7 @@ def read_alike(where: Any, paths: Sequence[str], *, numbers: bool) -> Array | No
     numpy.ndarray or None
         Shape `(len(paths), ...)`; None if they differ, or are not small native numbers.
     """
-    first = h5d.open(where, paths[0].encode())
+    first = open_dataset(where, paths[0])
     space, kind, dtype = first.get_space(), first.get_type(), first.dtype
     if space.get_simple_extent_type() == h5s.NULL:
         return None
@@ -106,8 +112,11 @@ def read_alike(where: Any, paths: Sequence[str], *, numbers: bool) -> Array | No
     # With a dataspace of its own, the library refuses a dataset with another number of elements,
     # which would not fit into the row.
     memory = h5s.create_simple((size,))
+    file = file_number(where)
     for row, path in zip(rows, paths, strict=True):
         dataset = h5d.open(where, path.encode())
+        if file_number(dataset) != file:
+            return None  # a link out of the file, which is refused call by call
         if not numbers and (dataset.shape != shape or dataset.get_type() != kind):
             return None
         dataset.read(memory, h5s.ALL, row, kind)

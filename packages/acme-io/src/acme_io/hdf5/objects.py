@@ -202,8 +202,18 @@ def has_member(group: Any, name: str) -> bool:
 
 
 def open_dataset(where: Any, path: str) -> h5d.DatasetID:
-    """Open a dataset; raise `KeyError` if there is none."""
-    return h5d.open(where, path.encode())
+    """Open a dataset; raise `KeyError` if there is none in the file itself."""
+    dataset = h5d.open(where, path.encode())
+    if file_number(dataset) != file_number(where):
+        raise KeyError(f"{path} is a link to another file, which is not followed.")
+    return dataset
+
+
+def file_number(where: Any) -> int:
+    """Return the number that HDF5 has given to the open file of an object."""
+    # A microsecond, and the only trace of an external link that the library has followed.
+    number: int = h5o.get_info(where).fileno
+    return number
 
 
 def open_group(where: Any, path: str) -> h5g.GroupID:
