@@ -1,7 +1,8 @@
 """Measure how many workers one client keeps busy, and the constants that limit scaling.
 
 With `--workers`, runs calls on simulated workers (`contenders/simulation.py`) and prints the
-fraction of worker time spent in calls, compared with plain `Client.map` on the same workers.
+fraction of worker time spent in calls, compared with plain `Client.map` on the same workers, and
+with `--parsl` with up to a hundred real workers of Parsl (`contenders/parsl_workers.py`).
 
 Otherwise measures the cost of a batch, a call, a file and a worker (`contenders/limits.py`), and
 extrapolates to clusters and numbers of calls too large for this machine. `--write` writes either to
@@ -23,6 +24,7 @@ from contest import (
     Figures,
     Spread,
     compete,
+    environment,
     machine,
     markdown_table,
     put_between_markers,
@@ -146,10 +148,17 @@ def extrapolation(constants: dict[str, float]) -> Iterator[tuple[str, str, str]]
 CALLS = {0.01: 20.0, 0.05: 25.0, 2.0: 36.0}
 # `Client.map` does far fewer calls a second; runs of as many calls would take minutes.
 MOST_CALLS_OF_MAP = 10_000
+# Parsl's workers are processes, of which this machine's memory holds about a hundred.
+MOST_WORKERS_OF_PARSL = 100
 
 
-def simulate(workers: Sequence[int], seconds: Sequence[float], rounds: int) -> str:
-    """Run calls on simulated workers; return the table of the shares of time in calls."""
+def simulate(
+    workers: Sequence[int], seconds: Sequence[float], rounds: int, parsl: Path | None = None
+) -> str:
+    """Run calls on simulated workers; return the table of the shares of time in calls.
+
+    ``parsl`` is the interpreter of an environment with Parsl, which then runs the same calls.
+    """
     rows = []
     for each in seconds:
         for n_workers in workers:
@@ -158,6 +167,9 @@ def simulate(workers: Sequence[int], seconds: Sequence[float], rounds: int) -> s
                 _simulated("acme", n_workers, each, n),
                 _simulated("map", n_workers, each, min(n, MOST_CALLS_OF_MAP)),
             ]
+            real = parsl if n_workers <= MOST_WORKERS_OF_PARSL else None
+            if real is not None:
+                contenders.append(_with_parsl(real, n_workers, each, min(n, MOST_CALLS_OF_MAP)))
             runs = compete(contenders, rounds, warm_up=False, timeout=900)
             shares, speeds = spreads(runs, "share"), spreads(runs, "calls_per_second")
             client = spreads(runs, "client_cores")["acme"]
@@ -168,6 +180,7 @@ def simulate(workers: Sequence[int], seconds: Sequence[float], rounds: int) -> s
                     _spaced(n_workers),
                     shares["acme"].text(),
                     shares["map"].text(),
+                    "–" if real is None else shares["parsl"].text(),
                     f"{factor:.1f}",
                     client.text(),
                 ]
@@ -178,6 +191,7 @@ def simulate(workers: Sequence[int], seconds: Sequence[float], rounds: int) -> s
         "workers",
         "fraction of time in calls",
         "`Client.map`",
+        "Parsl",
         "calls per second, times `Client.map`",
         "cores of client and scheduler",
     ]
@@ -187,6 +201,11 @@ def simulate(workers: Sequence[int], seconds: Sequence[float], rounds: int) -> s
 def _simulated(who: str, n_workers: int, seconds: float, n: int) -> Contender:
     script = (CONTENDERS / "simulation.py").read_text()
     return Contender(who, Path(sys.executable), script, (who, *map(str, (n_workers, seconds, n))))
+
+
+def _with_parsl(python: Path, n_workers: int, seconds: float, n: int) -> Contender:
+    script = (CONTENDERS / "parsl_workers.py").read_text()
+    return Contender("parsl", python, script, tuple(map(str, (n_workers, seconds, n))))
 
 
 def _spaced(number: int) -> str:
@@ -221,13 +240,15 @@ def main() -> None:
     options.add_argument(
         "--seconds", type=float, nargs="+", default=list(CALLS), help="run time of simulated calls"
     )
+    options.add_argument("--parsl", action="store_true", help="run the calls with Parsl, too")
     options.add_argument("--rounds", type=int, default=3, help="runs of each measurement")
     options.add_argument("--kept", action="store_true", help="reuse the last measurement")
     options.add_argument("--write", action="store_true", help="write the page")
     chosen = options.parse_args()
 
     if chosen.workers:
-        simulated = simulate(chosen.workers, chosen.seconds, chosen.rounds)
+        parsl = environment("parsl") if chosen.parsl else None
+        simulated = simulate(chosen.workers, chosen.seconds, chosen.rounds, parsl)
         print(simulated)
         if chosen.write:
             put_between_markers(PAGE, "simulation", simulated)
