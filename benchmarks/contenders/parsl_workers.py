@@ -21,7 +21,6 @@ from parsl.providers import LocalProvider
 from stopwatch import figure
 
 
-@parsl.python_app
 def nap(x: int, seconds: float) -> int:
     """Sleep; stands for a call that computes on a core of its own."""
     import time
@@ -47,12 +46,13 @@ def measure(n_workers: int, seconds: float, n: int) -> None:
         config = Config(
             executors=[executor], run_dir=folder, initialize_logging=False, strategy="none"
         )
+        app = parsl.python_app(nap)
         with parsl.load(config):
             # Three calls for each worker: all of them are up.
-            for future in [nap(x, 0.5) for x in range(3 * n_workers)]:
+            for future in [app(x, 0.5) for x in range(3 * n_workers)]:
                 future.result()
             start = time.perf_counter()
-            futures = [nap(x, seconds) for x in range(n)]
+            futures = [app(x, seconds) for x in range(n)]
             assert [future.result() for future in futures] == list(range(n))
             wall = time.perf_counter() - start
     figure("share", n * seconds / n_workers / wall)
