@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any
 
 from acme_core.arguments.distribution import distribute
 from acme_core.arguments.signatures import function_name, is_coroutine_function
-from acme_core.run.argument_warnings import warnings_about
 from acme_core.run.results_folder import check_results_folder
 from acme_core.run.session import Session
 from acme_core.run.spec import RunSpec
+from acme_core.run.trials.argument_warnings import warnings_about
 from acme_core.run_options import ComputeOptions, MapOptions
 
 if TYPE_CHECKING:
     from distributed import Client
 
-    from acme_core.run.ended_calls import EndedCall
+    from acme_core.run.calls.ended_calls import EndedCall
     from acme_io import Results
     from acme_io.backend import Failure
 

@@ -1,14 +1,13 @@
 """Series, Index and DataFrame as arguments."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from acme_core import cross, each
 from acme_core.arguments.distribution import distribute
-
-pd = pytest.importorskip("pandas")
 
 
 def f(x, y, z=3):

@@ -382,7 +382,7 @@ def test_seed():
 
 
 def test_dry_run_that_is_declined(monkeypatch, tmp_path):
-    monkeypatch.setattr("acme_core.run.dry_run._at_terminal", lambda: True)
+    monkeypatch.setattr("acme_core.run.trials.dry_run._at_terminal", lambda: True)
     monkeypatch.setattr("builtins.input", lambda _: "n")
     assert list(ParallelMap(f, [2, 4], 4, dryrun=True).as_completed()) == []
     assert list(tmp_path.iterdir()) == []

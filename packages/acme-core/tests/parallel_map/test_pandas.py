@@ -3,12 +3,12 @@
 import collections
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from acme_core import ParallelMap, cross, each
 from acme_io import open_results
 
-pd = pytest.importorskip("pandas")
 pytestmark = pytest.mark.usefixtures("workers")
 
 N = 300

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acme_core.arguments.distribution import distribute
-from acme_core.run.call_states import CallStates
-from acme_core.run.ended_calls import EndedCalls
+from acme_core.run.calls.call_states import CallStates
+from acme_core.run.calls.ended_calls import EndedCalls
 from acme_core.transport.protocol import BatchOutcome, CallFailure
 from acme_io.backend import Failure
 

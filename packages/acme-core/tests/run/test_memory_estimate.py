@@ -12,8 +12,8 @@ import psutil
 
 from acme_core import each
 from acme_core.arguments.distribution import distribute
-from acme_core.run import memory_estimate
 from acme_core.run.spec import RunSpec
+from acme_core.run.trials import memory_estimate
 from acme_core.run_options import MapOptions
 
 MB = 1024 * 1024

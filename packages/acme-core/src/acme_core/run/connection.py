@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from distributed import Client
 
-    from acme_core.run.memory_estimate import Measurement
+    from acme_core.run.trials.memory_estimate import Measurement
 
 logger = logging.getLogger(__name__)
 

@@ -34,10 +34,10 @@ from acme_core.worker import environment
 if TYPE_CHECKING:
     from distributed import Client
 
+    from acme_core.run.calls.step import Step
     from acme_core.run.connection import UsableClient
     from acme_core.run.run import Run
     from acme_core.run.spec import RunSpec
-    from acme_core.run.step import Step
     from acme_core.run_options import ComputeOptions
 
 logger = logging.getLogger(__name__)

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from acme_core.run.calls.step import Step
 from acme_core.run.connection import UsableClient, cool_down
 from acme_core.run.outcome import report_early_end
 from acme_core.run.spec import RunSpec
-from acme_core.run.step import Step
 from acme_core.run_options import ComputeOptions
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from acme_core.run.ended_calls import EndedCall
+    from acme_core.run.calls.ended_calls import EndedCall
+    from acme_core.run.calls.step import Step
     from acme_core.run.run import Run
-    from acme_core.run.step import Step
 
     Loop = Generator[EndedCall, None, None]
 

@@ -9,8 +9,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from acme_core.run.call_states import CallStates
-from acme_core.run.ended_calls import EndedCalls
+from acme_core.run.calls.call_states import CallStates
+from acme_core.run.calls.ended_calls import EndedCalls
 from acme_core.run.results_folder import new_output_dir
 from acme_core.run.run_info import describe_run, draw_seed
 from acme_core.run.spec import RunSpec

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from distributed import Client
 
     from acme_core.arguments.distribution import ArgumentKey
-    from acme_core.run.ended_calls import EndedCall
-    from acme_core.run.memory_estimate import Measurement
+    from acme_core.run.calls.ended_calls import EndedCall
+    from acme_core.run.calls.step import Step
     from acme_core.run.run import Run
-    from acme_core.run.step import Step
+    from acme_core.run.trials.memory_estimate import Measurement
 
 logger = logging.getLogger(__name__)
 
@@ -178,13 +178,13 @@ class Session:
             logger.debug("<ParallelMap> DEBUG: stopped the workers")
 
     def _dry_run(self, seed: int | None) -> bool:
-        from acme_core.run.dry_run import dry_run
+        from acme_core.run.trials.dry_run import dry_run
 
         return dry_run(self.spec, seed)
 
     def _find_client(self, run: Run) -> UsableClient:
         def measure() -> Sequence[Measurement]:
-            from acme_core.run.memory_estimate import measure
+            from acme_core.run.trials.memory_estimate import measure
 
             return measure(self.spec, run.seed)
 

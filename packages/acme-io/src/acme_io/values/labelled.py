@@ -11,8 +11,8 @@ from xarray.indexes import PandasIndex, PandasMultiIndex
 from acme_io.errors import NotStorableError
 from acme_io.values.encoded import Encode, EncodedGroup, Form, Node
 from acme_io.values.names import member_name
-from acme_io.values.object_columns import encode_objects
-from acme_io.values.pandas_columns import encode_column
+from acme_io.values.tabular.object_columns import encode_objects
+from acme_io.values.tabular.pandas_columns import encode_column
 
 __all__ = [
     "decode_data_array",

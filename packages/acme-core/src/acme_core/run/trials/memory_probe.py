@@ -2,7 +2,7 @@
 
 ::
 
-    python -m acme_core.run.memory_probe REPORT   the pickled `ProbeRequest` is on standard input
+    python -m acme_core.run.trials.memory_probe REPORT   reads a pickled `ProbeRequest`
 
 The process resembles a worker: it has the same imports, works in the client's folder, and uses one
 thread. It ends with its parent, even if that is killed, because the kernel then closes its standard

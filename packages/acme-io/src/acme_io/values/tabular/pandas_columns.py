@@ -9,8 +9,8 @@ import pandas as pd
 from acme_io.errors import NotStorableError
 from acme_io.values.arrays import encode_array
 from acme_io.values.encoded import Encode, Encoded, EncodedGroup, Form, Node
-from acme_io.values.object_columns import encode_objects
-from acme_io.values.pandas_scalars import decode_zone, encode_zone
+from acme_io.values.tabular.object_columns import encode_objects
+from acme_io.values.tabular.pandas_scalars import decode_zone, encode_zone
 from acme_io.values.texts import encode_texts
 
 __all__ = [

@@ -25,8 +25,8 @@ from typing import NamedTuple
 import psutil
 
 from acme_core.arguments.distribution import Distribution
-from acme_core.run.memory_probe import ProbeRequest
 from acme_core.run.spec import RunSpec
+from acme_core.run.trials.memory_probe import ProbeRequest
 from acme_core.transport import serialization
 from acme_core.transport.shared_arguments import freeze_where_possible
 
@@ -121,7 +121,7 @@ class _Process:
         # The `sys.path` of this process: the user may have changed it since Python started.
         code = (
             f"import sys; sys.path[:] = {[entry or os.getcwd() for entry in sys.path]!r}; "
-            f"from acme_core.run.memory_probe import main; main({str(report)!r})"
+            f"from acme_core.run.trials.memory_probe import main; main({str(report)!r})"
         )
         self._process = subprocess.Popen(
             [sys.executable, "-c", code],

@@ -9,8 +9,8 @@ import pandas as pd
 from acme_io.errors import NotStorableError
 from acme_io.values.encoded import Encode, EncodedGroup, Form, Node
 from acme_io.values.names import member_name
-from acme_io.values.pandas_columns import encode_column, string_dtype
-from acme_io.values.pandas_index import encode_index, encode_name, take_name
+from acme_io.values.tabular.pandas_columns import encode_column, string_dtype
+from acme_io.values.tabular.pandas_index import encode_index, encode_name, take_name
 
 __all__ = ["decode_frame", "decode_series", "encode_frame", "encode_series"]
 

@@ -9,7 +9,7 @@ from pandas.tseries.frequencies import to_offset
 
 from acme_io.errors import NotStorableError
 from acme_io.values.encoded import Encode, EncodedGroup, Form, Node
-from acme_io.values.pandas_columns import encode_column
+from acme_io.values.tabular.pandas_columns import encode_column
 
 __all__ = ["decode_index", "decode_multi_index", "encode_index", "encode_name", "take_name"]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acme_core.run.call_in_memory import BatchFacts, CallInMemory
+from acme_core.run.calls.call_in_memory import BatchFacts, CallInMemory
 from acme_core.transport.serialization import unpacked
 
 if TYPE_CHECKING:

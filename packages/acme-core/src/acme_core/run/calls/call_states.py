@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acme_core.run.pickled_results import PickledResults
+from acme_core.run.calls.pickled_results import PickledResults
 from acme_core.transport.protocol import BatchOutcome, CallFailure
 from acme_core.transport.serialization import unpacked
 from acme_core.worker.failures import exception_of
@@ -17,7 +17,7 @@ from acme_io.backend import DONE, FAILED, MISSING, PICKLED, Failure
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from acme_core.run.ended_calls import EndedCalls
+    from acme_core.run.calls.ended_calls import EndedCalls
     from acme_io import Slots
     from acme_io.backend import CallTable, RunStore
 
