@@ -17,10 +17,10 @@ __all__ = ["decode_foreign", "decode_group", "encode_object"]
 # Module of the package and function, by library and name of the type.
 _ENCODERS: dict[tuple[str, str], tuple[str, str]] = {
     ("numpy", "MaskedArray"): ("masked", "encode_masked"),
-    ("pandas", "DataFrame"): ("pandas_frames", "encode_frame"),
-    ("pandas", "Series"): ("pandas_frames", "encode_series"),
+    ("pandas", "DataFrame"): ("tabular.pandas_frames", "encode_frame"),
+    ("pandas", "Series"): ("tabular.pandas_frames", "encode_series"),
     **{
-        ("pandas", name): ("pandas_index", "encode_index")
+        ("pandas", name): ("tabular.pandas_index", "encode_index")
         for name in (
             "CategoricalIndex",
             "DatetimeIndex",
@@ -35,7 +35,7 @@ _ENCODERS: dict[tuple[str, str], tuple[str, str]] = {
     ("xarray", "DataArray"): ("labelled", "encode_data_array"),
     ("xarray", "Dataset"): ("labelled", "encode_dataset"),
     **{
-        ("pandas", name): ("pandas_scalars", "encode_scalar")
+        ("pandas", name): ("tabular.pandas_scalars", "encode_scalar")
         for name in ("NAType", "NaTType", "Timedelta", "Timestamp")
     },
 }
@@ -45,15 +45,15 @@ _DECODERS: dict[str, tuple[str, str]] = {
     **dict.fromkeys(("dict", "list", "tuple", "named_tuple", "columns"), ("nests", "decode_nest")),
     "masked": ("masked", "decode_masked"),
     "texts": ("texts", "decode_packed_texts"),
-    "objects": ("object_columns", "decode_objects"),
-    "frame": ("pandas_frames", "decode_frame"),
-    "series": ("pandas_frames", "decode_series"),
-    "index": ("pandas_index", "decode_index"),
-    "multi_index": ("pandas_index", "decode_multi_index"),
-    "nullable": ("pandas_columns", "decode_nullable"),
-    "categorical": ("pandas_columns", "decode_categorical"),
-    "intervals": ("pandas_columns", "decode_intervals"),
-    "strings": ("pandas_columns", "decode_strings"),
+    "objects": ("tabular.object_columns", "decode_objects"),
+    "frame": ("tabular.pandas_frames", "decode_frame"),
+    "series": ("tabular.pandas_frames", "decode_series"),
+    "index": ("tabular.pandas_index", "decode_index"),
+    "multi_index": ("tabular.pandas_index", "decode_multi_index"),
+    "nullable": ("tabular.pandas_columns", "decode_nullable"),
+    "categorical": ("tabular.pandas_columns", "decode_categorical"),
+    "intervals": ("tabular.pandas_columns", "decode_intervals"),
+    "strings": ("tabular.pandas_columns", "decode_strings"),
     "data_array": ("labelled", "decode_data_array"),
     "dataset": ("labelled", "decode_dataset"),
     "level_coordinates": ("labelled", "decode_level_coordinates"),
@@ -62,10 +62,10 @@ _DECODERS: dict[str, tuple[str, str]] = {
 
 # Datasets of other libraries by the heads of their forms.
 _LEAVES = {
-    "pandas": ("pandas_scalars", "decode_scalar"),
-    "dates": ("pandas_columns", "decode_dates"),
-    "periods": ("pandas_columns", "decode_periods"),
-    "strings": ("pandas_columns", "decode_whole_strings"),
+    "pandas": ("tabular.pandas_scalars", "decode_scalar"),
+    "dates": ("tabular.pandas_columns", "decode_dates"),
+    "periods": ("tabular.pandas_columns", "decode_periods"),
+    "strings": ("tabular.pandas_columns", "decode_whole_strings"),
 }
 
 # Groups with one member that stands for the whole where the library is missing.
